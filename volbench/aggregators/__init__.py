@@ -1,0 +1,1 @@
+"""Aggregators: tokens to one vector per case."""

@@ -1,0 +1,1 @@
+"""Augmentations: random changes of a batch, on its own device."""

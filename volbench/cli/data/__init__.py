@@ -1,0 +1,19 @@
+"""The `volbench data` commands: look at, check and prepare the volumes before any training."""
+
+import click
+
+from volbench.cli.groups import LazyGroup
+
+
+@click.group(
+    "data",
+    cls=LazyGroup,
+    modules={
+        "check": "volbench.cli.data.check",
+        "describe": "volbench.cli.data.describe",
+        "prepare": "volbench.cli.data.prepare",
+        "phantom": "volbench.cli.data.phantom",
+    },
+)
+def command() -> None:
+    """Check, describe and prepare volumes; write the phantom as files."""

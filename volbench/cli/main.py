@@ -1,0 +1,54 @@
+"""The `volbench` command: finds the subcommand and turns errors into one line and an exit code."""
+
+import signal
+import sys
+from typing import Any
+
+import click
+
+from volbench.cli.groups import LazyGroup
+from volbench.errors import StorageError, VolbenchError
+
+
+class Volbench(LazyGroup):
+    """The top of the command line, where every error ends as one line on stderr."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and end with the exit code of what went wrong."""
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            return super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except VolbenchError as error:
+            _end(str(error), error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            _end("interrupted; the same command continues", 130)
+        except OSError as error:
+            _end(f"{error.strerror or error}: {error.filename}", StorageError.exit_code)
+
+
+def _terminate(number: int, frame: object) -> None:
+    _end("terminated; the same command continues", 128 + number)
+
+
+def _end(message: str, exit_code: int) -> None:
+    click.echo(f"volbench: {message}", err=True)
+    sys.exit(exit_code)
+
+
+@click.group(
+    cls=Volbench,
+    modules={
+        "run": "volbench.cli.run",
+        "compare": "volbench.cli.compare",
+        "list": "volbench.cli.list",
+        "info": "volbench.cli.info",
+        "data": "volbench.cli.data",
+    },
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="volbench")
+def main() -> None:
+    """Which encoder, slice pooling and loss for thick-slice volumes, and is the difference real?"""

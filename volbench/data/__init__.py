@@ -1,0 +1,1 @@
+"""Data path: read, check, preprocess, cache, load."""

@@ -1,0 +1,1 @@
+"""Datasets: labelled cases."""

@@ -1,0 +1,1 @@
+"""Encoders: volume to one feature vector per slice."""

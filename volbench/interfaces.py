@@ -1,0 +1,146 @@
+"""The five contracts a plugin may fulfil, and what they speak of."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from volbench.randomness import CaseGenerator
+from volbench.types import Embedding, Labels, Output, Scalar, Scan, SliceMask, Tokens, Volume
+
+
+class Encoder(nn.Module, abc.ABC):
+    """Turns a volume into one feature vector per slice. Built as ``factory(in_channels, *, ...)``.
+
+    Attributes:
+        num_features: Length of a token.
+        slice_stride: Slices per token; 1 unless the encoder reduces the through-plane axis.
+    """
+
+    num_features: int
+    slice_stride: int = 1
+
+    @abc.abstractmethod
+    def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:
+        """Encode; slices where ``mask`` is False are padding and must not change a real token."""
+
+
+class Aggregator(nn.Module, abc.ABC):
+    """Pools the tokens of a case into one vector. Built as ``factory(num_features, *, ...)``.
+
+    Attributes:
+        num_features: Length of the vector it returns.
+    """
+
+    num_features: int
+
+    @abc.abstractmethod
+    def forward(self, tokens: Tokens, mask: SliceMask | None = None) -> Embedding:
+        """Pool; tokens where ``mask`` is False are padding and must not change the result."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a loss may know before training: training cases per class, length of the embedding."""
+
+    class_counts: tuple[int, ...]
+    num_features: int
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_counts)
+
+
+class Loss(nn.Module, abc.ABC):
+    """What is minimised. Built as ``factory(problem, *, ...)``; its parameters are trained too."""
+
+    @abc.abstractmethod
+    def forward(self, output: Output, labels: Labels) -> Scalar:
+        """Score a batch; must not synchronise with the host."""
+
+
+class Augmentation(abc.ABC):
+    """Changes a batch of volumes at random, on their own device. Built as ``factory(*, ...)``."""
+
+    @abc.abstractmethod
+    def __call__(self, volume: Volume, mask: SliceMask, generator: CaseGenerator) -> Volume:
+        """Draw from ``generator`` only, so that a case does not depend on its batch."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """A case on disk: one image per channel and, if there is one, its region of interest.
+
+    Each path is a file (NIfTI, NRRD, MHA) or a folder holding one DICOM series.
+    """
+
+    images: tuple[Path, ...]
+    mask: Path | None = None
+
+
+class Generated(abc.ABC):
+    """A case computed rather than read from its own file; picklable, for worker processes."""
+
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """Text that changes whenever the volume does."""
+
+    @abc.abstractmethod
+    def render(self) -> Scan:
+        """Compute the volume."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled volume, not yet read.
+
+    Attributes:
+        name: Unique in its data set.
+        patient: Never in two folds.
+        label: Name of its class.
+        source: Where its voxels come from.
+        representative: Slice numbers along the stored through-plane axis, counted from 0.
+        strata: Columns to report by (site, scanner, ...).
+        fold: The data set's own split, if it has one: a fold's number, or train, val, test.
+    """
+
+    name: str
+    patient: str
+    label: str
+    source: Files | Generated
+    representative: tuple[int, ...] = ()
+    strata: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    fold: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader must know of a data set before using it."""
+
+    title: str
+    licence: str
+    citation: str
+    url: str = ""
+
+
+class Dataset(abc.ABC):
+    """Labelled cases. Built as ``factory(*, ...)``.
+
+    Attributes:
+        card: Title, licence, citation.
+        classes: Names of the classes, in the order of their index; the last of two is positive.
+        channels: Names of the channels.
+        native_size: In-plane size all volumes share, already localised; None where it varies.
+    """
+
+    card: Card
+    classes: tuple[str, ...]
+    channels: tuple[str, ...] = ("image",)
+    native_size: int | None = None
+
+    @abc.abstractmethod
+    def cases(self) -> Sequence[Case]:
+        """List the cases, in a fixed order; reads no voxels."""

@@ -1,0 +1,1 @@
+"""Recipes that come with volbench, as TOML files."""
