@@ -1,0 +1,53 @@
+# Every target makes its own virtual environment in $(VENV) and needs nothing but Python >= 3.11.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= auto
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# One thread per worker: workers times threads must not exceed the cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint docs clean
+
+help: ## show this help
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+demo: $(VENV)/.installed ## train one candidate on the built-in phantom, ten folds, and show the table
+	$(BIN)/volbench run --encoder rmc5 --agg bilinear --loss focal+triplet
+	$(BIN)/volbench compare
+
+test: $(VENV)/.installed-test ## run the tests
+	$(PYTEST)
+
+test-all: $(VENV)/.installed-test ## run the tests, the slow ones too
+	$(PYTEST) -m ""
+
+lint: $(VENV)/.installed-test ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs ## build the documentation; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+clean: ## remove what make made, except runs/
+	rm -rf $(VENV) docs/_build docs/reference/generated dist
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("volbench needs Python 3.11 or newer and found %d.%d; name another: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+
+# Entry points are written at installation, so a changed pyproject.toml installs again.
+$(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-%: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[$*]'
+	@touch $@
