@@ -15,11 +15,12 @@ import ast
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 from volbench.errors import SpecError
 
-Value: TypeAlias = "Spec | int | float | str | bool | tuple[Value, ...] | None"
+# A tuple holds values again; checkers at run time cannot resolve an alias that names itself.
+Value: TypeAlias = "Spec | int | float | str | bool | tuple[Any, ...] | None"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class _Reader:
                 yield from self.terms(left)
                 yield from self.terms(right)
             case ast.BinOp(ast.Constant(weight), ast.Mult(), right) if _is_number(weight):
-                if not (math.isfinite(weight) and weight > 0):
+                if not (_is_finite(weight) and weight > 0):
                     raise self.error("a weight must be a positive finite number", node)
                 yield Term(_normalised(weight), self.call(right))
             case _:
@@ -161,7 +162,7 @@ class _Reader:
                 raise self.error("expected a number, a quoted string, a tuple or name(...)", node)
 
     def number(self, number: float, node: ast.expr) -> float:
-        if not math.isfinite(number):
+        if not _is_finite(number):
             raise self.error("a number must be finite", node)
         return _normalised(number)
 
@@ -171,6 +172,13 @@ class _Reader:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer that no float can hold
+        return False
 
 
 def _normalised(number: float) -> float:

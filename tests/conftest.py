@@ -1,0 +1,39 @@
+"""What every test may rely on: one thread, a cache of its own, no GPU test without a GPU."""
+
+import os
+import sys
+
+# Read by the thread pools when they are first loaded, in this process and in those it starts.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+from hypothesis import settings
+
+# The same examples each time: a suite that fails now and then teaches to run it again. No deadline,
+# because a loaded machine is not a fault.
+settings.register_profile("volbench", deadline=None, derandomize=True)
+settings.load_profile("volbench")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """No test reads or fills the cache of the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VOLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _one_torch_thread():
+    """Undo what the test before may have set; a test that needs no torch does not import it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
