@@ -1,6 +1,7 @@
 """Spec text: what is read, what is refused and in which words; canonical text is stable."""
 
 import keyword
+import sys
 import unicodedata
 import warnings
 
@@ -221,6 +222,16 @@ def test_absurd_input_is_refused_or_read_but_never_a_crash(text):
     assert message is None or (len(message) < 400 and "\n" not in message)
     if message is None:
         assert str(parse_sum(text)) == text
+
+
+def test_more_terms_than_the_stack_holds_are_refused():
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    try:
+        message = refusal("+".join(["a"] * 2000))
+    finally:
+        sys.setrecursionlimit(before)
+    assert message.endswith("at column 1: too many terms")
 
 
 def test_reading_never_evaluates():

@@ -84,7 +84,10 @@ def parse_sum(text: str) -> Sum:
     Raises:
         SpecError: with the column where reading stopped.
     """
-    return Sum(tuple(_Reader(text).terms(_tree(text))))
+    try:
+        return Sum(tuple(_Reader(text).terms(_tree(text))))
+    except RecursionError:
+        raise _error(text, "too many terms", 0) from None
 
 
 def parse_value(text: str) -> Value:
