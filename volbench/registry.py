@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any, TypeVar
 
-from volbench.errors import PluginError, SpecError, UnknownComponentError
+from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
 from volbench.spec import Spec, parse
 
 Factory = Callable[..., Any]
@@ -52,7 +52,7 @@ def scan_distributions() -> Installed:
                 origins.setdefault(key, origin)  # one distribution may be on the path twice
         except Exception as error:
             where = getattr(distribution, "_path", "an unnamed distribution")
-            reason = f"{type(error).__name__}: {error}"
+            reason = _on_one_line(error)
             warnings.append(f"skipped {where}: its metadata cannot be read ({reason})")
     return Installed(tuple(origins.values()), tuple(warnings))
 
@@ -60,7 +60,10 @@ def scan_distributions() -> Installed:
 def _origins(distribution: Distribution) -> Iterator[Origin]:
     for entry in distribution.entry_points:
         if entry.group.startswith("volbench."):
-            yield Origin(distribution.metadata["Name"], distribution.version, entry)
+            name = distribution.metadata["Name"]
+            if not name:
+                raise ValueError("it does not say its name")
+            yield Origin(name, distribution.version, entry)
 
 
 class Registry(Mapping[str, Factory]):
@@ -107,7 +110,7 @@ class Registry(Mapping[str, Factory]):
         Raises:
             UnknownComponentError: no such name, with the nearest one.
             SpecError: the arguments do not fit the factory's signature, or it refuses a value.
-            PluginError: the component cannot be imported or is not a ``base``.
+            PluginError: the component cannot be imported or built, or is not a ``base``.
         """
         spec = parse(spec) if isinstance(spec, str) else spec
         factory = self[spec.name]
@@ -122,6 +125,13 @@ class Registry(Mapping[str, Factory]):
             component = factory(*bound.args, **bound.kwargs)
         except (ValueError, TypeError) as error:
             raise SpecError(f"{self.kind} {spec}: {error}") from error
+        except VolbenchError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {spec} of {self._provider(spec.name)} cannot be built "
+                f"({_on_one_line(error)}); update or uninstall it"
+            ) from error
         if not isinstance(component, base):
             raise PluginError(
                 f"{self.kind} {spec} is a {type(component).__name__}, not a {base.__name__}; "
@@ -149,10 +159,9 @@ class Registry(Mapping[str, Factory]):
         try:
             factory: Factory = providers[0].entry.load()
         except (Exception, SystemExit) as error:  # a plugin may even call sys.exit on import
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise PluginError(
-                f"the {self.kind} {name!r} of {providers[0]} cannot be imported ({reason}); "
-                "update or uninstall it"
+                f"the {self.kind} {name!r} of {providers[0]} cannot be imported "
+                f"({_on_one_line(error)}); update or uninstall it"
             ) from error
         if not callable(factory):
             raise PluginError(f"the {self.kind} {name!r} of {providers[0]} is not callable")
@@ -165,6 +174,10 @@ class Registry(Mapping[str, Factory]):
         near = get_close_matches(name, self, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         return f"Unknown {self.kind} {name!r}.{hint} Installed: {', '.join(self) or 'none'}."
+
+
+def _on_one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _options(signature: inspect.Signature) -> str:
