@@ -1,0 +1,158 @@
+"""The phantom's patients: class, scanner and geometry as in Table 1 of Lee et al. (MICCAI 2022).
+
+Figures are spread by an additive recurrence (Roberts, 2018, "The unreasonable effectiveness of
+quasirandom sequences"), so a small cohort has nearly Table 1's moments already, and the first
+patients stay the same when more are asked for.
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from volbench.datasets.phantom.difficulty import Difficulty
+from volbench.randomness import derive_seed
+
+CLASSES = ("T2", "T3")
+COHORT_SIZE, COHORT_T2 = 567, 168
+
+
+@dataclass(frozen=True)
+class Lognormal:
+    """A lognormal distribution cut at both ends; ``mu`` and ``sigma`` are of the uncut one."""
+
+    mu: float
+    sigma: float
+    low: float
+    high: float
+
+    def quantile(self, fraction: float) -> float:
+        """The value below which ``fraction`` of the distribution lies."""
+        normal = NormalDist(self.mu, self.sigma)
+        low, high = normal.cdf(math.log(self.low)), normal.cdf(math.log(self.high))
+        return math.exp(normal.inv_cdf(low + fraction * (high - low)))
+
+
+# mu and sigma are solved for, so that mean and standard deviation after the cut are Table 1's.
+TUMOUR_VOLUME_CM3 = {
+    "T2": Lognormal(0.33753587, 1.24672328, 0.3, 80.0),
+    "T3": Lognormal(1.75081100, 1.04165739, 0.3, 80.0),
+}
+SLICE_THICKNESS_MM = {
+    "T2": Lognormal(1.12271886, 0.13170285, 1.8, 6.0),
+    "T3": Lognormal(1.12512965, 0.13764388, 1.8, 6.0),
+}
+PIXEL_SPACING_MM = {
+    "T2": Lognormal(-0.82651689, 0.15578767, 0.27, 0.75),
+    "T3": Lognormal(-0.84075665, 0.15809834, 0.27, 0.75),
+}
+TABLE_PIXELS = 256  # the in-plane size that Table 1's pixel spacing belongs to
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A maker and a field strength, and how many of Table 1's 567 patients were scanned so.
+
+    Attributes:
+        gain: Stored value of the brightest tissue; vendors scale differently.
+        gamma: Exponent on the signal; above 1 darkens what is dark already.
+        noise: Noise relative to 3 T.
+    """
+
+    vendor: str
+    field_strength: str
+    patients: int
+    gain: float
+    gamma: float
+    noise: float
+
+
+# Every 1.5 T scanner of the cohort is a GE Signa; 97 GE patients less 77 at 1.5 T leave 20 at 3 T.
+SCANNERS = (
+    Scanner("Philips", "3T", 468, gain=900.0, gamma=1.0, noise=1.0),
+    Scanner("GE", "1.5T", 77, gain=2200.0, gamma=0.85, noise=1.7),
+    Scanner("GE", "3T", 20, gain=2800.0, gamma=0.95, noise=1.0),
+    Scanner("Siemens", "3T", 2, gain=500.0, gamma=1.1, noise=0.9),
+)
+SITES = ("east", "north", "west")
+
+# Powers of the roots of x^2 = x + 1 and x^4 = x + 1: the most even additive recurrences.
+_GOLDEN = 0.6180339887498949
+_QUARTIC = 0.8191725133961645
+
+
+@dataclass(frozen=True)
+class Patient:
+    """All that is known of a patient before anything is rendered.
+
+    Attributes:
+        label: T2 (the tumour stays inside the muscularis) or T3 (it breaks through).
+        tumour_volume_cm3: Of the whole tumour, of which a short stack shows a part.
+        slice_thickness_mm: Also the distance between slices; there is no gap.
+        field_of_view_mm: Width and height of every slice.
+        slices: How many the stack has.
+        deepest: The slices on which the tumour goes deepest: the representative ones.
+    """
+
+    index: int
+    label: str
+    scanner: Scanner
+    site: str
+    tumour_volume_cm3: float
+    slice_thickness_mm: float
+    field_of_view_mm: float
+    slices: int
+    deepest: tuple[int, ...]
+
+
+def draw_patient(
+    seed: int, index: int, *, slices: tuple[int, int], difficulty: Difficulty
+) -> Patient:
+    """Draw patient number ``index`` of the endless cohort that ``seed`` names."""
+    before = _t2_before(index)
+    label = "T2" if _t2_before(index + 1) > before else "T3"
+    rank = before if label == "T2" else index - before
+    starts = _generator(seed, "starts", label).random(3)
+    volume, thickness, spacing = (
+        float((start + rank * _QUARTIC**power) % 1) for power, start in enumerate(starts, 1)
+    )
+    rng = _generator(seed, "patient", index)
+    count = int(rng.integers(slices[0], slices[1] + 1))
+    return Patient(
+        index=index,
+        label=label,
+        scanner=_scanner((float(_generator(seed, "scanners").random()) + index * _GOLDEN) % 1),
+        site=SITES[int(rng.choice(len(SITES), p=(0.3, 0.6, 0.1)))],
+        tumour_volume_cm3=TUMOUR_VOLUME_CM3[label].quantile(volume),
+        slice_thickness_mm=round(SLICE_THICKNESS_MM[label].quantile(thickness), 2),
+        field_of_view_mm=TABLE_PIXELS * round(PIXEL_SPACING_MM[label].quantile(spacing), 4),
+        slices=count,
+        deepest=_deepest(rng, count, difficulty),
+    )
+
+
+def _t2_before(index: int) -> int:
+    """How many of the first ``index`` patients are T2: Table 1's ratio, rounded."""
+    return (index * COHORT_T2 + COHORT_SIZE // 2) // COHORT_SIZE
+
+
+def _scanner(fraction: float) -> Scanner:
+    patient = fraction * COHORT_SIZE
+    for scanner in SCANNERS:
+        patient -= scanner.patients
+        if patient < 0:
+            return scanner
+    return SCANNERS[0]
+
+
+def _deepest(rng: np.random.Generator, count: int, difficulty: Difficulty) -> tuple[int, ...]:
+    """Choose adjacent slices, away from the ends of the stack where there is room."""
+    number = min(count, 1 + int(rng.choice(3, p=difficulty.deepest_slices)))
+    margin = min(1, (count - number) // 2)
+    first = int(rng.integers(margin, count - number - margin + 1))
+    return tuple(range(first, first + number))
+
+
+def _generator(*parts: object) -> np.random.Generator:
+    return np.random.default_rng(derive_seed("phantom", *parts))
