@@ -1,0 +1,22 @@
+"""Average over slices: global average pooling, once the encoder has averaged in-plane."""
+
+from volbench.aggregators.masking import count_slices, fill_padding
+from volbench.interfaces import Aggregator
+from volbench.types import Embedding, SliceMask, Tokens
+
+
+class Average(Aggregator):
+    r"""Mean of the real tokens: $e_i = \frac{1}{D} \sum_d x_{id}$.
+
+    Args:
+        num_features: Length of a token; the result is as long.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, tokens: Tokens, mask: SliceMask | None = None) -> Embedding:
+        """Pool ``[batch, slice, feature]`` to ``[batch, feature]``."""
+        real = fill_padding(tokens, mask, value=0.0)
+        return real.sum(dim=1) / count_slices(tokens, mask)
