@@ -1,0 +1,74 @@
+"""Cross-entropy: binary for one logit, softmax for one logit per class."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from volbench.interfaces import Loss, Problem
+from volbench.losses.logits import class_logits
+from volbench.losses.options import weights_per_class
+from volbench.types import Labels, Output, Scalar
+
+
+class CrossEntropy(Loss):
+    r"""Mean over the batch of $-w_y \log p_y$.
+
+    Args:
+        problem: Gives the number of classes and their cases.
+        label_smoothing: Share of the target spread evenly over all classes, from 0 to below 1.
+        class_weight: One weight per class, or ``"balanced"`` for
+            $w_k = N / (K N_k)$ from the training cases, which average to one over them. The sum is
+            divided by the number of items, not by their weights, so a weight counts for as much
+            in a batch of one class as in any other.
+
+    Raises:
+        ValueError: an option is out of range, or a class to balance has no training case.
+    """
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        label_smoothing: float = 0.0,
+        class_weight: str | tuple[float, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(
+                f"label_smoothing must be from 0 to below 1, but got {label_smoothing=}"
+            )
+        self.label_smoothing = label_smoothing
+        if class_weight == "balanced":
+            class_weight = _balanced(problem)
+        elif isinstance(class_weight, str):
+            raise ValueError(
+                f"class_weight must be 'balanced' or one number per class, but got {class_weight=}"
+            )
+        weight = (
+            None
+            if class_weight is None
+            else weights_per_class(class_weight, problem, option="class_weight")
+        )
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, output: Output, labels: Labels) -> Scalar:
+        """Score ``[item, 1]`` or ``[item, class]`` logits; the embedding is not looked at."""
+        logits = class_logits(output.logits)
+        return F.cross_entropy(
+            logits,
+            labels.long(),
+            weight=None if self.weight is None else self.weight.to(logits.dtype),
+            label_smoothing=self.label_smoothing,
+            reduction="none",
+        ).mean()
+
+
+def _balanced(problem: Problem) -> tuple[float, ...]:
+    if 0 in problem.class_counts:
+        raise ValueError(
+            f"class_weight='balanced' needs a training case of every class, "
+            f"but class {problem.class_counts.index(0)} has none"
+        )
+    cases = sum(problem.class_counts)
+    return tuple(cases / (problem.num_classes * count) for count in problem.class_counts)

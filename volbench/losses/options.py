@@ -1,0 +1,47 @@
+"""Options that several losses share: how items are reduced, how much each class weighs."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from volbench.interfaces import Problem
+from volbench.types import Scalar
+
+Reduction: TypeAlias = Literal["mean", "sum"]
+
+
+def check_choice(option: str, value: str, *, among: tuple[str, ...]) -> None:
+    """Refuse a value that is not among those an option knows.
+
+    Raises:
+        ValueError: with the option, its value and the choices.
+    """
+    if value not in among:
+        choices = " or ".join(map(repr, among))
+        raise ValueError(f"{option} must be {choices}, but got {option}={value!r}")
+
+
+def reduce(values: Float[Tensor, " item"], reduction: Reduction) -> Scalar:
+    """Average or add up one value per item."""
+    return values.mean() if reduction == "mean" else values.sum()
+
+
+def weights_per_class(
+    weights: Sequence[float], problem: Problem, *, option: str
+) -> Float[Tensor, " class"]:
+    """Return the weights as a tensor.
+
+    Raises:
+        ValueError: one weight per class is not what they are, or one is negative.
+    """
+    if len(weights) != problem.num_classes:
+        raise ValueError(
+            f"{option} must hold one number for each of {problem.num_classes} classes, "
+            f"but got {option}={tuple(weights)!r}"
+        )
+    if min(weights) < 0:
+        raise ValueError(f"{option} must not be negative, but got {option}={tuple(weights)!r}")
+    return torch.tensor(weights, dtype=torch.float32)
