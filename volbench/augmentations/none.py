@@ -1,0 +1,13 @@
+"""No augmentation."""
+
+from volbench.interfaces import Augmentation
+from volbench.randomness import CaseGenerator
+from volbench.types import SliceMask, Volume
+
+
+class NoAugmentation(Augmentation):
+    """Returns every volume as it is."""
+
+    def __call__(self, volume: Volume, mask: SliceMask, generator: CaseGenerator) -> Volume:
+        """Draw nothing, change nothing."""
+        return volume
