@@ -118,7 +118,7 @@ def test_there_is_no_circle_of_imports():
         ({"kornia"}, {"augmentations"}),
         ({"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, set()),
     ],
-    ids=str,
+    ids=["terminal", "images", "headers", "timm", "kornia", "pickle"],
 )
 def test_a_library_stays_in_the_parts_that_may_use_it(libraries, parts):
     stray = [

@@ -13,12 +13,13 @@ KINDS = (*REGISTRIES, "recipes", "plugins")
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.argument("kind", type=click.Choice(KINDS), required=False, metavar="[KIND]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(kind: str | None, as_json: bool) -> None:
-    """List encoders, aggregators, losses, datasets, augmentations, recipes or plugins.
+    """List what is installed; KIND narrows it.
 
-    Without KIND, all of them. Nothing is imported: a broken plugin is one warning line.
+    KIND is one of encoders, aggregators, losses, augmentations, datasets, recipes, plugins. Nothing
+    is imported, and a broken plugin is one warning line.
     """
     kinds = (kind,) if kind else KINDS
     for warning in catalogue.warnings():

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from volbench.cli.groups import LazyGroup
 from volbench.errors import StorageError, VolbenchError
@@ -18,15 +19,20 @@ class Volbench(LazyGroup):
         signal.signal(signal.SIGTERM, _terminate)
         try:
             return super().main(*args, **{**kwargs, "standalone_mode": False})
-        except click.ClickException as error:
+        except NoArgsIsHelpError as error:
             error.show()
             sys.exit(error.exit_code)
+        except click.ClickException as error:
+            context = getattr(error, "ctx", None)
+            hint = f" (see {context.command_path} --help)" if context else ""
+            _end(error.format_message() + hint, error.exit_code)
         except VolbenchError as error:
             _end(str(error), error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             _end("interrupted; the same command continues", 130)
         except OSError as error:
-            _end(f"{error.strerror or error}: {error.filename}", StorageError.exit_code)
+            where = f": {error.filename}" if error.filename else ""
+            _end(f"{error.strerror or error}{where}", StorageError.exit_code)
 
 
 def _terminate(number: int, frame: object) -> None:
@@ -34,7 +40,7 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _end(message: str, exit_code: int) -> None:
-    click.echo(f"volbench: {message}", err=True)
+    click.echo(f"volbench: {' '.join(message.splitlines())}", err=True)
     sys.exit(exit_code)
 
 
