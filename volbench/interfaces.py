@@ -74,11 +74,13 @@ class Augmentation(abc.ABC):
 class Files:
     """A case on disk: one image per channel and, if there is one, its region of interest.
 
-    Each path is a file (NIfTI, NRRD, MHA) or a folder holding one DICOM series.
+    Each path is a file (NIfTI, NRRD, MHA) or a folder holding one DICOM series. Slices lie across
+    the axis of largest spacing unless ``plane`` says axial, coronal or sagittal.
     """
 
     images: tuple[Path, ...]
     mask: Path | None = None
+    plane: str | None = None
 
 
 class Generated(abc.ABC):
