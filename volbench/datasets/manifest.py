@@ -1,0 +1,229 @@
+"""Your own volumes: a CSV file with one row per case."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from volbench.datasets.table import Row, Table, read_table
+from volbench.errors import DataError
+from volbench.interfaces import Card, Case, Dataset, Files
+
+REQUIRED = ("label", "patient")
+OPTIONAL = ("case", "mask", "representative", "fold")
+KNOWN = ("image", *REQUIRED, *OPTIONAL)
+PLANES = ("axial", "coronal", "sagittal")
+
+
+class ManifestError(DataError):
+    """A manifest with problems; the message names the first and counts the others.
+
+    Attributes:
+        problems: All of them, in the order of the file.
+    """
+
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        others = len(problems) - 1
+        more = f" (and {others} more: volbench data check {path})" if others else ""
+        super().__init__(f"{path}: {problems[0]}{more}")
+        self.problems = tuple(problems)
+
+
+class Manifest(Dataset):
+    """Cases listed in a CSV file: ``image,label,patient`` and more.
+
+    Columns:
+        image: A file (NIfTI, NRRD, MHA) or a folder holding one DICOM series; relative paths start
+            at the CSV's folder. ``image:t2w``, ``image:dwi``, ... instead are channels of one case.
+        label: Its class, taken as text; classes are sorted, by number if all of them are numbers.
+        patient: Never split over two folds. Text: a patient called NA is a patient.
+        case: A unique name; without this column, the image's path without its suffix.
+        mask: Region of interest on the image's grid, voxels above 0; may be empty in some rows.
+        representative: Numbers of the slices that show the finding, ``;`` between them, from 0 in
+            the order the file stores them (a DICOM series: along the normal of its slices).
+        fold: The data set's own split, if it has one.
+        Any other column is a stratum to report by (site, scanner, ...), kept as text.
+
+    Cells lose the spaces around them. All problems are collected before any is raised.
+
+    Args:
+        path: The CSV file, UTF-8, comma-separated.
+        classes: Names in the order of their index, the last of two is positive; sorted if None.
+        plane: Slices are axial, coronal or sagittal in every volume. By default each volume's own
+            spacing decides: slices lie across its axis of largest spacing, and where pixels are as
+            coarse as slices, across the third axis of the file.
+
+    Raises:
+        ManifestError: whatever is wrong with the file; images are not opened here.
+        ValueError: ``plane`` is none of the three.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        classes: tuple[str | int | float, ...] | None = None,
+        plane: str | None = None,
+    ) -> None:
+        if plane is not None and plane not in PLANES:
+            raise ValueError(f"plane must be one of {', '.join(PLANES)}, but got {plane=}")
+        self.path = Path(path)
+        self.plane = plane
+        self.card = Card(
+            title=f"Manifest {self.path.name}",
+            licence="not stated; ask whoever gave you the volumes",
+            citation="not stated",
+        )
+        table = read_table(self.path)
+        problems = [*table.problems]
+        image_columns = [name for name in table.columns if name.partition(":")[0] == "image"]
+        problems += _column_problems(table, image_columns)
+        unusable = not image_columns or not set(REQUIRED) <= set(table.columns)
+        if unusable or not table.rows:
+            raise ManifestError(self.path, problems)
+        self.channels = tuple(name.partition(":")[2] or "image" for name in image_columns)
+        cases: list[Case] = []
+        for row in table.rows:
+            case, reasons = self._case(row, image_columns)
+            problems += [f"line {row.line}: {reason}" for reason in reasons]
+            cases += [case] if case else []
+        self._cases = tuple(cases)
+        problems += _repeats(table, image_columns, self.path.parent)
+        self.classes, label_problems = _classes([case.label for case in cases], classes)
+        problems += label_problems
+        if problems:
+            raise ManifestError(self.path, problems)
+
+    def cases(self) -> Sequence[Case]:
+        """The rows, in the order of the file."""
+        return self._cases
+
+    def _case(self, row: Row, image_columns: Sequence[str]) -> tuple[Case | None, list[str]]:
+        """One row as a case, or what is wrong with it."""
+        cells = row.cells
+        needed = [*image_columns, *REQUIRED, *(["case"] if "case" in cells else [])]
+        problems = [f"{name} is empty" for name in needed if not cells[name]]
+        numbers: list[int] = []
+        for word in filter(None, map(str.strip, cells.get("representative", "").split(";"))):
+            if not word.isascii() or not word.isdigit():
+                problems.append(
+                    f"representative {cells['representative']!r} must be slice numbers from 0, "
+                    "';' between them"
+                )
+                break
+            numbers.append(int(word))
+        if problems:
+            return None, problems
+        folder = self.path.parent
+        source = Files(
+            images=tuple(folder / cells[name] for name in image_columns),
+            mask=folder / cells["mask"] if cells.get("mask") else None,
+            plane=self.plane,
+        )
+        case = Case(
+            name=_name(cells, image_columns),
+            patient=cells["patient"],
+            label=cells["label"],
+            source=source,
+            representative=tuple(sorted(set(numbers))),
+            strata={
+                name: text
+                for name, text in cells.items()
+                if name not in KNOWN and name not in image_columns
+            },
+            fold=cells.get("fold") or None,
+        )
+        return case, []
+
+
+def _name(cells: dict[str, str], image_columns: Sequence[str]) -> str:
+    """The case column, or the first image's path without its suffix."""
+    if "case" in cells:
+        return cells["case"]
+    text = cells[image_columns[0]].rstrip("/")
+    for suffix in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"):
+        if text.lower().endswith(suffix):
+            return text[: -len(suffix)]
+    return text
+
+
+def _column_problems(table: Table, image_columns: Sequence[str]) -> list[str]:
+    if not table.columns:
+        return []
+    problems = []
+    missing = [name for name in REQUIRED if name not in table.columns]
+    missing += [] if image_columns else ["image"]
+    if missing:
+        problems.append(
+            f"lacks the column {' and '.join(map(repr, sorted(missing)))}; "
+            f"it has {', '.join(map(repr, table.columns))}"
+        )
+    if "image" in image_columns and len(image_columns) > 1:
+        problems.append("has both 'image' and channels; name every channel, as in 'image:t2w'")
+    if "image:" in image_columns:
+        problems.append(
+            "has the column 'image:' without a name; name the channel, as in 'image:t2w'"
+        )
+    for name in table.columns:
+        meant = name.lower().replace(" ", "").removesuffix("s")
+        meant = {"images": "image"}.get(meant, meant)
+        if name not in KNOWN and meant in KNOWN and meant not in table.columns:
+            problems.append(f"has the column {name!r}, which volbench spells {meant!r}; rename it")
+    return problems
+
+
+def _repeats(table: Table, image_columns: Sequence[str], folder: Path) -> list[str]:
+    """Names and image files that stand in the table twice."""
+    problems = []
+    names: dict[str, int] = {}
+    files: dict[Path, int] = {}
+    for row in table.rows:
+        paths = [row.cells[name] for name in image_columns]
+        if all(paths):
+            name = _name(row.cells, image_columns)
+            if name and names.setdefault(name, row.line) != row.line:
+                problems.append(f"line {row.line}: the case {name!r} is on line {names[name]} too")
+        for text, path in ((text, (folder / text).resolve()) for text in paths if text):
+            if path in files:
+                problems.append(f"line {row.line}: the image {text} is on line {files[path]} too")
+            files.setdefault(path, row.line)
+    return problems
+
+
+def _classes(
+    labels: Sequence[str], wanted: tuple[str | int | float, ...] | None
+) -> tuple[tuple[str, ...], list[str]]:
+    """Names of the classes in order, and what is wrong with the labels."""
+    found = sorted(set(labels))
+    problems = []
+    same: dict[object, str] = {}
+    for label in found:
+        key = _number(label) if _number(label) is not None else label.lower()
+        if same.setdefault(key, label) != label:
+            problems.append(
+                f"the labels {same[key]!r} and {label!r} look like one class; write one"
+            )
+    if wanted is not None:
+        classes = tuple(map(str, wanted))
+        if len(set(classes)) < len(classes):
+            problems.append(f"classes={classes} names a class twice")
+        problems += [
+            f"the label {label!r} is not among classes={classes}"
+            for label in found
+            if label not in classes
+        ]
+        problems += [f"no row has the label {name!r}" for name in classes if name not in found]
+    elif all(_number(label) is not None for label in found):
+        classes = tuple(sorted(found, key=float))
+    else:
+        classes = tuple(found)
+    if len(classes) < 2 and labels:
+        problems.append(f"has one class only, {''.join(classes)!r}; a classifier needs two or more")
+    return classes, problems
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and "_" not in text else None  # 1_0 is a name

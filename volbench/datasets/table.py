@@ -1,0 +1,78 @@
+"""A CSV file read as text: nothing is guessed, so NA stays NA and 01 stays 01."""
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the line it ends on, and its cells by column."""
+
+    line: int
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What could be read, and what could not."""
+
+    columns: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def read_table(path: Path) -> Table:
+    """Read a comma-separated UTF-8 file (a byte-order mark is fine); collect what is wrong."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return Table(problems=("no such file; check the path",))
+    except UnicodeDecodeError as error:
+        return Table(problems=(f"not UTF-8 at byte {error.start}; save it as CSV in UTF-8",))
+    except OSError as error:
+        return Table(problems=(f"cannot be read ({error.strerror or error})",))
+    if "\0" in text:
+        return Table(problems=("not a text file; save it as CSV in UTF-8",))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    problems = []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                lines.append((reader.line_num, [cell.strip() for cell in cells]))
+    except csv.Error as error:
+        problems.append(f"line {reader.line_num}: not CSV ({error}); check its quotes")
+    if not lines:
+        return Table(problems=tuple(problems) or ("empty; its first line names the columns",))
+    return _table(lines, problems)
+
+
+def _table(lines: list[tuple[int, list[str]]], problems: list[str]) -> Table:
+    (_, columns), *body = lines
+    if len(columns) == 1:
+        for separator, name in SEPARATORS.items():
+            if separator in columns[0]:
+                problems.append(f"separated by {name}; save it with commas")
+                return Table(problems=tuple(problems))
+    for column, times in Counter(columns).items():
+        if not column:
+            problems.append("has a column without a name; name it or remove it")
+        elif times > 1:
+            problems.append(f"has the column {column!r} {times} times; keep one")
+    if not body and not problems:
+        problems.append("has no rows below its first line; add one per case")
+    rows = []
+    for line, cells in body:
+        if len(cells) == len(columns):
+            rows.append(Row(line, dict(zip(columns, cells, strict=True))))
+        else:
+            problems.append(
+                f"line {line}: {len(cells)} cells where the first line has {len(columns)}; "
+                "quote a cell that holds a comma"
+            )
+    return Table(tuple(columns), tuple(rows), tuple(problems))
