@@ -1,0 +1,85 @@
+"""Packed slices: the real slices of a batch laid end to end, so that padding is never computed.
+
+A 2D layer runs on them as they are, and its BatchNorm counts real slices only. A 3D layer asks for
+each slice's neighbours, which are zero beyond the ends of the slice's own volume.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from volbench.types import Embedding, SliceMask, Tokens, Volume
+
+Slices: TypeAlias = Float[Tensor, "item channel height width"]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where the real slices of one batch are.
+
+    Attributes:
+        batch: Volumes in the batch.
+        slices: Slices per volume, padding included.
+        index: Place of each real slice in ``(batch slice)``; None where nothing is padded.
+        starts: True where no real slice comes before in the same volume.
+        ends: True where no real slice comes after in the same volume.
+    """
+
+    batch: int
+    slices: int
+    index: Int[Tensor, " item"] | None
+    starts: Bool[Tensor, "item 1 1 1"]
+    ends: Bool[Tensor, "item 1 1 1"]
+
+    def pack(self, volume: Volume) -> Slices:
+        """Lay the real slices end to end."""
+        slices = rearrange(volume, "b c s h w -> (b s) c h w")
+        if self.index is not None:
+            slices = slices.index_select(0, self.index)
+        # The layout tensor cores work in; every layer keeps the layout it is given.
+        layout = torch.channels_last if volume.is_cuda else torch.contiguous_format
+        return slices.contiguous(memory_format=layout)
+
+    def unpack(self, features: Embedding) -> Tokens:
+        """Give every real slice its place back; padded places hold zeros."""
+        if self.index is not None:
+            places = features.new_zeros(self.batch * self.slices, features.shape[1])
+            features = places.index_copy(0, self.index, features)
+        return rearrange(features, "(b s) f -> b s f", b=self.batch)
+
+    def with_neighbours(self, slices: Slices) -> Slices:
+        """Stack each slice's predecessor, itself and its successor along the channels.
+
+        A 3×k×k convolution is then one 2D convolution with three times the input channels: no
+        padded copy of the batch, and no layer in between whose padding has to be zeroed again.
+        """
+        before = torch.cat([slices[-1:], slices[:-1]]).masked_fill_(self.starts, 0)
+        after = torch.cat([slices[1:], slices[:1]]).masked_fill_(self.ends, 0)
+        return torch.cat([before, slices, after], dim=1)
+
+
+def plan_packing(volume: Volume, mask: SliceMask | None) -> Packing:
+    """Find the real slices, once per forward pass.
+
+    The sizes that follow are needed on the host. A mask on the CPU (wherever the volume is), or
+    None where nothing is padded, costs no synchronisation; a mask on the GPU costs one.
+    """
+    batch, slices, device = volume.shape[0], volume.shape[2], volume.device
+    if mask is None or bool((mask := mask.cpu()).all()):
+        place = torch.arange(batch * slices, device=device) % slices
+        starts, ends = place == 0, place == slices - 1
+        return Packing(batch, slices, None, _as_column(starts), _as_column(ends))
+    index = mask.flatten().nonzero().flatten()
+    edge = mask.new_zeros(batch, 1)
+    starts = ~torch.cat([edge, mask[:, :-1]], dim=1)[mask]
+    ends = ~torch.cat([mask[:, 1:], edge], dim=1)[mask]
+    index, starts, ends = (part.to(device, non_blocking=True) for part in (index, starts, ends))
+    return Packing(batch, slices, index, _as_column(starts), _as_column(ends))
+
+
+def _as_column(flags: Bool[Tensor, " item"]) -> Bool[Tensor, "item 1 1 1"]:
+    return rearrange(flags, "n -> n 1 1 1")

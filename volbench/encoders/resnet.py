@@ -1,0 +1,209 @@
+"""ResNet-18 with 2D, 3D, mixed or factorised convolutions (Lee et al., MICCAI 2022).
+
+Residual blocks: He et al., 2016, arXiv:1512.03385. Mixed and (2+1)D convolutions: Tran et al.,
+2018, arXiv:1711.11248. Five layers: the stem and four stages of two basic blocks. The stem and the
+last three stages halve the plane; nothing ever reduces the through-plane axis, so every slice keeps
+its token. Which of the five layers are 3D is all that ten of the eleven encoders differ in.
+"""
+
+from itertools import pairwise
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from volbench.encoders.packing import Packing, Slices, plan_packing
+from volbench.interfaces import Encoder
+from volbench.types import SliceMask, Tokens, Volume
+
+Depths = tuple[int, int, int, int, int]
+
+
+class Convolution(nn.Module):
+    """A depth×size×size convolution without bias on packed slices, zero-padded by half a kernel.
+
+    The weight is shaped as that of ``nn.Conv2d`` (depth 1) or ``nn.Conv3d`` (depth 3).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, depth: int, size: int, stride: int = 1
+    ) -> None:
+        super().__init__()
+        kernel = (size, size) if depth == 1 else (depth, size, size)
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *kernel))
+        self.stride = stride
+        self.padding = size // 2
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, slices: Slices, packing: Packing) -> Slices:
+        """Convolve; a 3D kernel meets zeros beyond the ends of each volume."""
+        weight: Tensor = self.weight
+        if weight.ndim == 5:
+            slices = packing.with_neighbours(slices)
+            weight = rearrange(weight, "o i d h w -> o (d i) h w")
+        return F.conv2d(slices, weight, stride=self.stride, padding=self.padding)
+
+
+class Factorised(nn.Module):
+    r"""A 3×k×k convolution split into 1×k×k, BatchNorm, ReLU and 3×1×1.
+
+    Between the two stand $M = \lfloor 27 i o / (9 i + 3 o) \rfloor$ channels, for $i$ channels in
+    and $o$ out, so that a 3×3×3 convolution keeps its number of weights. $M$ follows from each
+    convolution on its own, the 7×7 stem included.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, size: int, stride: int = 1) -> None:
+        super().__init__()
+        between = 27 * in_channels * out_channels // (9 * in_channels + 3 * out_channels)
+        self.within = Convolution(in_channels, between, depth=1, size=size, stride=stride)
+        self.norm = nn.BatchNorm2d(between)
+        self.across = Convolution(between, out_channels, depth=3, size=1)
+
+    def forward(self, slices: Slices, packing: Packing) -> Slices:
+        """Convolve within the slices, then across them."""
+        slices = F.relu(self.norm(self.within(slices, packing)), inplace=True)
+        convolved: Slices = self.across(slices, packing)
+        return convolved
+
+
+def _convolution(
+    in_channels: int, out_channels: int, *, depth: int, size: int, stride: int, factorised: bool
+) -> nn.Module:
+    if factorised:
+        return Factorised(in_channels, out_channels, size=size, stride=stride)
+    return Convolution(in_channels, out_channels, depth=depth, size=size, stride=stride)
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions and a shortcut, which is projected where the shape changes."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, depth: int, stride: int, factorised: bool
+    ) -> None:
+        super().__init__()
+        self.conv1 = _convolution(
+            in_channels, out_channels, depth=depth, size=3, stride=stride, factorised=factorised
+        )
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = _convolution(
+            out_channels, out_channels, depth=depth, size=3, stride=1, factorised=factorised
+        )
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.projection: Convolution | None = None
+        if stride != 1 or in_channels != out_channels:
+            self.projection = Convolution(in_channels, out_channels, depth=1, size=1, stride=stride)
+            self.projection_norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, slices: Slices, packing: Packing) -> Slices:
+        """Add what two convolutions find to what came in."""
+        found = F.relu(self.norm1(self.conv1(slices, packing)), inplace=True)
+        found = self.norm2(self.conv2(found, packing))
+        if self.projection is not None:
+            slices = self.projection_norm(self.projection(slices, packing))
+        return F.relu(found + slices, inplace=True)
+
+
+class ResNet(Encoder):
+    """Eighteen layers, one token per slice.
+
+    Args:
+        in_channels: Channels of the volume.
+        depths: Slices that a kernel spans, 1 or 3, in each of the five layers.
+        width: Channels after the stem; the last stage has eight times as many.
+        factorised: Split every 3D convolution in two, see ``Factorised``.
+
+    Raises:
+        ValueError: ``width`` is not a whole number of at least 1.
+    """
+
+    def __init__(
+        self, in_channels: int, *, depths: Depths, width: int = 32, factorised: bool = False
+    ) -> None:
+        super().__init__()
+        if not isinstance(width, int) or width < 1:
+            raise ValueError(f"width must be a whole number of at least 1, but got {width!r}")
+        self.stem = _convolution(
+            in_channels, width, depth=depths[0], size=7, stride=2, factorised=factorised
+        )
+        self.norm = nn.BatchNorm2d(width)
+        self.blocks = nn.ModuleList()
+        stages = pairwise((width, width, 2 * width, 4 * width, 8 * width))
+        for stage, (channels, filters) in enumerate(stages):
+            stride, depth = (2 if stage else 1), depths[stage + 1]
+            self.blocks += [
+                BasicBlock(channels, filters, depth=depth, stride=stride, factorised=factorised),
+                BasicBlock(filters, filters, depth=depth, stride=1, factorised=factorised),
+            ]
+        self.num_features = 8 * width
+
+    def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:
+        """Encode; ``mask`` may stay on the CPU, see ``plan_packing``."""
+        packing = plan_packing(volume, mask)
+        # A mean, not adaptive pooling, whose backward pass is not deterministic on CUDA.
+        return packing.unpack(reduce(self._features(volume, packing), "n f h w -> n f", "mean"))
+
+    def feature_map(self, volume: Volume) -> Slices:
+        """Return what is pooled into tokens, for the receptive field."""
+        return self._features(volume, plan_packing(volume, None))
+
+    def _features(self, volume: Volume, packing: Packing) -> Slices:
+        slices = F.relu(self.norm(self.stem(packing.pack(volume), packing)), inplace=True)
+        for block in self.blocks:
+            slices = block(slices, packing)
+        return slices
+
+
+def r2d(in_channels: int, *, width: int = 32) -> ResNet:
+    """R2D: all five layers 2D; slices never see one another (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(1, 1, 1, 1, 1), width=width)
+
+
+def r3d(in_channels: int, *, width: int = 32) -> ResNet:
+    """R3D: all five layers 3D (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(3, 3, 3, 3, 3), width=width)
+
+
+def r2plus1d(in_channels: int, *, width: int = 32) -> ResNet:
+    """R(2+1)D: all five layers 3D, each convolution split in two (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(3, 3, 3, 3, 3), width=width, factorised=True)
+
+
+def mc2(in_channels: int, *, width: int = 32) -> ResNet:
+    """MC2, mixed convolutions: a 3D stem, then 2D (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(3, 1, 1, 1, 1), width=width)
+
+
+def mc3(in_channels: int, *, width: int = 32) -> ResNet:
+    """MC3, mixed convolutions: stem and first stage 3D, then 2D (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(3, 3, 1, 1, 1), width=width)
+
+
+def mc4(in_channels: int, *, width: int = 32) -> ResNet:
+    """MC4, mixed convolutions: 3D up to the second stage, then 2D (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(3, 3, 3, 1, 1), width=width)
+
+
+def mc5(in_channels: int, *, width: int = 32) -> ResNet:
+    """MC5, mixed convolutions: 3D but for the last stage (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(3, 3, 3, 3, 1), width=width)
+
+
+def rmc2(in_channels: int, *, width: int = 32) -> ResNet:
+    """rMC2, reversed: a 2D stem, then 3D (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(1, 3, 3, 3, 3), width=width)
+
+
+def rmc3(in_channels: int, *, width: int = 32) -> ResNet:
+    """rMC3, reversed: stem and first stage 2D, then 3D (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(1, 1, 3, 3, 3), width=width)
+
+
+def rmc4(in_channels: int, *, width: int = 32) -> ResNet:
+    """rMC4, reversed: 2D up to the second stage, then 3D (arXiv:1711.11248)."""
+    return ResNet(in_channels, depths=(1, 1, 1, 3, 3), width=width)
+
+
+def rmc5(in_channels: int, *, width: int = 32) -> ResNet:
+    """rMC5, reversed: 2D but for the last stage (Lee et al., MICCAI 2022)."""
+    return ResNet(in_channels, depths=(1, 1, 1, 1, 3), width=width)

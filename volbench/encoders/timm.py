@@ -1,0 +1,181 @@
+"""Any 2D backbone of timm, slice by slice (Wightman, 2019, doi:10.5281/zenodo.4414861).
+
+The library is at https://github.com/huggingface/pytorch-image-models.
+"""
+
+import logging
+from collections.abc import Mapping
+from difflib import get_close_matches
+from itertools import product
+from typing import Any, TypeAlias
+
+import timm
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from volbench.encoders.packing import Slices, plan_packing
+from volbench.errors import SpecError
+from volbench.interfaces import Encoder
+from volbench.types import SliceMask, Tokens, Volume
+
+Probes: TypeAlias = tuple[tuple[tuple[int, int], int], ...]
+
+# What makes a model with a fixed grid of patches take any plane, by family.
+FLEXIBLE: tuple[Mapping[str, bool], ...] = (
+    {"dynamic_img_size": True, "dynamic_img_pad": True},
+    {"strict_img_size": False},
+    {},
+)
+# A plane to try, and what its sides are padded to a multiple of: nothing where a small odd plane is
+# taken as it is, else the coarsest grid in use (windows of patches, strides that must divide).
+PROBES: Probes = (((17, 23), 1), ((101, 117), 32))
+
+
+class Timm(Encoder):
+    """A timm backbone applied to every real slice; its own pooling gives the token.
+
+    Where a model refuses small or odd planes, slices are padded with zeros, at the right and at
+    the bottom, to a multiple of 32 pixels.
+
+    Args:
+        in_channels: Channels of the volume; pretrained stems are adapted by timm.
+        name: Model as timm names it, ``timm.list_models()``.
+        pretrained: Start from timm's weights, downloaded once.
+        image_size: In-plane size in pixels, for models that cannot be built for any.
+
+    Raises:
+        SpecError: timm has no such model, it needs an ``image_size`` or cannot be built for the one
+            given, or its weights cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        name: str = "resnet18",
+        pretrained: bool = False,
+        image_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(name, str) or not timm.is_model(name):
+            near = get_close_matches(str(name), timm.list_models(), n=3)
+            hint = " or ".join(map(repr, near))
+            hint = f"did you mean {hint}?" if near else "timm.list_models() names them all"
+            raise SpecError(f"timm has no model {name!r}; {hint}")
+        self.name = name
+        self.image_size = image_size
+        self.backbone, self.num_features, self.multiple = _build(
+            name, in_channels, pretrained, image_size
+        )
+
+    def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:
+        """Encode; ``mask`` may stay on the CPU, see ``plan_packing``.
+
+        Raises:
+            SpecError: the volume's plane is not what the model was built for.
+        """
+        plane = tuple(volume.shape[-2:])
+        if self.image_size is not None and plane != (self.image_size, self.image_size):
+            raise SpecError(
+                f"timm model {self.name!r} was built for slices of {self.image_size}×"
+                f"{self.image_size}, but got {plane[0]}×{plane[1]}; "
+                "change image_size or the size that volumes are prepared at"
+            )
+        packing = plan_packing(volume, mask)
+        return packing.unpack(self.backbone(_padded(packing.pack(volume), self.multiple)))
+
+    def feature_map(self, volume: Volume) -> Slices:
+        """Return what is pooled into tokens, for the receptive field; patches become one column.
+
+        Raises:
+            TypeError: the model keeps several maps.
+        """
+        slices = plan_packing(volume, None).pack(volume)
+        backbone: Any = self.backbone
+        features = backbone.forward_features(_padded(slices, self.multiple))
+        if not isinstance(features, Tensor):
+            raise TypeError(f"{self.name} keeps several feature maps")
+        if features.ndim == 3:
+            return rearrange(features, "n patch f -> n f patch 1")
+        if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":
+            return rearrange(features, "n h w f -> n f h w")
+        return features
+
+
+def _build(
+    name: str, in_channels: int, pretrained: bool, image_size: int | None
+) -> tuple[nn.Module, int, int]:
+    """Build the backbone; find the length of its token and what its planes are padded to.
+
+    The length is measured, as timm's ``num_features`` is another number for some models.
+    """
+    options: tuple[Mapping[str, object], ...] = FLEXIBLE
+    probes = PROBES
+    if image_size is not None:
+        options, probes = ({"img_size": image_size}, {}), (((image_size, image_size), 1),)
+    reason = ""
+    for option, (plane, multiple) in product(options, probes):
+        try:
+            backbone = _create(name, in_channels, option)
+            slices = _padded(torch.zeros(1, in_channels, *plane), multiple)
+            length = _token_length(backbone, slices)
+        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+            reason = _first_sentence(error)
+            continue
+        if pretrained:
+            backbone = _load_pretrained(name, in_channels, option)
+        return backbone, length, multiple
+    if image_size is not None:
+        raise SpecError(
+            f"timm model {name!r} cannot be built for image_size={image_size} ({reason}); "
+            "try the size it was published with, or another model"
+        )
+    raise SpecError(
+        f"timm model {name!r} does not take slices of any size ({reason}); "
+        "give image_size= to build it for one"
+    )
+
+
+def _padded(slices: Slices, multiple: int) -> Slices:
+    height, width = slices.shape[-2:]
+    return F.pad(slices, (0, -width % multiple, 0, -height % multiple))
+
+
+def _create(
+    name: str, in_channels: int, option: Mapping[str, object], *, pretrained: bool = False
+) -> nn.Module:
+    backbone: nn.Module = timm.create_model(
+        name, pretrained=pretrained, in_chans=in_channels, num_classes=0, **option
+    )
+    return backbone
+
+
+def _token_length(backbone: nn.Module, slices: Slices) -> int:
+    with torch.no_grad():
+        token = backbone.eval()(slices)
+    backbone.train()
+    if not isinstance(token, Tensor) or token.ndim != 2:
+        raise TypeError("it does not pool a slice into one vector")
+    return token.shape[1]
+
+
+def _load_pretrained(name: str, in_channels: int, option: Mapping[str, object]) -> nn.Module:
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.CRITICAL)  # a line per retry says less than the error that follows
+    try:
+        return _create(name, in_channels, option, pretrained=True)
+    except Exception as error:  # whatever the hub, the network, the disk or the weights raise
+        reason = _first_sentence(error)
+        raise SpecError(
+            f"timm model {name!r}: pretrained weights cannot be loaded ({reason}); connect to the "
+            "network once so that they are kept, or leave pretrained=True out"
+        ) from error
+    finally:
+        hub.setLevel(level)
+
+
+def _first_sentence(error: Exception) -> str:
+    return " ".join(str(error).split()).split(". ")[0].rstrip(".")
