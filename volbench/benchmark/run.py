@@ -1,0 +1,133 @@
+"""A whole run: open its folder, skip finished folds, do the rest, report as it goes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from volbench.benchmark.environment import describe_environment
+from volbench.benchmark.executor import execute
+from volbench.benchmark.plan import Plan
+from volbench.benchmark.task import Task
+from volbench.engine.compute import Compute, available_cores, choose_compute
+from volbench.engine.fold import CHECKPOINT_SECONDS, EpochReport
+from volbench.errors import UsageError
+from volbench.files import FolderLock
+from volbench.records import FoldResult, RunFolder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run as it stands afterwards; ``results`` holds the asked folds by number."""
+
+    path: Path
+    results: dict[int, FoldResult]
+
+    @property
+    def failed(self) -> list[FoldResult]:
+        """The folds that failed."""
+        return [result for result in self.results.values() if result.status == "failed"]
+
+
+class Watcher:
+    """Hears what happens during a run; override what you want to hear."""
+
+    def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
+        """The run is about to start; ``done`` folds are finished already."""
+
+    def on_start(self, fold: int) -> None:
+        """A fold starts or goes on."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """An epoch ended."""
+
+    def on_end(self, result: FoldResult) -> None:
+        """A fold ended; its files are written."""
+
+
+def run(
+    plan: Plan,
+    *,
+    out: Path = Path("runs"),
+    name: str | None = None,
+    folds: Sequence[int] | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    watcher: Watcher | None = None,
+) -> Outcome:
+    """Run the folds that are not finished; failed ones are tried again.
+
+    Args:
+        plan: What `make_plan` checked.
+        out: Folder of runs.
+        name: Folder of this run in ``out``; by default it names the components and the experiment.
+        folds: Folds to do; all by default.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
+        checkpoint_seconds: Shortest time between two checkpoints of a fold.
+        watcher: Hears the progress.
+
+    Raises:
+        StateError: the folder holds another experiment, or was damaged.
+        StorageError: another process runs it, or nothing can be written.
+    """
+    watcher = watcher or Watcher()
+    asked = _asked(plan, folds)
+    compute, jobs = _share(plan, device, jobs)
+    folder = RunFolder(out / (name or plan.experiment.name))
+    with FolderLock(folder.path):
+        folder.open(
+            plan.experiment,
+            plan.split,
+            plan.prepared.classes,
+            describe_environment(compute, jobs=jobs),
+        )
+        results = _finished(folder, asked)
+        watcher.on_plan(plan, folder.path, sorted(results), asked)
+        tasks = [
+            Task(
+                experiment=plan.experiment,
+                prepared=plan.prepared.folder,
+                run=folder.path,
+                fold=fold,
+                part=plan.part(fold),
+                compute=compute,
+                checkpoint_seconds=checkpoint_seconds,
+            )
+            for fold in asked
+            if fold not in results
+        ]
+        for result in execute(
+            tasks, jobs=jobs, on_start=watcher.on_start, on_epoch=watcher.on_epoch
+        ):
+            results[result.fold] = result
+            watcher.on_end(result)
+    return Outcome(folder.path, dict(sorted(results.items())))
+
+
+def _asked(plan: Plan, folds: Sequence[int] | None) -> tuple[int, ...]:
+    known = plan.split.folds
+    if folds is None:
+        return known
+    if unknown := sorted(set(folds) - set(known)):
+        raise UsageError(f"--fold {unknown[0]}: the folds are numbered {known[0]} to {known[-1]}")
+    return tuple(sorted(set(folds)))
+
+
+def _share(plan: Plan, device: str, jobs: int | None) -> tuple[Compute, int]:
+    """Share the machine: threads follow from the experiment's folds, not from those left to do."""
+    whole = choose_compute(device, plan.experiment.precision, jobs=1)
+    if jobs is None:
+        on_cpu = whole.device == "cpu"
+        jobs = min(available_cores(), len(plan.split.folds)) if on_cpu else 1
+    return choose_compute(whole.device, plan.experiment.precision, jobs=jobs), jobs
+
+
+def _finished(folder: RunFolder, asked: Sequence[int]) -> dict[int, FoldResult]:
+    finished = {}
+    for fold in asked:
+        result = folder.fold(fold).result()
+        if result is not None and result.status == "finished":
+            folder.fold(fold).verify(result)
+            finished[fold] = result
+    return finished

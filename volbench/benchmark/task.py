@@ -1,0 +1,110 @@
+"""One fold as a task that any process can do: train, score, write the fold's files."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from volbench.data.cache import Prepared, open_prepared
+from volbench.engine.compute import Compute
+from volbench.engine.fold import EpochReport, FoldTrainer, Trained
+from volbench.errors import StorageError, VolbenchError
+from volbench.experiment import Experiment
+from volbench.files import write_atomic
+from volbench.records import FoldFolder, FoldResult, RunFolder
+from volbench.rows import Prediction
+from volbench.splits import Part
+
+CHECKPOINT = "checkpoint.safetensors"
+TRACEBACK = "traceback.txt"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything a process needs to do one fold."""
+
+    experiment: Experiment
+    prepared: Path
+    run: Path
+    fold: int
+    part: Part
+    compute: Compute
+    checkpoint_seconds: float
+
+
+def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
+    """Train and record a fold; a failure is recorded with its reason and returned.
+
+    Raises:
+        StorageError: nothing can be recorded, as when the disk is full.
+    """
+    folder = RunFolder(task.run).fold(task.fold)
+    checkpoint = folder.path / CHECKPOINT
+    try:
+        prepared = _open(task.prepared)
+        trainer = FoldTrainer(
+            task.experiment,
+            prepared,
+            task.part,
+            task.fold,
+            task.compute,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+            checkpoint_seconds=task.checkpoint_seconds,
+        )
+        trained = trainer.run()
+    except StorageError:
+        raise
+    except Exception as error:
+        result = _record_failure(folder, error)
+    else:
+        result = _record_success(folder, task, prepared, trained)
+        (folder.path / TRACEBACK).unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+@lru_cache(maxsize=1)
+def _open(path: Path) -> Prepared:
+    return open_prepared(path)
+
+
+def _record_failure(folder: FoldFolder, error: Exception) -> FoldResult:
+    reason = str(error) if isinstance(error, VolbenchError) else f"{type(error).__name__}: {error}"
+    write_atomic(folder.path / TRACEBACK, "".join(traceback.format_exception(error)))
+    return folder.write_failure(" ".join(reason.split()))
+
+
+def _record_success(
+    folder: FoldFolder, task: Task, prepared: Prepared, trained: Trained
+) -> FoldResult:
+    scores = trained.scores
+    predictions = [
+        Prediction(
+            case=prepared.cases[index].name,
+            patient=prepared.cases[index].patient,
+            label=prepared.classes[label],
+            fold=task.fold,
+            slice=None if number < 0 else int(number),
+            probabilities=tuple(map(float, row)),
+        )
+        for index, number, label, row in zip(
+            scores.cases, scores.slices, scores.labels, scores.probabilities, strict=True
+        )
+    ]
+    result = FoldResult(
+        fold=task.fold,
+        status="finished",
+        seconds=round(trained.seconds, 3),
+        samples_per_second=round(trained.samples_per_second, 3),
+        peak_memory_mb=round(trained.peak_memory_mb, 1),
+        parameters=trained.parameters,
+        selected_epoch=trained.selected_epoch,
+        device=task.compute.device,
+        precision=task.compute.precision,
+        threads=task.compute.threads,
+    )
+    return folder.write_success(
+        result, predictions, prepared.classes, trained.history, trained.model
+    )

@@ -1,0 +1,1 @@
+"""The training loop: one fold, from first step to held-out predictions."""

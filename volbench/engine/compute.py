@@ -1,0 +1,76 @@
+"""Where and how numbers are computed: device, precision, threads, determinism."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+
+from volbench.errors import UsageError
+
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device with its settings; plain values, so that it can be sent to another process.
+
+    Attributes:
+        threads: CPU threads of one fold. It depends on the machine and the experiment only, never
+            on how many folds are left to do, because sums over threads differ in the last digits.
+    """
+
+    device: str
+    precision: Precision
+    threads: int
+
+    def enter(self) -> torch.device:
+        """Apply the settings to this process and return the device."""
+        torch.set_num_threads(self.threads)
+        if self.device == "cpu":
+            torch.use_deterministic_algorithms(True)
+        return torch.device(self.device)
+
+    def autocast(self) -> torch.autocast:
+        """Context in which the network runs."""
+        return torch.autocast(
+            torch.device(self.device).type,
+            dtype=torch.bfloat16,
+            enabled=self.precision == "bfloat16",
+        )
+
+
+def choose_compute(device: str, precision: str, *, jobs: int) -> Compute:
+    """Resolve ``auto``: CUDA where there is one, bfloat16 on it, all cores shared by the jobs.
+
+    Raises:
+        UsageError: the device is not there.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"--device {device!r} is not a device; try cpu, cuda or cuda:1") from None
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"--device {device}: only cpu and cuda are supported")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {device}: this machine has no usable CUDA device; use cpu")
+    resolved: Precision = "float32" if precision != "bfloat16" else "bfloat16"
+    if precision == "auto" and kind == "cuda":
+        resolved = "bfloat16"
+    return Compute(device, resolved, max(1, available_cores() // jobs))
+
+
+def available_cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory so far: of the GPU, else of this process."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device) / 2**20)
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

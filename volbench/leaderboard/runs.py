@@ -1,0 +1,105 @@
+"""Runs read back from their folders; predictions are checked against the run's own digests."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from volbench.errors import StateError, UsageError
+from volbench.records import PREDICTIONS, FoldResult, RunFolder
+from volbench.rows import Prediction, read_predictions
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a run folder says.
+
+    Attributes:
+        experiment: Content of experiment.json.
+        environment: Content of environment.json.
+        results: The folds that ended, by number.
+        predictions: Held-out predictions of the finished folds, by number.
+        classes: Names of the classes, in the order of their index; empty before any fold is done.
+        cases, patients: How many the data set has.
+    """
+
+    path: Path
+    experiment: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    results: Mapping[int, FoldResult]
+    predictions: Mapping[int, Sequence[Prediction]]
+    classes: tuple[str, ...]
+    cases: int
+    patients: int
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    @property
+    def protocol(self) -> tuple[str, str]:
+        """Digests of data and split; runs are compared only where both are equal."""
+        return self.experiment["data_digest"], self.experiment["split_digest"]
+
+    @property
+    def failed(self) -> list[FoldResult]:
+        """Folds that failed, with their reasons."""
+        return [result for result in self.results.values() if result.status == "failed"]
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Find run folders: a path that is one, or the runs directly inside it.
+
+    Raises:
+        UsageError: a path holds no run.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist; give run folders or a folder of runs")
+        runs = [path] if _is_run(path) else sorted(filter(_is_run, path.iterdir()))
+        if not runs:
+            raise UsageError(f"{path} holds no run; start one with volbench run")
+        found.update(dict.fromkeys(runs))
+    return list(found)
+
+
+def load_run(path: Path) -> LoadedRun:
+    """Read a run.
+
+    Raises:
+        StateError: a file is missing, damaged or was changed after the run wrote it.
+    """
+    folder = RunFolder(path)
+    experiment = folder.experiment()
+    results = folder.results()
+    predictions: dict[int, Sequence[Prediction]] = {}
+    classes: tuple[str, ...] = ()
+    for fold, result in results.items():
+        if result.status != "finished":
+            continue
+        place = folder.fold(fold)
+        place.verify(result, only=PREDICTIONS)
+        rows, named = read_predictions((place.path / PREDICTIONS).read_text(encoding="utf-8"))
+        if classes and named != classes:
+            raise StateError(f"{place.path / PREDICTIONS}: its classes differ from other folds'")
+        predictions[fold], classes = rows, named
+    cases, patients = _count(path / "splits.csv")
+    return LoadedRun(
+        path, experiment, folder.environment(), results, predictions, classes, cases, patients
+    )
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "experiment.json").is_file()
+
+
+def _count(path: Path) -> tuple[int, int]:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            patients = [row["patient"] for row in csv.DictReader(stream)]
+    except (OSError, KeyError) as error:
+        raise StateError(f"{path} is missing or damaged ({error}); run again") from None
+    return len(patients), len(set(patients))

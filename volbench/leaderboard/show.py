@@ -1,0 +1,170 @@
+"""A leaderboard as text: for a terminal, Markdown, CSV or JSON."""
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from volbench.leaderboard.reference import Reference
+from volbench.leaderboard.runs import LoadedRun
+from volbench.leaderboard.table import (
+    DDOF,
+    components_tell_apart,
+    data_name,
+    leaderboard,
+)
+
+Format: TypeAlias = Literal["table", "md", "csv", "json"]
+WIDTH = 100
+WORDS = ("run", "encoder", "aggregator", "loss", "method")
+"""Columns of text; the others are numbers and stand right."""
+
+
+def show(
+    groups: Sequence[Sequence[LoadedRun]],
+    style: Format,
+    *,
+    sort: str,
+    reference: Reference | None = None,
+    color: bool = False,
+) -> str:
+    """Show groups of comparable runs, each as its own table; nothing is compared across groups."""
+    frames = [leaderboard(runs, sort=sort) for runs in groups]
+    if style == "json":
+        tables = [_json(frame, runs) for frame, runs in zip(frames, groups, strict=True)]
+        return json.dumps({"schema": 1, "ddof": DDOF, "tables": tables}, indent=2) + "\n"
+    if style == "csv":
+        for frame, runs in zip(frames, groups, strict=True):
+            frame["data_digest"], frame["split_digest"] = runs[0].protocol
+        text: str = pd.concat(frames).map(_harmless).to_csv(index=False, lineterminator="\n")
+        return text
+    parts = []
+    for frame, runs in zip(frames, groups, strict=True):
+        table = _cells(frame, runs)
+        draw = _markdown if style == "md" else _terminal
+        parts.append(draw(_title(runs), table, _notes(runs), color))
+        if reference is not None and (rows := reference.rows_for(data_name(runs[0]))):
+            parts.append(draw(reference.title, rows, [reference.note], color))
+    if len(groups) > 1:
+        parts.append("Tables of other data or other folds cannot be compared with one another.\n")
+    return "\n".join(parts)
+
+
+def _title(runs: Sequence[LoadedRun]) -> str:
+    run = runs[0]
+    data, split = run.protocol
+    folds = run.experiment["folds"]
+    return (
+        f"{data_name(run)}: {run.cases} cases of {run.patients} patients, "
+        f"{folds} fold{'s' if folds > 1 else ''} (data {data[:8]}, split {split[:8]})"
+    )
+
+
+def _cells(frame: pd.DataFrame, runs: Sequence[LoadedRun]) -> dict[str, list[str]]:
+    metrics = [
+        column.removesuffix("_mean") for column in map(str, frame) if column.endswith("_mean")
+    ]
+    shown = [name for name in metrics if name not in ("f1", "brier", "ece")]
+    cells: dict[str, list[str]] = {}
+    if not components_tell_apart(runs):
+        cells["run"] = list(frame["run"])
+    for component in ("encoder", "aggregator", "loss"):
+        cells[component] = list(frame[component])
+    cells["folds"] = [
+        f"{done}/{total}" for done, total in zip(frame["folds"], frame["folds_total"], strict=True)
+    ]
+    for name in shown:
+        percent = name != "auc"
+        cells[name.replace("recall_", "recall ") + (" %" if percent else "")] = [
+            _mean_std(mean, std, percent=percent)
+            for mean, std in zip(frame[f"{name}_mean"], frame[f"{name}_std"], strict=True)
+        ]
+    cells["params M"] = [_number(value, 1e6, 2) for value in frame["parameters"]]
+    cells["s/fold"] = [_number(value, 1, 0) for value in frame["seconds"]]
+    cells["peak GB"] = [_number(value, 1024, 1) for value in frame["peak_memory_mb"]]
+    return cells
+
+
+def _notes(runs: Sequence[LoadedRun]) -> list[str]:
+    unit = "slice" if runs[0].experiment["level"] == "slice" else "case"
+    notes = [
+        f"Mean ± standard deviation over folds (ddof {DDOF}), one score per {unit}. "
+        "Rows are sorted, not ranked: no row is tested against another here."
+    ]
+    for run in runs:
+        done, total = len(run.predictions), run.experiment["folds"]
+        if done < total:
+            failed = f", {len(run.failed)} failed" if run.failed else ""
+            notes.append(
+                f"Incomplete: {run.name} has {done} of {total} folds{failed}; "
+                "its means are over those only."
+            )
+        notes += [f"Failed: {run.name} fold {r.fold}: {r.error}" for r in run.failed]
+    machines = {(run.environment["device"], run.environment["precision"]) for run in runs}
+    if len(machines) > 1:
+        notes.append("Seconds and memory were taken on different machines: do not compare them.")
+    return notes
+
+
+def _terminal(title: str, cells: dict[str, list[str]], notes: Sequence[str], color: bool) -> str:
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, force_terminal=color, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in cells:
+        justify: Literal["left", "right"] = "left" if name in WORDS else "right"
+        table.add_column(name, justify=justify, overflow="fold")
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*row)
+    console.print(title, style="bold", markup=False)
+    console.print(table)
+    for note in notes:
+        console.print(note, style="dim", markup=False)
+    return text.getvalue()
+
+
+def _markdown(title: str, cells: dict[str, list[str]], notes: Sequence[str], color: bool) -> str:
+    def line(values: Sequence[str]) -> str:
+        return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
+
+    rule = ["---" if name in WORDS else "--:" for name in cells]
+    rows = [line(row) for row in zip(*cells.values(), strict=True)]
+    body = [f"**{title}**", "", line(list(cells)), line(rule), *rows, "", *notes]
+    return "\n".join(body) + "\n"
+
+
+def _json(frame: pd.DataFrame, runs: Sequence[LoadedRun]) -> dict[str, object]:
+    data, split = runs[0].protocol
+    rows = json.loads(frame.to_json(orient="records", double_precision=15))
+    return {
+        "data": data_name(runs[0]),
+        "cases": runs[0].cases,
+        "patients": runs[0].patients,
+        "data_digest": data,
+        "split_digest": split,
+        "unit": "slice" if runs[0].experiment["level"] == "slice" else "case",
+        "rows": rows,
+    }
+
+
+def _harmless(value: object) -> object:
+    """A cell that a spreadsheet would take for a formula gets an apostrophe before it."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
+    return f"'{value}" if is_formula else value
+
+
+def _mean_std(mean: float, std: float, *, percent: bool) -> str:
+    if math.isnan(mean):
+        return "undefined"
+    scale, digits = (100, 1) if percent else (1, 3)
+    spread = "" if math.isnan(std) else f" ±{std * scale:.{digits}f}".replace("±0.", "±.")
+    return f"{mean * scale:.{digits}f}{spread}"
+
+
+def _number(value: float | None, unit: float, digits: int) -> str:
+    return "" if value is None or math.isnan(value) else f"{value / unit:.{digits}f}"

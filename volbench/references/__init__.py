@@ -1,0 +1,1 @@
+"""Published results as CSV files, with their sources in `volbench.leaderboard.reference`."""
