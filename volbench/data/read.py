@@ -86,7 +86,7 @@ def _read_files(case: Case, source: Files) -> tuple[Scan, str]:
     if source.mask is not None:
         region, mask_digest = _load(source.mask)
         region.require_grid_of(first, "mask")
-        mask = np.moveaxis(region.voxels > 0, front, 0)
+        mask = np.ascontiguousarray(np.moveaxis(region.voxels > 0, front, 0))
         if not mask.any():
             raise DataError(
                 f"{source.mask}: an empty mask; leave its cell empty or draw the region"
@@ -95,8 +95,9 @@ def _read_files(case: Case, source: Files) -> tuple[Scan, str]:
     _require_slices(str(first.path), case.representative, count)
     rows, columns = (other for other in (2, 1, 0) if other != axis)
     spacing = first.spacing_mm
+    voxels = np.stack([np.moveaxis(channel.voxels, front, 0) for channel in channels])
     scan = Scan(
-        image=np.stack([np.moveaxis(channel.voxels, front, 0) for channel in channels]),
+        image=np.ascontiguousarray(voxels),
         spacing_mm=(spacing[axis], spacing[rows], spacing[columns]),
         mask=mask,
         representative=tuple(

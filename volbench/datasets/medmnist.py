@@ -138,8 +138,8 @@ def _outline(path: Path) -> tuple[dict[str, tuple[int, ...]], Labels]:
             found = arrays[f"{split}_labels"]
             if found.shape not in {(shape[0], 1), (shape[0],)} or found.dtype.kind not in "ui":
                 raise DataError(
-                    f"{path}: {split}_labels is {found.dtype} of shape {found.shape}, not one label "
-                    f"for each of {shape[0]} volumes; give a MedMNIST 3D file"
+                    f"{path}: {split}_labels is {found.dtype} of shape {found.shape}, not one "
+                    f"label for each of {shape[0]} volumes; give a MedMNIST 3D file"
                 )
             shapes[split], labels[split] = shape, found.reshape(-1).astype(np.int64)
     if not shapes["train"][0] or len({shape[1:] for shape in shapes.values()}) > 1:

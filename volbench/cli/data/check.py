@@ -1,0 +1,46 @@
+"""`volbench data check`: read every volume, list all problems."""
+
+import click
+
+
+@click.command("check")
+@click.argument("data")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that read; all cores if left out.")
+def command(data: str, jobs: int | None) -> None:
+    """Read every volume of DATA (a manifest.csv or a data set's spec) and list all problems.
+
+    Ends with exit code 3 if there are any; warnings and notes do not count.
+    """
+    from volbench.cli.progress import counter
+    from volbench.data.check import check
+    from volbench.data.sources import open_dataset
+    from volbench.datasets.manifest import ManifestError
+    from volbench.engine.compute import available_cores
+    from volbench.errors import DataError
+
+    try:
+        dataset, spec = open_dataset(data)
+    except ManifestError as error:
+        _list_problems(error.problems)
+        raise DataError(f"{data}: {_counted(error.problems)}; no volume was read") from None
+    with counter("reading", "case") as on_case:
+        report = check(dataset, jobs=jobs or available_cores(), on_case=on_case)
+    patients = {one.case.patient for one in report.surveyed}
+    click.echo(f"{spec}: {len(report.surveyed)} cases of {len(patients)} patients")
+    for note in report.notes:
+        click.echo(f"note: {note}")
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}")
+    _list_problems(report.problems)
+    if not report.clean:
+        raise DataError(f"{data}: {_counted(report.problems)}; correct or remove these cases")
+    click.echo("clean: every volume is whole and fits its data set")
+
+
+def _list_problems(problems: tuple[str, ...]) -> None:
+    for problem in problems:
+        click.echo(f"problem: {problem}")
+
+
+def _counted(problems: tuple[str, ...]) -> str:
+    return f"{len(problems)} problem{'s' * (len(problems) > 1)}"

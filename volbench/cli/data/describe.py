@@ -1,0 +1,86 @@
+"""`volbench data describe`: what is in a data set, in figures."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from volbench.data.describe import Description, Range
+
+SHOWN_VALUES = 8
+
+
+@click.command("describe")
+@click.argument("data")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that read; all cores if left out.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(data: str, jobs: int | None, as_json: bool) -> None:
+    """Sum up DATA (a manifest.csv or a data set's spec): cases, sizes, spacings, strata.
+
+    Three figures are the smallest, the median and the largest.
+    """
+    from volbench.cli.progress import counter
+    from volbench.data.describe import describe
+    from volbench.data.sources import open_dataset
+    from volbench.data.survey import survey
+    from volbench.engine.compute import available_cores
+    from volbench.errors import DataError
+
+    dataset, spec = open_dataset(data)
+    with counter("reading", "case") as on_case:
+        surveyed = survey(dataset, jobs=jobs or available_cores(), on_case=on_case)
+    found = describe(dataset, surveyed)
+    if as_json:
+        click.echo(json.dumps({"data": str(spec), **asdict(found)}, indent=2))
+    else:
+        rows = [("data", str(spec)), *_rows(found)]
+        width = max(len(name) for name, _ in rows)
+        for name, text in rows:
+            click.echo(f"{name:<{width}}  {text}".rstrip())
+    if found.unreadable:
+        raise DataError(
+            f"{data}: {found.unreadable} of {found.cases} volumes cannot be read; "
+            f"volbench data check {data} lists them"
+        )
+
+
+def _rows(found: "Description") -> Iterator[tuple[str, str]]:
+    card = found.card
+    yield "title", card.title
+    yield "licence", card.licence
+    yield "citation", card.citation
+    if card.url:
+        yield "url", card.url
+    yield "cases", str(found.cases)
+    yield "patients", str(found.patients)
+    yield "classes", _shown(found.classes)
+    if found.folds:
+        yield "folds", _shown(found.folds)
+    yield "channels", ", ".join(found.channels)
+    yield "masks", f"{found.masks} of {found.cases}"
+    yield "representative", f"slices named in {found.representative} of {found.cases}"
+    for name, range_ in (
+        ("slices", found.slices),
+        ("rows", found.rows),
+        ("columns", found.columns),
+        ("slice spacing mm", found.slice_spacing_mm),
+        ("row spacing mm", found.row_spacing_mm),
+        ("column spacing mm", found.column_spacing_mm),
+        ("slice : pixel spacing", found.anisotropy),
+        ("region, % of voxels", found.region_percent),
+    ):
+        if range_:
+            yield name, str(range_)
+    for name, stratum in found.strata.items():
+        yield f"stratum {name}", _shown(stratum)
+
+
+def _shown(values: "Mapping[str, int] | Range") -> str:
+    if not isinstance(values, Mapping):
+        return str(values)
+    parts = [f"{name or '(empty)'} {count}" for name, count in values.items()]
+    more = len(parts) - SHOWN_VALUES
+    return ", ".join(parts[:SHOWN_VALUES]) + (f" and {more} more" if more > 0 else "")
