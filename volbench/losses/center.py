@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from volbench.interfaces import Loss, Problem
-from volbench.losses.options import Reduction, check_choice, reduce
+from volbench.losses.options import check_choice, reduce
 from volbench.types import Labels, Output, Scalar
 
 
@@ -24,10 +24,10 @@ class Center(Loss):
         ValueError: an option is out of range.
     """
 
-    def __init__(self, problem: Problem, *, reduction: Reduction = "mean") -> None:
+    def __init__(self, problem: Problem, *, reduction: str = "mean") -> None:
         super().__init__()
         check_choice("reduction", reduction, among=("mean", "sum"))
-        self.reduction: Reduction = reduction
+        self.reduction = reduction
         self.centers = nn.Parameter(torch.zeros(problem.num_classes, problem.num_features))
 
     def forward(self, output: Output, labels: Labels) -> Scalar:

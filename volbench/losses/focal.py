@@ -8,7 +8,7 @@ from torch import Tensor
 
 from volbench.interfaces import Loss, Problem
 from volbench.losses.logits import class_logits, is_class
-from volbench.losses.options import Reduction, check_choice, reduce, weights_per_class
+from volbench.losses.options import check_choice, reduce, weights_per_class
 from volbench.types import Labels, Output, Scalar
 
 
@@ -38,14 +38,14 @@ class Focal(Loss):
         *,
         gamma: float = 2.0,
         alpha: float | tuple[float, ...] | None = None,
-        reduction: Reduction = "mean",
+        reduction: str = "mean",
     ) -> None:
         super().__init__()
         if gamma < 0:
             raise ValueError(f"gamma must not be negative, but got {gamma=}")
         check_choice("reduction", reduction, among=("mean", "sum"))
         self.gamma = gamma
-        self.reduction: Reduction = reduction
+        self.reduction = reduction
         self.register_buffer("alpha", _alpha_per_class(alpha, problem), persistent=False)
 
     def forward(self, output: Output, labels: Labels) -> Scalar:

@@ -1,7 +1,6 @@
 """Options that several losses share: how items are reduced, how much each class weighs."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -9,8 +8,6 @@ from torch import Tensor
 
 from volbench.interfaces import Problem
 from volbench.types import Scalar
-
-Reduction: TypeAlias = Literal["mean", "sum"]
 
 
 def check_choice(option: str, value: str, *, among: tuple[str, ...]) -> None:
@@ -24,7 +21,7 @@ def check_choice(option: str, value: str, *, among: tuple[str, ...]) -> None:
         raise ValueError(f"{option} must be {choices}, but got {option}={value!r}")
 
 
-def reduce(values: Float[Tensor, " item"], reduction: Reduction) -> Scalar:
+def reduce(values: Float[Tensor, " item"], reduction: str) -> Scalar:
     """Average or add up one value per item."""
     return values.mean() if reduction == "mean" else values.sum()
 

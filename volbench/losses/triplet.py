@@ -1,14 +1,13 @@
 """Triplet loss, mined in the batch (Schroff et al., FaceNet, CVPR 2015, arXiv:1503.03832)."""
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from volbench.interfaces import Loss, Problem
-from volbench.losses.options import Reduction, check_choice
+from volbench.losses.options import check_choice
 from volbench.types import Embedding, Labels, Output, Scalar
 
 
@@ -46,9 +45,9 @@ class Triplet(Loss):
         problem: Problem,
         *,
         margin: float = 0.2,
-        mining: Literal["semihard", "hard"] = "semihard",
+        mining: str = "semihard",
         normalize: bool = True,
-        reduction: Reduction = "mean",
+        reduction: str = "mean",
     ) -> None:
         super().__init__()
         if not margin > 0:
