@@ -1,0 +1,262 @@
+"""Whole runs: folders, resuming, failures, refusals."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from tests.small import write_small
+from volbench.benchmark import make_plan, run
+from volbench.errors import StateError, StorageError, UsageError
+from volbench.files import FolderLock
+from volbench.leaderboard import load_run
+from volbench.records import RunFolder
+from volbench.registry import losses
+
+FILES = ("experiment.json", "environment.json", "splits.csv")
+OF_A_FOLD = ("predictions.csv", "history.csv", "model.safetensors", "result.json")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_small(tmp_path_factory.mktemp("small") / "data", cases=24).folder
+
+
+def plan_for(data, *, overrides=(), **options):
+    return make_plan(
+        **{
+            "encoder": "rmc5(width=2)",
+            "aggregator": "bilinear",
+            "loss": "focal+triplet",
+            "data": str(data),
+            "folds": "3",
+            "overrides": ("training.epochs=2", *overrides),
+            **options,
+        }
+    )
+
+
+def fold_bytes(path, *names):
+    return {
+        file.relative_to(path): file.read_bytes()
+        for name in names
+        for file in sorted(path.glob(f"folds/*/{name}"))
+    }
+
+
+def test_a_run_leaves_the_folder_that_was_promised(data, tmp_path):
+    outcome = run(plan_for(data), out=tmp_path, name="a", jobs=1)
+    assert not outcome.failed
+    assert all((outcome.path / name).is_file() for name in FILES)
+    for fold in range(3):
+        folder = outcome.path / "folds" / f"{fold:02d}"
+        assert sorted(entry.name for entry in folder.iterdir()) == sorted(OF_A_FOLD)
+    loaded = load_run(outcome.path)
+    held_out = sorted(row.case for rows in loaded.predictions.values() for row in rows)
+    assert held_out == [f"case{n:03d}" for n in range(24)]
+    header = (outcome.path / "folds/00/predictions.csv").read_text().splitlines()[0]
+    assert header == "case,patient,label,fold,prob_T2,prob_T3"
+
+
+def test_slice_level_predictions_name_their_slice(data, tmp_path):
+    plan = plan_for(data, aggregator=None, level="slice", loss="focal")
+    outcome = run(plan, out=tmp_path, jobs=1, folds=[1])
+    lines = (outcome.path / "folds/01/predictions.csv").read_text().splitlines()
+    assert lines[0] == "case,patient,label,fold,slice,prob_T2,prob_T3"
+    assert {line.split(",")[4] for line in lines[1:]} == {"1", "2"}
+
+
+def test_folds_side_by_side_give_the_same_bits_as_one_after_another(data, tmp_path):
+    one = run(plan_for(data), out=tmp_path, name="one", jobs=1, device="cpu")
+    two = run(plan_for(data), out=tmp_path, name="two", jobs=2, device="cpu")
+    wanted = ("predictions.csv", "history.csv", "model.safetensors")
+    if json.loads((one.path / "environment.json").read_text())["threads"] == 1:
+        assert fold_bytes(one.path, *wanted) == fold_bytes(two.path, *wanted)
+    assert not two.failed
+
+
+def test_finished_folds_are_not_trained_again(data, tmp_path):
+    run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[0, 2])
+    before = fold_bytes(tmp_path / "a", "result.json")
+    times = {path: (tmp_path / "a" / path).stat().st_mtime_ns for path in before}
+    outcome = run(plan_for(data), out=tmp_path, name="a", jobs=1)
+    assert sorted(outcome.results) == [0, 1, 2]
+    assert {path: (tmp_path / "a" / path).stat().st_mtime_ns for path in times} == times
+
+
+def test_another_experiment_under_the_same_name_is_refused_with_the_keys(data, tmp_path):
+    run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[0])
+    other = plan_for(data, overrides=("optimizer.lr=0.5",), seed=3, loss="focal")
+    with pytest.raises(StateError) as info:
+        run(other, out=tmp_path, name="a", jobs=1)
+    assert "differs in loss, recipe.optimizer.lr, seed" in str(info.value)
+
+
+def test_a_folder_that_is_no_run_is_refused(data, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(StateError, match="not empty and not a run"):
+        run(plan_for(data), out=tmp_path, name="mine", jobs=1)
+
+
+def test_a_newer_schema_is_refused(data, tmp_path):
+    run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[0])
+    path = tmp_path / "a" / "experiment.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
+    with pytest.raises(StateError, match="has schema 99, this volbench reads 1"):
+        run(plan_for(data), out=tmp_path, name="a", jobs=1)
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "model.safetensors"])
+def test_a_changed_file_is_noticed(data, tmp_path, name):
+    run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[0])
+    path = tmp_path / "a" / "folds" / "00" / name
+    path.write_bytes(path.read_bytes()[:-1] + b"0")
+    with pytest.raises(StateError, match=f"{name} is missing or was changed"):
+        run(plan_for(data), out=tmp_path, name="a", jobs=1)
+
+
+def test_two_processes_cannot_run_the_same_run(data, tmp_path):
+    with FolderLock(tmp_path / "a"), pytest.raises(StorageError, match="in use by process"):
+        run(plan_for(data), out=tmp_path, name="a", jobs=1)
+
+
+def test_a_fold_that_is_not_there_is_refused(data, tmp_path):
+    with pytest.raises(UsageError, match="--fold 3: the folds are numbered 0 to 2"):
+        run(plan_for(data), out=tmp_path, folds=[3], jobs=1)
+
+
+class Breaking(nn.Module):
+    """A loss that breaks."""
+
+    broken = True
+
+    def __init__(self, problem):
+        super().__init__()
+
+    def forward(self, output, labels):
+        if Breaking.broken:
+            raise ZeroDivisionError("a bug in the plugin")
+        return output.logits.square().mean()
+
+
+def test_a_failed_fold_is_kept_with_its_reason_and_tried_again(data, tmp_path, monkeypatch):
+    from volbench.interfaces import Loss
+
+    broken = type("Broken", (Breaking, Loss), {})
+    with losses.adding(broken=broken):
+        plan = plan_for(data, loss="broken")
+        outcome = run(plan, out=tmp_path, name="a", jobs=1)
+        assert [result.error for result in outcome.failed] == [
+            "ZeroDivisionError: a bug in the plugin"
+        ] * 3
+        assert "a bug in the plugin" in (outcome.path / "folds/00/traceback.txt").read_text()
+        assert len(load_run(outcome.path).failed) == 3
+        monkeypatch.setattr(Breaking, "broken", False)
+        again = run(plan, out=tmp_path, name="a", jobs=1)
+    assert not again.failed
+    assert not (again.path / "folds/00/traceback.txt").exists()
+
+
+COMMAND = [sys.executable, "-c", "from volbench.cli.main import main; main()", "run",
+           "--encoder", "rmc5(width=8)", "--agg", "bilinear", "--loss", "focal+triplet",
+           "--folds", "3", "--set", "training.epochs=40", "--checkpoint-seconds", "0",
+           "--name", "a", "--device", "cpu"]  # fmt: skip
+
+
+def start(data, out, *more):
+    command = [*COMMAND, "--data", str(data), "--out", str(out), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_kill_9_and_the_same_command_give_the_same_bits(data, tmp_path, jobs):
+    whole = start(data, tmp_path / "whole", "--jobs", jobs)
+    assert whole.wait(240) == 0, whole.communicate()
+
+    cut = tmp_path / "cut" / "a"
+    killed = start(data, tmp_path / "cut", "--jobs", jobs)
+    wait_for(lambda: list(cut.glob("folds/00/checkpoint.safetensors")), killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (cut / "folds/00/result.json").exists()
+
+    resumed = start(data, tmp_path / "cut", "--jobs", jobs)
+    assert resumed.wait(240) == 0, resumed.communicate()
+    wanted = ("predictions.csv", "history.csv", "model.safetensors")
+    expected = fold_bytes(tmp_path / "whole" / "a", *wanted)
+    assert len(expected) == 9
+    assert fold_bytes(cut, *wanted) == expected
+
+
+def test_ctrl_c_ends_with_130_and_leaves_no_process(data, tmp_path):
+    process = start(data, tmp_path, "--jobs", "2")
+    wait_for(lambda: list(tmp_path.glob("a/folds/*/checkpoint.safetensors")), process)
+    children = _children(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the same command continues" in error
+    assert "Traceback" not in error
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_worker_that_dies_fails_its_fold_only(data, tmp_path):
+    process = start(data, tmp_path, "--jobs", "2")
+    wait_for(lambda: list(tmp_path.glob("a/folds/00/checkpoint.safetensors")), process)
+    os.kill(_children(process.pid)[-1], signal.SIGKILL)
+    _, error = process.communicate(timeout=240)
+    assert process.returncode == 1, error
+    failed = load_run(tmp_path / "a").failed
+    assert [result.error for result in failed] == [
+        "the process training it ended with SIGKILL; was there too little memory? try --jobs 1"
+    ]
+
+
+def _children(pid):
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    spawned = (Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+    return [
+        int(child)
+        for child, command in zip(children, spawned, strict=True)
+        if b"spawn_main" in command
+    ]
+
+
+def test_a_full_disk_ends_with_one_line(data, tmp_path, monkeypatch):
+    plan = plan_for(data)
+
+    def full(path, content):
+        raise StorageError(f"cannot write {path}: no space left on device; free some")
+
+    monkeypatch.setattr("volbench.records.write_atomic", full)
+    with pytest.raises(StorageError, match="no space left"):
+        run(plan, out=tmp_path, name="a", jobs=1)
+
+
+def test_results_need_the_folder_of_a_run(tmp_path):
+    with pytest.raises(StateError, match="is not a run: it has no experiment"):
+        RunFolder(tmp_path).results()
+
+
+def test_deleting_a_fold_trains_it_again_to_the_same_bits(data, tmp_path):
+    outcome = run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[1])
+    before = fold_bytes(outcome.path, "predictions.csv")
+    shutil.rmtree(outcome.path / "folds/01")
+    run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[1])
+    assert fold_bytes(outcome.path, "predictions.csv") == before
