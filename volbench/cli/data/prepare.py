@@ -1,0 +1,58 @@
+"""`volbench data prepare`: read, preprocess and pack a data set before training."""
+
+from pathlib import Path
+
+import click
+
+from volbench.cli.progress import counter
+
+
+@click.command("prepare")
+@click.argument("data", metavar="SPEC|MANIFEST.CSV|FOLDER")
+@click.option(
+    "settings",
+    "--set",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change an option, e.g. preprocessing.size=64; may be repeated.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Also copy the result there, whole, to be carried to another machine.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes; one per CPU if left out.")
+def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | None) -> None:
+    """Prepare the volumes of a data set once, so that every run only opens them.
+
+    A preparation that was cut off goes on where it was. Given a prepared FOLDER, every voxel in it
+    is compared with its checksum, as is right after a copy.
+    """
+    import time
+
+    from volbench.data.options import Preprocessing, with_settings
+    from volbench.data.pack import copy_prepared
+    from volbench.data.prepare import prepare
+
+    start = time.perf_counter()
+    options = with_settings(Preprocessing(), settings)
+    with counter("preparing", "cases") as report:
+        prepared = prepare(data, options, jobs=jobs, on_case=report)
+    if Path(data).is_dir():
+        prepared.check()
+    if out is not None:
+        prepared = copy_prepared(prepared, out)
+    slices, channels, height, width = prepared.voxels.shape
+    patients = len({case.patient for case in prepared.cases})
+    done = prepared.preprocessing
+    click.echo(f"folder    {prepared.folder}")
+    click.echo(f"cases     {len(prepared.cases)} of {patients} patients")
+    click.echo(f"slices    {slices} of {height} x {width}, {_counted(channels, 'channel')}")
+    click.echo(f"prepared  {', '.join(f'{key}={value}' for key, value in done.shown().items())}")
+    click.echo(f"size      {prepared.voxels.nbytes / 1e6:.1f} MB")
+    click.echo(f"seconds   {time.perf_counter() - start:.1f}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,116 @@
+"""How far a long piece of work is: a bar on a terminal, a few plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+PARTS = 10
+"""Plain lines at most, but for those after a long silence."""
+
+SILENCE_S = 60.0
+SHORTEST_S = 1.0
+"""Plain lines keep this distance, so that quick work does not scroll by."""
+
+Report = Callable[[int, int], None]
+"""Takes how many are done and how many there are."""
+
+
+@contextmanager
+def counter(label: str, unit: str) -> Iterator[Report]:
+    """Show the progress of counted work on stderr, which leaves stdout to results.
+
+    Nothing is shown until the first report, so work that turns out to be done stays silent.
+
+    Args:
+        label: What is being done.
+        unit: What is counted, in the plural.
+    """
+    with _bar(label, unit) if sys.stderr.isatty() else _lines(label, unit) as report:
+        yield report
+
+
+@contextmanager
+def _bar(label: str, unit: str) -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+        TextColumn("{task.fields[pace]}", style="dim"),
+    )
+    # Transient: what remains on the screen is the result, which the command prints.
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    pace = _Pace(unit)
+    try:
+
+        def report(done: int, total: int) -> None:
+            if not progress.tasks:
+                progress.start()
+                progress.add_task(label, total=total, unit=unit, pace="")
+            progress.update(
+                progress.tasks[0].id, completed=done, total=total, pace=pace.after(done, total)
+            )
+
+        yield report
+    finally:
+        progress.stop()
+
+
+@contextmanager
+def _lines(label: str, unit: str) -> Iterator[Report]:
+    pace = _Pace(unit)
+    shown_part, shown_at = 0, -SILENCE_S
+
+    def report(done: int, total: int) -> None:
+        nonlocal shown_part, shown_at
+        speed = pace.after(done, total)
+        part, now = PARTS * done // max(total, 1), time.monotonic()
+        further = part > shown_part and now - shown_at >= SHORTEST_S
+        if further or (done == total and shown_part < PARTS) or now - shown_at >= SILENCE_S:
+            shown_part, shown_at = part, now
+            text = f"{label}: {done}/{total} {unit}"
+            click.echo(f"{text}, {speed}" if speed else text, err=True)
+
+    yield report
+
+
+class _Pace:
+    """Rate and time left, from what was done since the first report.
+
+    What was there before is no work done now, so a resumed run does not look too fast.
+    """
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._start: tuple[int, float] | None = None
+
+    def after(self, done: int, total: int) -> str:
+        """Put the pace in words; empty while nothing can be said."""
+        now = time.monotonic()
+        if self._start is None:
+            self._start = (done, now)
+        first, start = self._start
+        if done <= first or now <= start:
+            return ""
+        rate = (done - first) / (now - start)
+        return f"{_rate(rate, self._unit)}, {_duration((total - done) / rate)} left"
+
+
+def _rate(per_second: float, unit: str) -> str:
+    if per_second >= 1:
+        return f"{per_second:.0f} {unit}/s" if per_second >= 10 else f"{per_second:.1f} {unit}/s"
+    return f"{1 / per_second:.1f} s each"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,236 @@
+"""What is done to a volume before training, as plain values."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
+
+from volbench.errors import DataError, SpecError
+from volbench.spec import parse_value
+
+if TYPE_CHECKING:
+    import volbench.interfaces
+
+VERSION = 1
+"""Raised whenever the same options give other voxels."""
+
+LARGEST = 4096
+"""The largest in-plane size; above it a slice alone fills a GPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How every volume of a data set is prepared; slices are never resampled.
+
+    Attributes:
+        size: Rows and columns of a prepared slice; ``auto`` is the data set's native size or 256.
+        crop: What is kept in-plane. ``none``: the whole slice, padded to a square. ``roi``: a
+            square around the region of interest plus ``margin``. ``box``: a square of ``box_mm``
+            around the region's centre. ``auto``: ``roi`` where every case has a mask and the data
+            set has no native size, else ``none``.
+        margin: Added on each side of the region, as a part of its longer side (``roi``).
+        box_mm: Side of the square (``box``).
+        slice_margin: Slices kept before and after the region and the representative slices;
+            None keeps all.
+        n4: Correct the bias field of MR intensities.
+        n4_shrink: Pixels averaged into one, along rows and columns, to estimate that field.
+        normalize: ``zscore``: mean 0, deviation 1. ``window``: ``window`` to [0, 1], clipped.
+            ``percentile``: the 0.5th to the 99.5th percentile to [0, 1], clipped. ``none``.
+            Statistics run per channel over all voxels of the prepared volume.
+        window: Lowest and highest value kept (``window``), in HU for CT.
+    """
+
+    size: int | Literal["auto"] = "auto"
+    crop: Literal["auto", "none", "roi", "box"] = "auto"
+    margin: float = 0.1
+    box_mm: float = 50
+    slice_margin: int | None = None
+    n4: bool = False
+    n4_shrink: int = 4
+    normalize: Literal["zscore", "window", "percentile", "none"] = "zscore"
+    window: tuple[float, float] = (-1000, 400)
+
+    @property
+    def digest(self) -> str:
+        """Names what these options do; the same for 0 and 0.0, and whatever is not used."""
+        used = self._used() if "auto" not in (self.size, self.crop) else self
+        text = json.dumps({"version": VERSION, **used.values()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def values(self) -> dict[str, Any]:
+        """The options as JSON can hold them."""
+        return {
+            **asdict(self),
+            "margin": float(self.margin),
+            "box_mm": float(self.box_mm),
+            "window": [float(edge) for edge in self.window],
+        }
+
+    def shown(self) -> dict[str, object]:
+        """The options that have an effect, for a reader."""
+        plain = Preprocessing().values()
+        always = ("size", "crop", "normalize")
+        return {
+            key: value
+            for key, value in self.values().items()
+            if key in always or value != plain[key]
+        }
+
+    def resolved(self, dataset: "volbench.interfaces.Dataset") -> "Preprocessing":
+        """Put the data set's own values for ``auto``, and the defaults for what is not used.
+
+        Raises:
+            SpecError: a value is out of its range.
+            DataError: ``crop`` needs a region of interest that some cases lack.
+        """
+        check_values(asdict(self))
+        size = (dataset.native_size or 256) if self.size == "auto" else self.size
+        crop = self.crop
+        if crop == "auto":
+            crop = "none" if dataset.native_size is not None else _crop_for(dataset)
+        return replace(self, size=size, crop=crop)._used()
+
+    def _used(self) -> "Preprocessing":
+        """Reset what has no effect, so that it neither splits a cache nor counts as a change."""
+        plain = Preprocessing()
+        return replace(
+            self,
+            margin=self.margin if self.crop == "roi" else plain.margin,
+            box_mm=self.box_mm if self.crop == "box" else plain.box_mm,
+            n4_shrink=self.n4_shrink if self.n4 else plain.n4_shrink,
+            window=self.window if self.normalize == "window" else plain.window,
+        )
+
+    def differences(self, prepared: "Preprocessing") -> dict[str, tuple[object, object]]:
+        """Compare with what was prepared: the value wanted and the one there, by key.
+
+        ``auto`` agrees with anything.
+        """
+        size = prepared.size if self.size == "auto" else self.size
+        crop = prepared.crop if self.crop == "auto" else self.crop
+        wanted = replace(self, size=size, crop=crop)._used().values()
+        there = prepared.values()
+        return {key: (wanted[key], there[key]) for key in wanted if wanted[key] != there[key]}
+
+
+def _crop_for(dataset: "volbench.interfaces.Dataset") -> Literal["none", "roi"]:
+    from volbench.interfaces import Files
+
+    cases = dataset.cases()
+    bare = [
+        case.name for case in cases if not isinstance(case.source, Files) or not case.source.mask
+    ]
+    if len(bare) == len(cases):
+        return "none"
+    if bare:
+        raise DataError(
+            f"{len(bare)} of {len(cases)} cases have no mask (first: {bare[0]!r}), so their region "
+            "of interest is unknown; add the masks, or use preprocessing.crop=none"
+        )
+    return "roi"
+
+
+def with_settings(options: Preprocessing, settings: Iterable[str]) -> Preprocessing:
+    """Change options by texts like ``preprocessing.size=64``; the last of a key counts.
+
+    >>> with_settings(Preprocessing(), ["preprocessing.crop=box", "preprocessing.box_mm=40"]).crop
+    'box'
+
+    Raises:
+        SpecError: not ``preprocessing.key=value``, an unknown key or a value out of its range.
+    """
+    found: dict[str, object] = {}
+    for text in settings:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        section, _, key = name.rpartition(".")
+        if not equals or section != "preprocessing" or not value:
+            raise SpecError(f"cannot read setting {text!r}; write it as preprocessing.size=64")
+        found[key] = _read(value)
+    return from_values({**asdict(options), **found})
+
+
+def from_values(values: Mapping[str, object]) -> Preprocessing:
+    """Build options from plain values, as a recipe or an index file holds them.
+
+    Raises:
+        SpecError: an unknown key, or a value that is no option's.
+    """
+    known = [field.name for field in fields(Preprocessing)]
+    for key in values:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise SpecError(f"Unknown key preprocessing.{key}.{hint} Known: {', '.join(known)}.")
+    plain = {key: tuple(value) if key == "window" and isinstance(value, list) else value
+             for key, value in values.items()}  # fmt: skip
+    check_values(plain)
+    chosen: Any = plain
+    return Preprocessing(**chosen)
+
+
+def _read(text: str) -> object:
+    """Read a value; a bare word is a string, and true and false may be written as in TOML."""
+    constants = {"true": True, "false": False}
+    if text.isidentifier() and text not in ("True", "False", "None"):
+        return constants.get(text, text)
+    return parse_value(text)
+
+
+def check_values(values: Mapping[str, object]) -> None:
+    """Check each value against what its key allows.
+
+    Raises:
+        SpecError: naming the key, what it may be, and the value.
+    """
+    for key, value in values.items():
+        allowed, is_allowed = _RULES[key]
+        if not is_allowed(value):
+            raise SpecError(f"preprocessing.{key} must be {allowed}, but got {value!r}")
+
+
+def _is_integer(value: object, low: int, high: float = float("inf")) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _is_number(value: object, low: float, high: float = float("inf")) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and low <= value <= high
+        and abs(value) != float("inf")
+    )
+
+
+def _is_window(value: object) -> bool:
+    match value:
+        case (int() | float() as low, int() | float() as high):
+            return _is_number(low, -1e38) and _is_number(high, -1e38) and low < high
+        case _:
+            return False
+
+
+_RULES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
+    "size": (
+        f"'auto' or an integer from 1 to {LARGEST}",
+        lambda value: value == "auto" or _is_integer(value, 1, LARGEST),
+    ),
+    "crop": (
+        "'auto', 'none', 'roi' or 'box'",
+        lambda value: value in ("auto", "none", "roi", "box"),
+    ),
+    "margin": ("a number from 0 to 10", lambda value: _is_number(value, 0, 10)),
+    "box_mm": ("a number from 1 to 1000", lambda value: _is_number(value, 1, 1000)),
+    "slice_margin": (
+        "None or an integer of 0 or above",
+        lambda value: value is None or _is_integer(value, 0),
+    ),
+    "n4": ("true or false", lambda value: isinstance(value, bool)),
+    "n4_shrink": ("an integer from 1 to 16", lambda value: _is_integer(value, 1, 16)),
+    "normalize": (
+        "'zscore', 'window', 'percentile' or 'none'",
+        lambda value: value in ("zscore", "window", "percentile", "none"),
+    ),
+    "window": ("two numbers, the lower first", _is_window),
+}

@@ -1,0 +1,84 @@
+"""The same work for many cases: in this process while that is quicker, else in several."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+from volbench.errors import StorageError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+WORTH_S = 20.0
+"""Work left, in seconds, above which starting processes pays: each imports PyTorch first."""
+
+
+def each(
+    function: Callable[[Task], Result], tasks: Sequence[Task], *, jobs: int
+) -> Iterator[Result]:
+    """Run ``function`` on every task and yield the results as they come.
+
+    The first tasks run here and are timed; processes are started only if the rest is worth it. They
+    are spawned, use one thread each and end with this one, however it ends. A script that gets
+    here must therefore guard its start by ``if __name__ == "__main__":``.
+
+    Args:
+        function: Importable by name.
+        tasks: Picklable.
+        jobs: Processes at most; 1 keeps all in this one.
+
+    Raises:
+        StorageError: a process was killed, as the system does when memory runs out.
+    """
+    start = time.monotonic()
+    for done, task in enumerate(tasks):
+        # The first pays for imports, so it says little about the others.
+        if done == 1:
+            start = time.monotonic()
+        elif done > 1 and jobs > 1:
+            left = (time.monotonic() - start) / (done - 1) * (len(tasks) - done)
+            if left > WORTH_S:
+                yield from _in_processes(function, tasks[done:], jobs)
+                return
+        yield function(task)
+
+
+def _in_processes(
+    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+) -> Iterator[Result]:
+    pool = ProcessPoolExecutor(
+        min(jobs, len(tasks)), mp_context=get_context("spawn"), initializer=_start
+    )
+    try:
+        for future in as_completed([pool.submit(function, task) for task in tasks]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise StorageError(
+            "a process that prepared a case was ended from outside, most likely because memory ran "
+            "out; what is done is kept, so start again with --jobs 1"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start() -> None:
+    """Set up a worker: one thread, quiet on Ctrl-C, gone when its parent is gone."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ[name] = "1"  # before any of these libraries is imported
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot say goodbye; without this its workers would wait for ever."""
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,127 @@
+"""Files that are either whole or not there: the one place where state is written."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from volbench.errors import StorageError
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a file so that, whatever happens, either the old or the new one is there.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    with open_atomic(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as JSON, the same text for the same value.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+        ValueError: a number is not finite, which JSON cannot say.
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text + "\n")
+
+
+@contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write in pieces; it appears under its name when the block ends well.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    # The process id keeps two writers of one file apart; the leading dot keeps it out of listings.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"cannot write {path}: {reason}; free some space or choose a folder you may write to"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class FolderInUseError(StorageError):
+    """Another process holds the folder."""
+
+
+class FolderLock:
+    """Holds a folder for this process, for the length of a ``with`` block.
+
+    The lock is the kernel's (``flock``): it ends with the process, so none is ever left behind.
+
+    Args:
+        path: The folder; made if it is missing.
+
+    Raises:
+        FolderInUseError: on entering, where another process holds it.
+        StorageError: on entering, where the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> "FolderLock":
+        descriptor = None
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # For the message of whoever comes second.
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            refusal = self._refusal(descriptor, error)
+            if descriptor is not None:
+                os.close(descriptor)
+            raise refusal from error
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._descriptor is not None
+        os.close(self._descriptor)
+        self._descriptor = None
+
+    def _refusal(self, descriptor: int | None, error: OSError) -> StorageError:
+        if isinstance(error, BlockingIOError) and descriptor is not None:
+            holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            return FolderInUseError(
+                f"{self._path} is in use by process {holder}; wait until it ends, or end it"
+            )
+        reason = error.strerror or str(error)
+        return StorageError(f"cannot lock {self._path}: {reason}; choose a folder you may write to")
