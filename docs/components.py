@@ -74,17 +74,16 @@ def index_page(kinds: str) -> str:
 
 def component_page(kinds: str, name: str) -> str:
     factory = REGISTRIES[kinds][name]
-    summary, body, sections = split_docstring(inspect.getdoc(factory) or "")
+    summary, body, sections = documentation(factory)
     source = inspect.getsourcefile(factory)
     module = inspect.getmodule(factory)
     if source is None or module is None:
         raise TypeError(f"{kinds}/{name} has no source")
     origin = (inspect.getdoc(module) or "").partition("\n")[0]
     lines = [f"# `{name}`", "", summary, ""]
-    if kinds in OPTION:
-        lines += ["```console", f"$ volbench run {OPTION[kinds]} {name} ...", "```", ""]
-    elif kinds == "augmentations":
-        lines += ["```console", f"$ volbench run --set training.augmentation={name} ...", "```", ""]
+    spec = name + required_options(factory)
+    option = f"{OPTION[kinds]} {spec}" if kinds in OPTION else f"--set training.augmentation={spec}"
+    lines += ["```console", f"$ volbench run {option} ...", "```", ""]
     lines += [body, ""]
     options = list(describe_options(factory, sections.pop("Args", "")))
     if options:
@@ -94,6 +93,28 @@ def component_page(kinds: str, name: str) -> str:
     relative = Path(source).relative_to(SOURCE)
     lines += ["## Source", "", f"`{relative}`: {origin}", ""]
     return "\n".join(lines)
+
+
+def documentation(factory: Factory) -> tuple[str, str, dict[str, str]]:
+    """What is said of a factory; a short function leaves the rest to the class that it returns."""
+    summary, body, sections = split_docstring(inspect.getdoc(factory) or "")
+    built = inspect.signature(factory).return_annotation
+    if inspect.isfunction(factory) and inspect.isclass(built):
+        general, more, shared = split_docstring(inspect.getdoc(built) or "")
+        body = "\n\n".join(filter(None, [body, general, more]))
+        sections = {**shared, **sections}
+    return summary, body, sections
+
+
+def required_options(factory: Factory) -> str:
+    """The options without which a spec is refused, ready to be filled in."""
+    names = [
+        parameter.name
+        for parameter in inspect.signature(factory).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and parameter.default is inspect.Parameter.empty
+    ]
+    return f"({', '.join(f'{name}=...' for name in names)})" if names else ""
 
 
 def describe_options(factory: Factory, documented: str) -> Iterator[str]:

@@ -17,10 +17,10 @@ COMPONENTS = {"encoders", "aggregators", "losses", "augmentations", "datasets"}
 # Lowest first. A module may import from its own layer and from those below it.
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
-    {"spec", "types", "randomness", "files", "recipes"},
+    {"spec", "types", "randomness", "files", "recipes", "references"},
     {"registry", "interfaces", "catalogue"},
     COMPONENTS,
-    {"model", "data", "describe"},
+    {"model", "data", "profile", "describe"},
     {"experiment", "recipe", "splits", "metrics", "records", "rows", "statistics", "testing"},
     {"engine"},
     {"benchmark"},
@@ -131,7 +131,7 @@ def test_a_library_stays_in_the_parts_that_may_use_it(libraries, parts):
 
 def test_heavy_libraries_are_imported_inside_functions_of_the_command_line():
     heavy = {"torch", "numpy", "pandas", "sklearn", "scipy", "SimpleITK", "torchio", "kornia"}
-    heavy |= {"timm", "optuna", "statsmodels", "rich", "pydantic", "safetensors"}
+    heavy |= {"timm", "optuna", "statsmodels", "pydantic", "safetensors"}
     stray = []
     for path in FILES:
         if part_of(module_of(path)) != "cli":

@@ -191,7 +191,7 @@ def test_every_option_of_a_built_in_component_is_explained(kinds, components):
     unexplained = []
     for name in sorted(BUILT_IN[kinds]):
         factory = REGISTRIES[kinds][name]
-        summary, _, sections = components.split_docstring(inspect.getdoc(factory) or "")
+        summary, _, sections = components.documentation(factory)
         assert summary, name
         explained = dict(components.entries(sections.get("Args", "")))
         unexplained += [
@@ -228,6 +228,7 @@ def test_a_docstring_is_taken_apart_into_text_options_and_sections(components):
     assert summary == "Summary."
     assert body == "Text with $x$.\n\n```pycon\n>>> 1 + 1\n2\n```\n\nMore text."
     assert components.bullets(sections["Columns"]) == "- `a`: One.\n- Any other is kept."
+    assert components.required_options(factory) == "(name=...)"
     assert list(components.describe_options(factory, sections["Args"])) == [
         "- `width` (`int`, default `3`): How wide, in pixels.",
         "- `name` (`str`, required): ",
