@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     type=click.Choice(["table", "md", "csv", "json"]),
     default="table",
     show_default=True,
+    help="How the table is written.",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
 @click.option("--reference", metavar="NAME", help="Published results to show beside: medmnist3d.")

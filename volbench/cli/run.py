@@ -53,7 +53,13 @@ FOLD_FAILED = 1
 @click.option(
     "--fold", "only", multiple=True, type=click.IntRange(0), help="Do this fold only; repeatable."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Every random number follows from it, the folds too.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--precision",
@@ -102,7 +108,7 @@ def command(
     checkpoint_seconds: float,
     dry_run: bool,
 ) -> None:
-    r"""Train and score one candidate over all folds.
+    """Train and score one candidate over all folds.
 
     The same command again continues: finished folds are kept, a fold cut off goes on from its last
     checkpoint, a failed one is tried again.
