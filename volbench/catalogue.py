@@ -130,7 +130,9 @@ def _summary(module: str, attribute: str, hops: int = 3) -> str:
     for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) if name == attribute:
-                return _first_line(ast.get_docstring(node))
+                line = _first_line(ast.get_docstring(node))
+                # An equation is for the manual; the module's first line says it in words.
+                return _first_line(ast.get_docstring(tree)) if "$" in line else line
             case ast.Assign(targets=[ast.Name(name)]) | ast.AnnAssign(target=ast.Name(name)) if (
                 name == attribute
             ):
