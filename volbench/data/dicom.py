@@ -83,7 +83,7 @@ def between_offsets(offsets: Sequence[float], names: Sequence[str]) -> float:
                 f"a doubled slice, {names[index]} and {names[index + 1]} lie in one place"
             )
     usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])
-    tolerance = max(GAP_TOLERANCE * usual, ROUNDING_MM)
+    tolerance = max(GAP_TOLERANCE * usual, ROUNDING_MM) + 1e-6
     for index, gap in enumerate(gaps):
         where = f"between {names[index]} and {names[index + 1]}"
         missing = round(gap / usual) - 1
