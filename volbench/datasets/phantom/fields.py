@@ -52,4 +52,5 @@ def _weights(
     knots = np.arange(-reach, reach + 1) * correlation_mm
     weights = np.exp(-0.5 * ((at_mm[:, None] - knots) / correlation_mm) ** 2)
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
-    return weights.astype(np.float32)
+    single: np.ndarray = weights.astype(np.float32)
+    return single

@@ -7,12 +7,12 @@ from volbench.datasets.phantom.anatomy import (
     ANGLES,
     PLANES_PER_SLICE,
     Anatomy,
-    Strand,
     slice_positions,
 )
 from volbench.datasets.phantom.cohort import Patient
 from volbench.datasets.phantom.difficulty import Difficulty
 from volbench.datasets.phantom.fields import smooth_field
+from volbench.datasets.phantom.strands import Strand
 from volbench.types import Scan
 
 FAT, SUBMUCOSA, MUSCULARIS, TUMOUR, FASCIA = 0.85, 0.72, 0.18, 0.48, 0.3
@@ -109,7 +109,8 @@ def _paint(
     def inside(contour: Float[np.ndarray, "plane angle"], margin: float = 0.0) -> Planes:
         """How much of each pixel lies inside a contour."""
         reach = (contour[planes].ravel() + (margin + pixel_mm / 2)).astype(np.float32)
-        return np.clip((reach[angle] - radius) / np.float32(pixel_mm), 0, 1)
+        share: np.ndarray = np.clip((reach[angle] - radius) / np.float32(pixel_mm), 0, 1)
+        return share
 
     image = np.broadcast_to(tissue.pelvis[number], radius.shape).copy()
     _blend(image, inside(anatomy.fascia), tissue.fat[number])
@@ -189,7 +190,8 @@ def _acquire(
     sigma = difficulty.noise * scanner.noise
     real, imaginary = sigma * rng.standard_normal((2, *signal.shape), dtype=np.float32)
     magnitude = np.hypot(contrast * coil + real, imaginary)
-    return np.clip(np.rint(magnitude * scanner.gain), 0, 32767).astype(np.float32)
+    stored: np.ndarray = np.clip(np.rint(magnitude * scanner.gain), 0, 32767).astype(np.float32)
+    return stored
 
 
 SITE_GAMMA = {"east": 0.94, "north": 1.0, "west": 1.08}

@@ -1,0 +1,71 @@
+"""`volbench data phantom`: the built-in phantom as files and a manifest."""
+
+from pathlib import Path
+
+import click
+
+
+def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[int, int]:
+    """Read a number, or a range such as 5-10."""
+    least, dash, most = value.partition("-")
+    if not least.isdecimal() or (dash and not most.isdecimal()):
+        raise click.BadParameter(f"{value!r} is neither a number nor a range such as 5-10.")
+    return (int(least), int(most)) if dash else int(least)
+
+
+@click.command("phantom")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--patients", type=int, default=100, show_default=True, help="How many volumes.")
+@click.option("--size", type=int, default=32, show_default=True, help="Pixels per row and column.")
+@click.option(
+    "--slices",
+    callback=_slices,
+    metavar="N|MIN-MAX",
+    default="5-10",
+    show_default=True,
+    help="Slices per volume.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Names the cohort.")
+@click.option(
+    "--difficulty",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="From 0 (a hundred small volumes teach it) to 1 (hundreds of large ones do).",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["nifti", "nrrd", "mha"]),
+    default="nifti",
+    show_default=True,
+    help="Of images and masks.",
+)
+def command(
+    out: Path,
+    patients: int,
+    size: int,
+    slices: int | tuple[int, int],
+    seed: int,
+    difficulty: float,
+    form: str,
+) -> None:
+    """Write the phantom into the folder OUT: images, masks and manifest.csv.
+
+    Interrupted, the same command continues. truth.csv tells what was drawn: tumour volumes and
+    geometry.
+    """
+    from volbench.cli.progress import counter
+    from volbench.datasets.phantom import Phantom
+    from volbench.datasets.phantom.export import export
+    from volbench.errors import UsageError
+
+    try:
+        phantom = Phantom(
+            patients=patients, size=size, slices=slices, seed=seed, difficulty=difficulty
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    with counter("Writing the phantom", "volumes") as report:
+        manifest = export(phantom, out, form=form, report=report)
+    click.echo(f"{manifest}: {patients} cases; try: volbench data check {manifest}")
