@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -128,8 +127,7 @@ def _outline(path: Path) -> tuple[dict[str, tuple[int, ...]], Labels]:
             for part in ("images", "labels"):
                 if f"{split}_{part}" not in arrays:
                     raise DataError(f"{path}: no {split}_{part} in it; give a MedMNIST 3D file")
-            with archive.open(f"{split}_images.npy") as member:
-                shape, dtype = _header(member)
+            shape, dtype = _header(archive, f"{split}_images.npy")
             if len(shape) != 4 or dtype != np.uint8:
                 raise DataError(
                     f"{path}: {split}_images is {dtype} of shape {shape}, not 8-bit volumes of one "
@@ -149,13 +147,15 @@ def _outline(path: Path) -> tuple[dict[str, tuple[int, ...]], Labels]:
     return shapes, labels
 
 
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(member)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    shape, _, dtype = read(member)
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array without decompressing it."""
+    with archive.open(name) as member:
+        version = np.lib.format.read_magic(member)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, _, dtype = read(member)
     return shape, dtype
 
 
