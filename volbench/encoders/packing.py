@@ -15,6 +15,7 @@ from torch import Tensor
 from volbench.types import Embedding, SliceMask, Tokens, Volume
 
 Slices: TypeAlias = Float[Tensor, "item channel height width"]
+Maps: TypeAlias = Float[Tensor, "item filter row column"]  # what a layer makes of slices
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Packing:
             features = places.index_copy(0, self.index, features)
         return rearrange(features, "(b s) f -> b s f", b=self.batch)
 
-    def with_neighbours(self, slices: Slices) -> Slices:
+    def with_neighbours(self, slices: Slices) -> Float[Tensor, "item 3*channel height width"]:
         """Stack each slice's predecessor, itself and its successor along the channels.
 
         A 3×k×k convolution is then one 2D convolution with three times the input channels: no

@@ -13,7 +13,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from volbench.encoders.packing import Packing, Slices, plan_packing
+from volbench.encoders.packing import Maps, Packing, Slices, plan_packing
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Tokens, Volume
 
@@ -36,7 +36,7 @@ class Convolution(nn.Module):
         self.padding = size // 2
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, slices: Slices, packing: Packing) -> Slices:
+    def forward(self, slices: Slices, packing: Packing) -> Maps:
         """Convolve; a 3D kernel meets zeros beyond the ends of each volume."""
         weight: Tensor = self.weight
         if weight.ndim == 5:
@@ -60,10 +60,10 @@ class Factorised(nn.Module):
         self.norm = nn.BatchNorm2d(between)
         self.across = Convolution(between, out_channels, depth=3, size=1)
 
-    def forward(self, slices: Slices, packing: Packing) -> Slices:
+    def forward(self, slices: Slices, packing: Packing) -> Maps:
         """Convolve within the slices, then across them."""
         slices = F.relu(self.norm(self.within(slices, packing)), inplace=True)
-        convolved: Slices = self.across(slices, packing)
+        convolved: Maps = self.across(slices, packing)
         return convolved
 
 
@@ -95,7 +95,7 @@ class BasicBlock(nn.Module):
             self.projection = Convolution(in_channels, out_channels, depth=1, size=1, stride=stride)
             self.projection_norm = nn.BatchNorm2d(out_channels)
 
-    def forward(self, slices: Slices, packing: Packing) -> Slices:
+    def forward(self, slices: Slices, packing: Packing) -> Maps:
         """Add what two convolutions find to what came in."""
         found = F.relu(self.norm1(self.conv1(slices, packing)), inplace=True)
         found = self.norm2(self.conv2(found, packing))
@@ -143,11 +143,11 @@ class ResNet(Encoder):
         # A mean, not adaptive pooling, whose backward pass is not deterministic on CUDA.
         return packing.unpack(reduce(self._features(volume, packing), "n f h w -> n f", "mean"))
 
-    def feature_map(self, volume: Volume) -> Slices:
+    def feature_map(self, volume: Volume) -> Maps:
         """Return what is pooled into tokens, for the receptive field."""
         return self._features(volume, plan_packing(volume, None))
 
-    def _features(self, volume: Volume, packing: Packing) -> Slices:
+    def _features(self, volume: Volume, packing: Packing) -> Maps:
         slices = F.relu(self.norm(self.stem(packing.pack(volume), packing)), inplace=True)
         for block in self.blocks:
             slices = block(slices, packing)

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from volbench.encoders.packing import Slices, plan_packing
+from volbench.encoders.packing import Maps, Slices, plan_packing
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Tokens, Volume
@@ -86,7 +86,7 @@ class Timm(Encoder):
         packing = plan_packing(volume, mask)
         return packing.unpack(self.backbone(_padded(packing.pack(volume), self.multiple)))
 
-    def feature_map(self, volume: Volume) -> Slices:
+    def feature_map(self, volume: Volume) -> Maps:
         """Return what is pooled into tokens, for the receptive field; patches become one column.
 
         Raises:
@@ -138,7 +138,7 @@ def _build(
     )
 
 
-def _padded(slices: Slices, multiple: int) -> Slices:
+def _padded(slices: Slices, multiple: int) -> Maps:
     height, width = slices.shape[-2:]
     return F.pad(slices, (0, -width % multiple, 0, -height % multiple))
 
