@@ -1,0 +1,244 @@
+"""The network against one written with nn.Conv3d, run one volume at a time."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from volbench.encoders.resnet import ResNet
+from volbench.errors import SpecError
+from volbench.interfaces import Encoder
+from volbench.registry import encoders
+
+# Table 2 of Lee et al., 2022: a linear head of one logit included.
+TABLE_2 = {
+    "r2d": 2796001,
+    "r3d": 8291873,
+    "r2plus1d": 8294563,
+    "mc2": 2799137,
+    "mc3": 2872865,
+    "mc4": 3130913,
+    "mc5": 4163105,
+    "rmc2": 8288737,
+    "rmc3": 8215009,
+    "rmc4": 7956961,
+    "rmc5": 6924769,
+}
+# Which layers are 3D, as the paper words it: MCx has 3D layers 1 to x-1, rMCx 2D layers 1 to x-1.
+IS_3D = {
+    "r2d": [False] * 5,
+    "r3d": [True] * 5,
+    "r2plus1d": [True] * 5,
+    **{f"mc{x}": [layer < x for layer in range(1, 6)] for x in (2, 3, 4, 5)},
+    **{f"rmc{x}": [layer >= x for layer in range(1, 6)] for x in (2, 3, 4, 5)},
+}
+WIDTH = 8
+LENGTHS = (2, 4, 1)
+
+
+class Plain(nn.Module):
+    """The same network in nn.Conv3d only; every layer takes and returns a list of volumes."""
+
+    def __init__(self, channels: int, is_3d: list[bool], *, factorised: bool) -> None:
+        super().__init__()
+        self.factorised = factorised
+        self.order: list[nn.Module] = []  # convolutions and norms in the order they are applied
+        self.stem = self.conv(channels, WIDTH, 7, 2, is_3d[0])
+        self.stages = []
+        before = WIDTH
+        for stage in range(4):
+            after = WIDTH * 2**stage
+            for block in range(2):
+                stride = 2 if stage > 0 and block == 0 else 1
+                first = self.conv(before, after, 3, stride, is_3d[stage + 1])
+                second = self.conv(after, after, 3, 1, is_3d[stage + 1])
+                shortcut = []
+                if stride == 2:
+                    shortcut = [nn.Conv3d(before, after, 1, (1, 2, 2), bias=False)]
+                    shortcut.append(nn.BatchNorm3d(after))
+                self.stages.append((first, second, shortcut))
+                before = after
+
+    def conv(self, i: int, o: int, k: int, stride: int, is_3d: bool) -> list[nn.Module]:
+        pad, plane, depth = k // 2, (1, stride, stride), 3 if is_3d else 1
+        if not self.factorised:
+            padding = (depth // 2, pad, pad)
+            return [
+                nn.Conv3d(i, o, (depth, k, k), plane, padding, bias=False),
+                nn.BatchNorm3d(o),
+            ]
+        m = math.floor(27 * i * o / (9 * i + 3 * o))
+        return [
+            nn.Conv3d(i, m, (1, k, k), plane, (0, pad, pad), bias=False),
+            nn.BatchNorm3d(m),
+            nn.ReLU(),
+            nn.Conv3d(m, o, (3, 1, 1), 1, (1, 0, 0), bias=False),
+            nn.BatchNorm3d(o),
+        ]
+
+    def run(self, layers: list[nn.Module], volumes: list[Tensor]) -> list[Tensor]:
+        for layer in layers:
+            if isinstance(layer, nn.BatchNorm3d):  # the real slices of all volumes are one sample
+                joined = layer(torch.cat(volumes, dim=2))
+                volumes = list(joined.split([v.shape[2] for v in volumes], dim=2))
+            else:
+                volumes = [layer(volume) for volume in volumes]
+        return volumes
+
+    def forward(self, volumes: list[Tensor]) -> list[Tensor]:
+        volumes = [v.relu() for v in self.run(self.stem, volumes)]
+        for first, second, shortcut in self.stages:
+            inner = self.run(second, [v.relu() for v in self.run(first, volumes)])
+            outer = self.run(shortcut, volumes)
+            volumes = [(a + b).relu() for a, b in zip(inner, outer, strict=True)]
+        return [v.mean(dim=(3, 4))[0].T for v in volumes]
+
+    def layers(self) -> list[nn.Module]:
+        flat = list(self.stem)
+        for first, second, shortcut in self.stages:
+            flat += [*first, *second, *shortcut]
+        return flat
+
+
+def both(name: str, channels: int) -> tuple[Encoder, Plain, list[tuple[Tensor, Tensor]]]:
+    """Build the encoder and its plain twin with the same random weights, in double precision."""
+    torch.manual_seed(0)
+    encoder = encoders.build(f"{name}(width={WIDTH})", Encoder, channels).double()
+    plain = Plain(channels, IS_3D[name], factorised=name == "r2plus1d")
+    pairs: list[tuple[Tensor, Tensor]] = []
+    ours = [m for m in encoder.modules() if next(m.parameters(recurse=False), None) is not None]
+    theirs = [m.double() for m in plain.layers() if not isinstance(m, nn.ReLU)]
+    assert len(ours) == len(theirs)
+    # A norm has a bias, a convolution has not; within each kind the order is that of use.
+    for is_norm in (True, False):
+        mine = [m for m in ours if isinstance(m, nn.BatchNorm2d) == is_norm]
+        other = [m for m in theirs if isinstance(m, nn.BatchNorm3d) == is_norm]
+        for a, b in zip(mine, other, strict=True):
+            for (_, p), (_, q) in zip(a.named_parameters(), b.named_parameters(), strict=True):
+                with torch.no_grad():
+                    if is_norm:
+                        p.uniform_(0.5, 1.5)
+                    q.copy_(p.view_as(q))
+                pairs.append((p, q))
+            if is_norm:
+                for (key, p), (_, q) in zip(a.named_buffers(), b.named_buffers(), strict=True):
+                    if key != "num_batches_tracked":
+                        q.copy_(p.uniform_(0.5, 1.5))
+                        pairs.append((p, q))
+    return encoder, plain, pairs
+
+
+def draw(channels: int) -> tuple[Tensor, Tensor]:
+    """Three volumes of different lengths with junk for padding, and their mask."""
+    mask = torch.arange(5) < torch.tensor(LENGTHS)[:, None]
+    volume = torch.randn(3, channels, 5, 23, 34, dtype=torch.float64)
+    return volume.masked_fill(~mask[:, None, :, None, None], 1e3), mask
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("name", ["r2d", "r3d", "r2plus1d", "mc3", "mc5", "rmc2", "rmc4", "rmc5"])
+def test_it_equals_plain_conv3d_one_volume_at_a_time(name: str, training: bool) -> None:
+    encoder, plain, pairs = both(name, channels=2)
+    encoder.train(training)
+    for layer in plain.layers():
+        layer.train(training)
+    volume, mask = draw(channels=2)
+
+    tokens = encoder(volume, mask)
+    expected = plain([volume[[b], :, :n] for b, n in enumerate(LENGTHS)])
+
+    weights = torch.randn_like(tokens)
+    for case, (length, wanted) in enumerate(zip(LENGTHS, expected, strict=True)):
+        torch.testing.assert_close(tokens[case, :length], wanted)
+    (tokens * weights * mask[..., None]).sum().backward()
+    sum((e * weights[b, : len(e)]).sum() for b, e in enumerate(expected)).backward()
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours.view_as(theirs), theirs)  # running statistics included
+        if theirs.requires_grad:
+            assert ours.grad is not None
+            torch.testing.assert_close(ours.grad.view_as(theirs), theirs.grad)
+
+
+def test_a_gap_between_real_slices_counts_as_zeros() -> None:
+    encoder, plain, _ = both("r3d", channels=1)
+    encoder.eval()
+    for layer in plain.layers():
+        layer.eval()
+    volume, mask = torch.randn(1, 1, 4, 16, 16).double(), torch.tensor([[True, False, True, True]])
+    tokens = encoder(volume, mask)
+    apart = plain([volume[:, :, :1]])[0], plain([volume[:, :, 2:]])[0]
+    # One convolution reaches no further than the gap, so it parts the volume in two.
+    torch.testing.assert_close(tokens[0, mask[0]], torch.cat(apart))
+    assert not tokens[0, 1].any()
+
+
+def test_batch_norm_counts_real_slices_only() -> None:
+    encoder = encoders.build("rmc5(width=4)", ResNet, 1).train()
+    volume, mask = draw(channels=1)
+    volume = volume.float()
+    encoder(volume, mask)
+    real = torch.cat([volume[b, :, :n].transpose(0, 1) for b, n in enumerate(LENGTHS)])
+    filtered = nn.functional.conv2d(real, encoder.stem.weight, stride=2, padding=3)
+    # A fresh BatchNorm moves a tenth of the way, towards the unbiased variance.
+    values = filtered.transpose(0, 1).flatten(1).double()
+    torch.testing.assert_close(encoder.norm.running_mean.double(), 0.1 * values.mean(1))
+    torch.testing.assert_close(encoder.norm.running_var.double(), 0.9 + 0.1 * values.var(1))
+
+
+@pytest.mark.parametrize("name", TABLE_2)
+def test_the_parameters_are_those_of_table_2(name: str) -> None:
+    encoder = encoders.build(name, Encoder, 1)
+    head = nn.Linear(encoder.num_features, 1)
+    count = sum(p.numel() for part in (encoder, head) for p in part.parameters())
+    assert count == TABLE_2[name]
+    assert encoder.num_features == 256
+
+
+@pytest.mark.parametrize("name", TABLE_2)
+def test_a_token_sees_one_slice_more_each_way_per_3d_convolution(name: str) -> None:
+    """One in the stem, four in a stage; verified by where the gradient is zero."""
+    reach = sum(n for n, is_3d in zip((1, 4, 4, 4, 4), IS_3D[name], strict=True) if is_3d)
+    torch.manual_seed(0)
+    encoder = encoders.build(f"{name}(width=4)", Encoder, 1).double().eval()
+    slices = 2 * reach + 3
+    volume = torch.randn(1, 1, slices, 16, 16, dtype=torch.float64, requires_grad=True)
+    encoder(volume)[0, reach + 1].sum().backward()
+    assert volume.grad is not None
+    seen = volume.grad.abs().sum(dim=(0, 1, 3, 4)).ne(0)
+    assert seen.tolist() == [False] + [True] * (2 * reach + 1) + [False]
+
+
+@pytest.mark.parametrize("name", ["r2d", "r3d", "r2plus1d", "rmc5"])
+def test_convolutions_start_from_kaiming_normal_fan_out(name: str) -> None:
+    torch.manual_seed(0)
+    encoder = encoders.build(name, Encoder, 1)
+    for key, weight in encoder.named_parameters():
+        if weight.ndim < 4:
+            assert (weight == (1 if key.endswith("weight") else 0)).all()
+            continue
+        fan_out = weight.shape[0] * math.prod(weight.shape[2:])
+        tolerance = 5 / math.sqrt(2 * weight.numel())  # five standard errors of a deviation
+        assert weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=tolerance)
+        assert abs(weight.mean().item()) < 5 * math.sqrt(2 / fan_out / weight.numel())
+
+
+@pytest.mark.parametrize("width", [0, -4])
+def test_a_width_below_one_is_refused_by_name(width: int) -> None:
+    with pytest.raises(SpecError) as caught:
+        encoders.build(f"rmc5(width={width})", Encoder, 1)
+    assert str(caught.value) == (
+        f"encoder rmc5(width={width}): width must be a whole number of at least 1, but got {width}"
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_agrees_with_the_cpu_and_with_itself() -> None:
+    encoder, _, _ = both("rmc5", channels=1)
+    volume, mask = draw(channels=1)
+    expected = encoder.train()(volume, mask)
+    encoder = encoder.cuda()
+    tokens = [encoder(volume.cuda(), m) for m in (mask, mask.cuda())]
+    torch.testing.assert_close(tokens[0].cpu(), expected)
+    assert torch.equal(*tokens)
