@@ -2,8 +2,11 @@
 
 import inspect
 import itertools
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -285,3 +288,27 @@ def test_every_place_for_a_table_is_closed_and_nothing_is_left_to_do():
         for opening in re.findall(r"<!-- table: (\w+) -->", text):
             assert f"<!-- /table: {opening} -->" in text, path
         assert "TODO" not in text, path
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_refuses_an_old_python_with_one_line_and_leaves_nothing(tmp_path):
+    old = tmp_path / "python"
+    pretend = "import sys; sys.version_info = (3, 10, 0); exec(sys.argv[1])"
+    old.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{pretend}" "$2"\n')
+    old.chmod(0o755)
+    venv = tmp_path / "venv"
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith("MAKE")
+    }  # of an outer make
+    done = subprocess.run(
+        ["make", "demo", f"PYTHON={old}", f"VENV={venv}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == (
+        "volbench needs Python 3.11 or newer and found 3.10; name another: make PYTHON=python3.12"
+    )
+    assert not venv.exists()
