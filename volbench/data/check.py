@@ -97,7 +97,7 @@ def _doubtful(dataset: Dataset, cases: Sequence[Case]) -> Iterator[str]:
     labels = _values(cases, lambda case: case.label)
     mixed = sorted(patient for patient, found in labels.items() if len(found) > 1)
     if mixed:
-        yield f"{len(mixed)} patients have cases of more than one class, {mixed[0]} is the first"
+        yield f"patients with cases of more than one class: {len(mixed)}, the first is {mixed[0]}"
 
 
 def _twins(surveyed: Sequence[Surveyed]) -> Iterator[str]:
@@ -111,8 +111,8 @@ def _twins(surveyed: Sequence[Surveyed]) -> Iterator[str]:
         first, second = copies[0][:2]
         apart = sum(len({case.patient for case in cases}) > 1 for cases in copies)
         yield (
-            f"{len(copies)} volumes are there more than once, {apart} of them under different "
-            f"patients; {first.name} and {second.name} are the first"
+            f"volumes that are there more than once: {len(copies)}, under different patients "
+            f"{apart}; the first are {first.name} and {second.name}"
         )
 
 

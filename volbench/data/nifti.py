@@ -1,4 +1,4 @@
-"""NIfTI files, checked byte by byte (the NIfTI-1 and NIfTI-2 headers of nifti.nimh.nih.gov).
+"""NIfTI files, checked byte by byte (the NIfTI-1 header of nifti.nimh.nih.gov).
 
 The reader behind SimpleITK pads a truncated file with zeros, turns NaN into 0 and a zero spacing
 into 1, all without a word.
@@ -68,15 +68,17 @@ def verify(path: Path, stored: bytes, parts: Sequence[bytes]) -> None:
 
 def _header(path: Path, content: bytes) -> Header:
     for order in "<>":
-        if content[:4] == struct.pack(f"{order}i", 348) and content[344:348] == b"n+1\0":
-            return _first(path, content, order)
-        if content[:4] == struct.pack(f"{order}i", 540) and content[4:8] == b"n+2\0":
-            return _second(path, content, order)
+        size = content[:4]
+        if size == struct.pack(f"{order}i", 348) and content[344:348] == b"n+1\0":
+            return _read_header(path, content, order)
+        if size == struct.pack(f"{order}i", 540) and content[4:8] == b"n+2\0":
+            raise DataError(
+                f"{path}: a NIfTI-2 file, which SimpleITK does not read; save it as NIfTI-1"
+            )
     raise DataError(f"{path}: not a NIfTI file, its header is wrong; {AGAIN}")
 
 
-def _first(path: Path, content: bytes, order: str) -> Header:
-    require_bytes(path, len(content), 348)
+def _read_header(path: Path, content: bytes, order: str) -> Header:
     shape = _shape(path, struct.unpack_from(f"{order}8h", content, 40))
     return Header(
         order=order,
@@ -84,20 +86,7 @@ def _first(path: Path, content: bytes, order: str) -> Header:
         spacing=struct.unpack_from(f"{order}{len(shape)}f", content, 80),
         datatype=_datatype(path, struct.unpack_from(f"{order}h", content, 70)[0]),
         offset=_offset(path, struct.unpack_from(f"{order}f", content, 108)[0]),
-        affine_spacing=_affine_spacing(content, order, "h", 254, "12f", 280),
-    )
-
-
-def _second(path: Path, content: bytes, order: str) -> Header:
-    require_bytes(path, len(content), 540)
-    shape = _shape(path, struct.unpack_from(f"{order}8q", content, 16))
-    return Header(
-        order=order,
-        shape=shape,
-        spacing=struct.unpack_from(f"{order}{len(shape)}d", content, 112),
-        datatype=_datatype(path, struct.unpack_from(f"{order}h", content, 12)[0]),
-        offset=_offset(path, struct.unpack_from(f"{order}q", content, 168)[0]),
-        affine_spacing=_affine_spacing(content, order, "i", 348, "12d", 400),
+        affine_spacing=_affine_spacing(content, order),
     )
 
 
@@ -120,13 +109,11 @@ def _offset(path: Path, offset: float) -> int:
     return int(offset)
 
 
-def _affine_spacing(
-    content: bytes, order: str, code: str, code_at: int, affine: str, affine_at: int
-) -> tuple[float, ...] | None:
+def _affine_spacing(content: bytes, order: str) -> tuple[float, ...] | None:
     """Spacing by the sform, where the header says that the sform counts."""
-    if struct.unpack_from(order + code, content, code_at)[0] <= 0:
+    if struct.unpack_from(f"{order}h", content, 254)[0] <= 0:
         return None
-    rows = np.array(struct.unpack_from(order + affine, content, affine_at), float).reshape(3, 4)
+    rows = np.array(struct.unpack_from(f"{order}12f", content, 280), float).reshape(3, 4)
     return tuple(float(length) for length in np.linalg.norm(rows[:, :3], axis=0))
 
 

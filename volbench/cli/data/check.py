@@ -23,7 +23,7 @@ def command(data: str, jobs: int | None) -> None:
     except ManifestError as error:
         _list_problems(error.problems)
         raise DataError(f"{data}: {_counted(error.problems)}; no volume was read") from None
-    with counter("reading", "case") as on_case:
+    with counter("reading", "cases") as on_case:
         report = check(dataset, jobs=jobs or available_cores(), on_case=on_case)
     patients = {one.case.patient for one in report.surveyed}
     click.echo(f"{spec}: {len(report.surveyed)} cases of {len(patients)} patients")

@@ -30,7 +30,7 @@ def command(data: str, jobs: int | None, as_json: bool) -> None:
     from volbench.errors import DataError
 
     dataset, spec = open_dataset(data)
-    with counter("reading", "case") as on_case:
+    with counter("reading", "cases") as on_case:
         surveyed = survey(dataset, jobs=jobs or available_cores(), on_case=on_case)
     found = describe(dataset, surveyed)
     if as_json:
