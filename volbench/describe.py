@@ -28,11 +28,11 @@ class Description:
         name: The spec asked for.
         provider: Distribution and version.
         signature: With defaults.
-        summary: First line of its documentation.
-        origin: First line of its module's: what it is and where it is from.
+        summary: First paragraph of its documentation.
+        origin: The same of its module's: what it is and where it is from.
         source: ``module:name``.
         file: Where that stands, with the line.
-        citations: Links found in its documentation, else in its module's.
+        citations: Links found in its documentation and its module's.
         profile: Figures, of encoders only.
     """
 
@@ -87,11 +87,11 @@ def _describe(registry: Registry, spec: Spec, in_channels: int) -> Description:
         name=str(spec),
         provider=_provider(registry, spec.name),
         signature=_signature(spec.name, factory),
-        summary=_first_line(documentation),
-        origin=_first_line(about_module),
+        summary=_first_paragraph(documentation),
+        origin=_first_paragraph(about_module),
         source=f"{factory.__module__}:{getattr(factory, '__qualname__', spec.name)}",
         file=_file(factory),
-        citations=_citations(documentation) or _citations(about_module),
+        citations=_citations(f"{documentation}\n{about_module}"),
         profile=profile,
     )
 
@@ -114,11 +114,12 @@ def _provider(registry: Registry, name: str) -> str:
     return str(origins[0]) if origins else "this process"
 
 
-def _first_line(documentation: str) -> str:
-    return documentation.partition("\n")[0].strip()
+def _first_paragraph(documentation: str) -> str:
+    return " ".join(documentation.partition("\n\n")[0].split())
 
 
 def _file(factory: Factory) -> str:
+    factory = inspect.unwrap(factory)
     try:
         return f"{inspect.getsourcefile(factory)}:{inspect.getsourcelines(factory)[1]}"
     except (OSError, TypeError):  # compiled, or defined at a prompt
