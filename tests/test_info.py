@@ -121,7 +121,7 @@ def test_it_names_signature_source_and_citation() -> None:
     assert described.signature == "rmc5(in_channels: int, *, width: int = 32)"
     assert described.source == "volbench.encoders.resnet:rmc5"
     assert "resnet.py:" in described.file
-    assert described.summary.startswith("rMC5, reversed: 2D but for its last stage")
+    assert described.summary.startswith("rMC5, reversed: 2D but for the last stage")
     assert described.citations == (
         "https://arxiv.org/abs/1512.03385",
         "https://arxiv.org/abs/1711.11248",
