@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from volumes_on_disk import SHAPE, case, voxels
 
-from volbench.data.integrity import stored
+from volbench.data.integrity import files_of, stored
 from volbench.data.read import fingerprint, read_case
 from volbench.errors import DataError
 
@@ -140,6 +140,15 @@ def test_every_file_of_a_variant_counts_in_the_fingerprint(title, tmp_path):
     content[-5] ^= 1
     paths[-1].write_bytes(content)
     assert fingerprint(case(paths[0])) != before
+
+
+@pytest.mark.parametrize("title", VARIANTS)
+def test_every_file_of_a_variant_is_known_without_reading_its_voxels(title, tmp_path):
+    paths = laid_out(tmp_path, VARIANTS[title])
+    assert files_of(paths[0]) == paths
+    paths[-1].unlink()
+    with pytest.raises(DataError, match=f"/{paths[-1].name}: "):
+        files_of(paths[0])
 
 
 def test_encodings_that_no_reader_here_knows_are_still_checked_for_length(tmp_path):

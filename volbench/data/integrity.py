@@ -13,6 +13,8 @@ from volbench.errors import DataError
 DataFiles = Callable[[Path, bytes], tuple[Path, ...]]
 _FORMATS: Mapping[str, ModuleType] = {"nifti": nifti, "nrrd": nrrd, "meta": meta}
 
+LONGEST_HEADER = 2**20
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -60,6 +62,27 @@ def digest_of(path: Path) -> str:
 def digest_of_series(digests: Sequence[bytes]) -> str:
     """SHA-256 over the files of a DICOM series: their names and order say nothing."""
     return _digest(sorted(digests))
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files an image is made of; looks into headers only, so it is cheap.
+
+    Raises:
+        DataError: the image, or a file its header points at, is missing or cannot be read.
+    """
+    form = format_of(path)
+    if form == "dicom":
+        return slice_files(path)
+    try:
+        with path.open("rb") as file:
+            parts: DataFiles = _FORMATS[form].data_files
+            found = [path, *parts(path, file.read(LONGEST_HEADER))]
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; check the path") from None
+    for part in found:
+        if not part.is_file():
+            raise DataError(f"{part}: no such file; check the path")
+    return found
 
 
 def slice_files(folder: Path) -> list[Path]:
