@@ -133,7 +133,7 @@ def test_the_held_out_cases_are_never_gathered_before_training_ends(prepared, tm
 
 def test_a_loss_that_is_no_number_ends_the_fold_with_its_reason(prepared, tmp_path):
     experiment = make_experiment(prepared, overrides=("optimizer.lr=1e30", "training.clip_norm=0"))
-    with pytest.raises(TrainingError, match="the loss became nan in epoch|not finite"):
+    with pytest.raises(TrainingError, match=r"the loss became nan in epoch|not finite"):
         make_trainer(prepared, tmp_path, experiment).run()
 
 
