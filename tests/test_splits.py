@@ -112,9 +112,7 @@ def test_a_split_that_does_not_fit_is_refused(tmp_path, lines, message):
 
 
 def test_more_folds_than_patients_of_a_class_are_refused_with_the_number_that_works():
-    with pytest.raises(
-        DataError, match="has 3 patients, fewer than 10 folds; use --folds 3"
-    ):
+    with pytest.raises(DataError, match="has 3 patients, fewer than 10 folds; use --folds 3"):
         make_split(cohort(range(7)), 10, 0)
 
 
