@@ -92,7 +92,8 @@ class Phantom(Dataset):
         _check_integer("slices", least, 1, MOST_SLICES)
         _check_integer("slices", most, least, MOST_SLICES)
         _check_integer("seed", seed, 0, 2**63 - 1)
-        if isinstance(difficulty, bool) or not 0 <= difficulty <= 1:
+        number = isinstance(difficulty, int | float) and not isinstance(difficulty, bool)
+        if not (number and 0 <= difficulty <= 1):
             raise ValueError(f"difficulty must be between 0 and 1, but got {difficulty=}")
         self.volumes = tuple(
             PhantomVolume(seed, index, size, (least, most), float(difficulty))
@@ -123,12 +124,12 @@ def _case(volume: PhantomVolume) -> Case:
 
 
 def _pair(slices: tuple[int, int]) -> tuple[int, int]:
-    if len(slices) != 2:
+    if not isinstance(slices, tuple) or len(slices) != 2:
         raise ValueError(f"slices must be one number or (least, most), but got {slices=}")
     return slices[0], slices[1]
 
 
-def _check_integer(name: str, value: int, least: int, most: int) -> None:
+def _check_integer(name: str, value: object, least: int, most: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise ValueError(
             f"{name} must be a whole number between {least} and {most}, but got {name}={value!r}"

@@ -36,8 +36,8 @@ class Lognormal:
 
 # mu and sigma are solved for, so that mean and standard deviation after the cut are Table 1's.
 TUMOUR_VOLUME_CM3 = {
-    "T2": Lognormal(0.33753587, 1.24672328, 0.3, 80.0),
-    "T3": Lognormal(1.75081100, 1.04165739, 0.3, 80.0),
+    "T2": Lognormal(0.21440351, 1.33963193, 0.3, 60.0),
+    "T3": Lognormal(1.71485434, 1.22411171, 0.3, 60.0),
 }
 SLICE_THICKNESS_MM = {
     "T2": Lognormal(1.12271886, 0.13170285, 1.8, 6.0),

@@ -20,17 +20,17 @@ class Difficulty:
     @property
     def breach_depth_mm(self) -> Range:
         """How far a T3 tumour reaches beyond the muscularis."""
-        return _between((7.0, 2.0), self.value), _between((12.0, 6.0), self.value)
+        return _between((9.0, 2.0), self.value), _between((13.0, 6.0), self.value)
 
     @property
     def front_half_width_mm(self) -> Range:
         """Half the width of the deepest part of the tumour, along the wall."""
-        return _between((8.0, 3.5), self.value), _between((12.0, 6.5), self.value)
+        return _between((9.0, 3.5), self.value), _between((13.0, 6.5), self.value)
 
     @property
     def extramural_signal(self) -> float:
         """What tumour beyond the muscularis adds to the tumour's own signal; 0 is shape only."""
-        return _between((0.75, 0.0), self.value)
+        return _between((-0.4, 0.0), self.value)
 
     @property
     def t2_invasion(self) -> Range:
@@ -56,6 +56,11 @@ class Difficulty:
     def spicules(self) -> float:
         """Mean number of fibrous strands from the wall into the fat, with no tumour in them."""
         return _between((1.0, 8.0), self.value)
+
+    @property
+    def pelvis_contrast(self) -> float:
+        """How far muscle and fat outside the mesorectum lie apart."""
+        return _between((0.15, 0.5), self.value)
 
     @property
     def noise(self) -> float:

@@ -4,11 +4,14 @@ import numpy as np
 from jaxtyping import Float
 
 Points = Float[np.ndarray, " point"]
+Slices = Float[np.ndarray, " slice"]
+Rows = Float[np.ndarray, " height"]
+Columns = Float[np.ndarray, " width"]
 
 
 def smooth_field(
     rng: np.random.Generator,
-    positions: tuple[Points, Points, Points],
+    positions: tuple[Slices, Rows, Columns],
     *,
     extent_mm: tuple[float, float, float],
     correlation_mm: tuple[float, float, float],

@@ -17,7 +17,7 @@ from volbench.types import Scan
 
 FAT, SUBMUCOSA, MUSCULARIS, TUMOUR, FASCIA = 0.85, 0.72, 0.18, 0.48, 0.3
 
-Planes = Float[np.ndarray, "plane height width"]
+Planes = Float[np.ndarray, "within height width"]  # the planes within one slice
 Plane = Float[np.ndarray, "height width"]
 
 
@@ -80,7 +80,7 @@ class _Tissue:
         fat = FAT + rng.normal(0, 0.04)
         return cls(
             fat=fat * (1 + 0.07 * fine + 0.05 * coarse),
-            pelvis=(0.22 + 0.5 * organs) * (1 + 0.1 * fine),
+            pelvis=(0.47 + difficulty.pelvis_contrast * (organs - 0.5)) * (1 + 0.1 * fine),
             tumour=(TUMOUR + rng.normal(0, 0.04)) * (1 + 0.1 * knots),
             extramural=difficulty.extramural_signal,
             lumen=float(rng.choice((0.04, 0.3, 0.95), p=(0.4, 0.3, 0.3))),
@@ -145,7 +145,7 @@ def _paint_strand(
     image: Planes,
     strand: Strand,
     signal: float,
-    depths_mm: Float[np.ndarray, " plane"],
+    depths_mm: Float[np.ndarray, " within"],
     positions: Float[np.ndarray, " pixel"],
     pixel_mm: float,
 ) -> None:
