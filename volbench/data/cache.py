@@ -96,7 +96,7 @@ class Prepared:
         classes: Names of the classes, in the order of their index.
         channels: Names of the channels.
         cases: Sorted by name.
-        voxels: All slices, memory-mapped, read-only.
+        voxels: All slices, memory-mapped; writing to them never reaches the file.
     """
 
     folder: Path
@@ -105,7 +105,7 @@ class Prepared:
     source: str
     classes: tuple[str, ...]
     channels: tuple[str, ...]
-    cases: tuple[PreparedCase, ...]
+    cases: tuple[PreparedCase, ...] = field(repr=False)
     voxels: Float16[np.ndarray, "slices channel size size"] = field(repr=False)
     checksums: tuple[Checksum, ...] = field(repr=False)
     card_fields: Mapping[str, str] = field(repr=False)
@@ -189,8 +189,8 @@ def open_prepared(folder: Path) -> Prepared:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder holds a finished cache, damaged or not."""
-    return (folder / INDEX).is_file()
+    """Whether a folder holds a cache, be it cut off or damaged."""
+    return (folder / INDEX).is_file() or (folder / VOXELS).is_file()
 
 
 def read_content(folder: Path) -> dict[str, Any]:

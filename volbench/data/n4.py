@@ -9,6 +9,13 @@ from jaxtyping import Float
 
 from volbench.errors import DataError
 
+ITERATIONS = (20, 20)
+"""Per level of the spline, each twice as fine as the one before. ITK's default, four levels of 50,
+takes four times as long and follows the anatomy: see docs/explanation/preprocessing.md."""
+
+FEWEST_PIXELS = 8
+"""Rows and columns that must be left to estimate from; shrinking stops there."""
+
 
 def log_bias_field(
     image: Float[np.ndarray, "slice height width"],
@@ -20,7 +27,7 @@ def log_bias_field(
     r"""Estimate the logarithm of the smooth gain $b$ in $v = b\,u + n$.
 
     The estimate uses the voxels above Otsu's threshold, averaged over ``shrink`` by ``shrink``
-    pixels, with ITK's defaults: four levels of a cubic B-spline, at most 50 iterations each.
+    pixels. It always runs all ``ITERATIONS``: where a threshold ends them depends on ``shrink``.
 
     Args:
         image: Intensities of an MR volume, zero or above.
@@ -29,7 +36,8 @@ def log_bias_field(
         threads: CPU threads; another number may change the last digits.
 
     Returns:
-        The log field on the grid of ``image``; zeros where there is no contrast to estimate from.
+        The log field on the grid of ``image``; zeros for a volume without contrast or with fewer
+        than ``FEWEST_PIXELS`` rows or columns, from which none can be estimated.
 
     Raises:
         DataError: ``image`` has negative voxels, so it is no MR magnitude image.
@@ -42,16 +50,22 @@ def log_bias_field(
             f"N4 needs intensities of zero or above, but the lowest is {lowest:g}; "
             "switch it off with preprocessing.n4=false (CT has no bias field)"
         )
-    if lowest == float(image.max()):
+    depth, rows, columns = image.shape
+    if lowest == float(image.max()) or min(rows, columns) < FEWEST_PIXELS:
         return np.zeros(image.shape, np.float32)
-    full = SimpleITK.GetImageFromArray(np.ascontiguousarray(image, np.float32))
+    # A spline needs some extent along each axis; a slice beside itself has it.
+    stack = np.repeat(image, 2, axis=0) if depth == 1 else image
+    full = SimpleITK.GetImageFromArray(np.ascontiguousarray(stack, np.float32))
     full.SetSpacing(spacing_mm[::-1])  # SimpleITK counts columns, rows, slices
-    rows, columns = image.shape[1:]
-    small = SimpleITK.BinShrink(full, [min(shrink, columns), min(shrink, rows), 1])
+    most = min(rows, columns) // FEWEST_PIXELS
+    small = SimpleITK.BinShrink(full, [min(shrink, most), min(shrink, most), 1])
     n4 = SimpleITK.N4BiasFieldCorrectionImageFilter()
     n4.SetNumberOfThreads(threads)
+    n4.SetMaximumNumberOfIterations(ITERATIONS)
+    n4.SetConvergenceThreshold(0)
     n4.Execute(small, SimpleITK.OtsuThreshold(small, 0, 1, 200))
-    return np.asarray(SimpleITK.GetArrayFromImage(n4.GetLogBiasFieldAsImage(full)), np.float32)
+    field = SimpleITK.GetArrayFromImage(n4.GetLogBiasFieldAsImage(full))
+    return np.asarray(field[:depth], np.float32)
 
 
 def correct_bias(

@@ -19,7 +19,6 @@ from volbench.data.cache import (
     Prepared,
     PreparedCase,
     content_digest,
-    is_prepared,
     open_prepared,
     read_content,
 )
@@ -56,7 +55,7 @@ def write_prepared(
     folder: Path,
     description: Description,
     cases: Sequence[PreparedCase],
-    volumes: Iterable[Float16[np.ndarray, "slice channel size size"]],
+    volumes: Iterable[Float16[np.ndarray, "_ channel size size"]],
 ) -> Prepared:
     """Write a cache, one volume at a time.
 
@@ -104,20 +103,38 @@ def copy_prepared(prepared: Prepared, folder: Path) -> Prepared:
         StorageError: the disk is full or the folder cannot be written.
     """
     content = read_content(prepared.folder)
-    if is_prepared(folder) and read_content(folder) == content:
+    if (folder / INDEX).is_file() and read_content(folder) == content:
         present = open_prepared(folder)
         present.check()
         return present
-    if folder.is_file() or (folder.is_dir() and not _is_leftover(folder)):
-        raise UsageError(f"{folder} is there already and holds something else; choose another")
+    if not _is_free(folder):
+        raise _taken(folder)
     _copy(prepared.folder / VOXELS, folder / VOXELS)
     _write_index(folder, content)
     return open_prepared(folder)
 
 
-def _is_leftover(folder: Path) -> bool:
-    """Whether a folder is empty, or holds no more than a copy that was cut off."""
-    return all(path.name == VOXELS or path.name.startswith(".") for path in folder.iterdir())
+def require_room(folder: Path) -> None:
+    """Tell before hours of work that a copy cannot go to ``folder``.
+
+    Raises:
+        UsageError: ``folder`` holds something that is no prepared data.
+    """
+    if not (_is_free(folder) or (folder / INDEX).is_file()):
+        raise _taken(folder)
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a folder is missing, empty, or holds no more than a copy that was cut off."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(
+        path.name == VOXELS or path.name.startswith(".") for path in folder.iterdir()
+    )
+
+
+def _taken(folder: Path) -> UsageError:
+    return UsageError(f"{folder} is there already and holds something else; choose another")
 
 
 def _content(

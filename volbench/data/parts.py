@@ -133,7 +133,8 @@ def _prepared(part: Part) -> tuple[Float16[np.ndarray, "slice channel size size"
 
 
 def _stored(path: Path) -> tuple[Float16[np.ndarray, "slice channel size size"], Facts]:
-    with np.load(path, allow_pickle=False) as stored:
+    # Opened here, because NumPy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         facts = json.loads(stored["facts"].tobytes())
         voxels = stored["voxels"]
     tuples = ("spacing_mm", "representative", "stored_shape", "stored_spacing_mm")

@@ -155,7 +155,7 @@ def _prepared(
         raise _broken(broken, len(parts))
     cases: list[PreparedCase] = []
 
-    def volumes() -> Iterator[Float16[np.ndarray, "slice channel size size"]]:
+    def volumes() -> Iterator[Float16[np.ndarray, "_ channel size size"]]:
         for part in parts:
             voxels, facts = load(part)
             cases.append(_case(part, facts, description))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from volbench.data.cache import Prepared, open_prepared
+from volbench.data.cache import Prepared, is_prepared, open_prepared
 from volbench.data.options import Preprocessing
 from volbench.errors import SpecError
 
@@ -38,10 +38,11 @@ def prepare(
     Raises:
         DataError: cases that cannot be used, by name; the others need not be prepared again.
         SpecError: an unknown data set or option, or a folder prepared with other options.
-        StateError: ``text`` is a folder that holds no prepared data, or damaged data.
+        StateError: ``text`` is a prepared folder, but cut off or damaged.
         StorageError: the disk is full or the cache cannot be written.
     """
-    if os.path.isdir(text):  # False, not an error, for a spec longer than a path may be
+    # os.path says False, where Path raises, for a spec that is longer than a path may be.
+    if os.path.isdir(text) and is_prepared(Path(text)):
         return _opened(Path(text), options)
     from volbench.data.preparation import prepare_dataset
     from volbench.data.sources import open_dataset

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from volbench.data.n4 import correct_bias
@@ -168,6 +168,6 @@ def _resized(
     return rearrange(resized.numpy(), "s c h w -> c s h w")
 
 
-def _resized_mask(mask: VoxelMask, size: int) -> VoxelMask:
+def _resized_mask(mask: VoxelMask, size: int) -> Bool[np.ndarray, "slice size size"]:
     voxels = torch.from_numpy(np.ascontiguousarray(mask, np.float32))[:, None]
     return F.interpolate(voxels, size=(size, size), mode="nearest-exact")[:, 0].numpy() > 0

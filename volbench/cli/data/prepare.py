@@ -32,11 +32,13 @@ def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | 
     import time
 
     from volbench.data.options import Preprocessing, with_settings
-    from volbench.data.pack import copy_prepared
+    from volbench.data.pack import copy_prepared, require_room
     from volbench.data.prepare import prepare
 
     start = time.perf_counter()
     options = with_settings(Preprocessing(), settings)
+    if out is not None:
+        require_room(out)
     with counter("preparing", "cases") as report:
         prepared = prepare(data, options, jobs=jobs, on_case=report)
     if Path(data).is_dir():
