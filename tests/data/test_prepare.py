@@ -87,9 +87,9 @@ def test_a_second_time_nothing_is_read_and_progress_is_silent(tmp_path, log):
 
 def test_a_hundred_cases_open_in_well_under_a_second(tmp_path):
     prepare("toy(cases=100)", OPTIONS, root=tmp_path)
-    start = time.perf_counter()
+    start = time.process_time()  # unlike the clock, it does not count what else the machine does
     prepare("toy(cases=100)", OPTIONS, root=tmp_path)
-    assert time.perf_counter() - start < 0.8
+    assert time.process_time() - start < 0.8
 
 
 KILLED = """
@@ -205,6 +205,51 @@ def test_a_killed_worker_is_a_storage_error_not_a_hang(tmp_path, log, monkeypatc
     Path(f"{log}.deadly").touch()
     with pytest.raises(StorageError, match=r"memory ran out; what is done is kept.* --jobs 1"):
         prepare(toy(log), OPTIONS, root=tmp_path, jobs=2)
+
+
+STOPPED = """
+import sys, time
+from volbench.data.workers import each
+from volbench.data import workers
+workers.WORTH_S = -1.0
+for number in each(time.sleep, [0, 0, 100, 100], jobs=2):
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_at_once_with_the_process_that_started_them(number):
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        process_group=0,
+    ) as process:
+        assert [process.stdout.readline() for _ in range(2)] == [b"done\n", b"done\n"]
+        group = process.pid
+        while len(members(group)) < 3:  # the parent and its two workers, at least
+            time.sleep(0.02)
+        time.sleep(0.5)  # until the workers sleep, too
+        process.send_signal(number)
+        process.wait(timeout=30)
+    end = time.monotonic() + 30
+    while members(group):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def members(group):
+    """The live processes of a group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue  # it has ended meanwhile
+        if int(its_group) == group and state != "Z":
+            found.append(folder.name)
+    return found
 
 
 def test_other_strata_are_another_index_on_the_same_voxels(tmp_path, log):

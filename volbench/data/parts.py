@@ -99,7 +99,7 @@ def discard(parts: Sequence[Part]) -> None:
     for part in parts:
         part.path.unlink(missing_ok=True)
     for folder in {part.folder for part in parts}:
-        for path in folder.glob("*.npz"):
+        for path in folder.iterdir():
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > KEPT_S:
                     path.unlink()

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
 from volbench.errors import StorageError
@@ -53,8 +53,10 @@ def each(
 def _in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
 ) -> Iterator[Result]:
+    context = get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)[::-1]
     pool = ProcessPoolExecutor(
-        min(jobs, len(tasks)), mp_context=get_context("spawn"), initializer=_start
+        min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(theirs,)
     )
     try:
         for future in as_completed([pool.submit(function, task) for task in tasks]):
@@ -65,20 +67,24 @@ def _in_processes(
             "out; what is done is kept, so start again with --jobs 1"
         ) from error
     finally:
+        ours.close()
         pool.shutdown(wait=True, cancel_futures=True)
+        theirs.close()
 
 
-def _start() -> None:
-    """Set up a worker: one thread, quiet on Ctrl-C, gone when its parent is gone."""
+def _start(lifeline: Connection) -> None:
+    """Set up a worker: one thread, quiet on Ctrl-C, gone when its parent is done or gone."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
         os.environ[name] = "1"  # before any of these libraries is imported
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A killed parent cannot say goodbye; without this its workers would wait for ever."""
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+def _end_with_parent(lifeline: Connection) -> None:
+    """End when the parent closes its end, be it on purpose or because it was killed.
+
+    Without this, the workers of a killed parent would wait for ever, and those of an interrupted
+    one would first finish what they are at.
+    """
+    wait([lifeline])
+    os._exit(0)
