@@ -54,7 +54,7 @@ def draw(row: np.ndarray, name: str, scan: Scan) -> matplotlib.image.AxesImage:
     image, mask = scan.image[0], scan.mask[number]
     field = np.exp(log_bias_field(image, scan.spacing_mm))
     corrected = image / field
-    brightest = np.percentile(image, 99.7)
+    brightest = np.percentile(image, 98)  # below the fat, which is far brighter
     grey = {"cmap": "gray", "vmin": 0}
     row[0].imshow(image[number], vmax=brightest, **grey)
     outline(row[0], mask)
@@ -63,7 +63,7 @@ def draw(row: np.ndarray, name: str, scan: Scan) -> matplotlib.image.AxesImage:
     outline(row[2], mask)
     for axis, options in ((row[3], WHOLE), (row[4], CROP)):
         done = preprocess(scan, options)
-        axis.imshow(done.image[0, number], vmax=1, **grey)
+        axis.imshow(done.image[0, number], vmax=0.75 if options is WHOLE else 1, **grey)
         outline(axis, done.mask[number])
         axis.set_xlabel(f"{done.spacing_mm[1]:.2f} × {done.spacing_mm[2]:.2f} mm pixels")
     frame(row[2], scan.mask)

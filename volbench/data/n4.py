@@ -11,7 +11,7 @@ from volbench.errors import DataError
 
 ITERATIONS = (20, 20)
 """Per level of the spline, each twice as fine as the one before. ITK's default, four levels of 50,
-takes four times as long and follows the anatomy: see docs/explanation/preprocessing.md."""
+takes four times as long: see docs/explanation/preprocessing.md."""
 
 FEWEST_PIXELS = 8
 """Rows and columns that must be left to estimate from; shrinking stops there."""
