@@ -41,8 +41,7 @@ def prepare(
         StateError: ``text`` is a prepared folder, but cut off or damaged.
         StorageError: the disk is full or the cache cannot be written.
     """
-    # os.path says False, where Path raises, for a spec that is longer than a path may be.
-    if os.path.isdir(text) and is_prepared(Path(text)):
+    if _is_folder(text):
         return _opened(Path(text), options)
     from volbench.data.preparation import prepare_dataset
     from volbench.data.sources import open_dataset
@@ -58,11 +57,27 @@ def prepare(
     )
 
 
+def default_options(text: str) -> Preprocessing:
+    """What holds where nothing is set: a prepared folder's own options, else the usual ones.
+
+    Raises:
+        StateError: ``text`` is a prepared folder, but cut off or damaged.
+    """
+    if _is_folder(text):
+        return open_prepared(Path(text)).preprocessing
+    return Preprocessing()
+
+
 def cache_root() -> Path:
     """The folder of all caches: $VOLBENCH_CACHE, else volbench in the user's cache folder."""
     if chosen := os.environ.get("VOLBENCH_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "volbench"
+
+
+def _is_folder(text: str) -> bool:
+    # os.path says False, where Path raises, for a spec that is longer than a path may be.
+    return os.path.isdir(text) and is_prepared(Path(text))
 
 
 def _opened(folder: Path, options: Preprocessing) -> Prepared:

@@ -31,12 +31,12 @@ def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | 
     """
     import time
 
-    from volbench.data.options import Preprocessing, with_settings
+    from volbench.data.options import with_settings
     from volbench.data.pack import copy_prepared, require_room
-    from volbench.data.prepare import prepare
+    from volbench.data.prepare import default_options, prepare
 
     start = time.perf_counter()
-    options = with_settings(Preprocessing(), settings)
+    options = with_settings(default_options(data), settings)
     if out is not None:
         require_room(out)
     with counter("preparing", "cases") as report:
