@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from volbench.data.cache import Prepared, PreparedCase, write_prepared
+from volbench.data.cache import Prepared, PreparedCase
 from volbench.data.options import Preprocessing
+from volbench.data.pack import Description, write_prepared
+from volbench.interfaces import Card
 
 SIZE = 12
 CLASSES = ("T2", "T3")
@@ -42,13 +44,13 @@ def write_small(
 ) -> Prepared:
     listed = [small_case(n, slices=3 + n % 4, **kwargs) for n in range(cases)]
     preprocessing = Preprocessing(size=SIZE, crop="none")
-    description = {
-        "digest": digest,
-        "preprocessing": preprocessing.values(),
-        "source": "small",
-        "classes": list(CLASSES),
-        "channels": ["image"],
-        "card": {"title": "small", "licence": "none", "citation": "none", "url": ""},
-    }
+    description = Description(
+        digest=digest,
+        preprocessing=preprocessing,
+        source="small",
+        classes=CLASSES,
+        channels=("image",),
+        card=Card(title="small", licence="none", citation="none"),
+    )
     voxels = (small_voxels(case, signal=signal) for case in listed)
     return write_prepared(folder, description, listed, voxels)

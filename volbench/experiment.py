@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from volbench.errors import UsageError
+from volbench.errors import SpecError, UsageError
 from volbench.recipe import Recipe
 from volbench.spec import Spec, Sum, parse, parse_sum
 
@@ -133,3 +133,16 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def short_source(source: str) -> str:
+    """Name the data behind a source in a few words: a file's name, or the spec itself.
+
+    >>> short_source("manifest(path='/a/b/manifest.csv')")
+    'b/manifest.csv'
+    """
+    try:
+        path = parse(source).kwargs.get("path")
+    except SpecError:
+        return source
+    return "/".join(str(path).split("/")[-2:]) if path else source

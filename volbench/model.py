@@ -6,14 +6,14 @@ from typing import Literal, TypeAlias
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from volbench.errors import SpecError
 from volbench.interfaces import Aggregator, Encoder
 from volbench.registry import aggregators, encoders
 from volbench.spec import Spec
-from volbench.types import Embedding, Output, SliceMask, Tokens, Volume
+from volbench.types import Output, SliceMask, Tokens, Volume
 
 Level: TypeAlias = Literal["volume", "slice"]
 
@@ -52,17 +52,17 @@ class Classifier(nn.Module):
 
     def _embed(
         self, tokens: Tokens, mask: SliceMask | None, slices: SliceIndex | None
-    ) -> Embedding:
+    ) -> Float[Tensor, "item pooled"]:
         if self.aggregator is None:
             assert slices is not None
-            embedding: Embedding = tokens[slices.case, slices.slice]
-            return embedding
-        stride = self.encoder.slice_stride
-        embedding = self.aggregator(tokens, mask if mask is None else shrink_mask(mask, stride))
-        return embedding
+            return tokens[slices.case, slices.slice]
+        if mask is not None:
+            mask = shrink_mask(mask, self.encoder.slice_stride)
+        pooled: Tensor = self.aggregator(tokens, mask)
+        return pooled
 
 
-def shrink_mask(mask: SliceMask, stride: int) -> SliceMask:
+def shrink_mask(mask: SliceMask, stride: int) -> Bool[Tensor, "batch token"]:
     """Mask of the tokens when there is one per ``stride`` slices; real if any of them is."""
     if stride == 1:
         return mask

@@ -166,38 +166,45 @@ def test_a_failed_fold_is_kept_with_its_reason_and_tried_again(data, tmp_path, m
 
 
 COMMAND = [sys.executable, "-c", "from volbench.cli.main import main; main()", "run",
-           "--encoder", "rmc5(width=8)", "--agg", "bilinear", "--loss", "focal+triplet",
-           "--folds", "3", "--set", "training.epochs=40", "--checkpoint-seconds", "0",
+           "--encoder", "rmc5(width=4)", "--agg", "bilinear", "--loss", "focal+triplet",
+           "--folds", "3", "--set", "training.epochs=12", "--checkpoint-seconds", "0",
            "--name", "a", "--device", "cpu"]  # fmt: skip
 
 
-def start(data, out, *more):
-    command = [*COMMAND, "--data", str(data), "--out", str(out), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+class Process(subprocess.Popen):
+    """A run in a process of its own; what it says goes into a file."""
 
+    def __init__(self, data, out, *more):
+        out.mkdir(exist_ok=True)
+        self.log = out / "log.txt"
+        command = [*COMMAND, "--data", str(data), "--out", str(out), *more]
+        with self.log.open("w") as log:
+            super().__init__(command, stdout=log, stderr=log)
 
-def wait_for(condition, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    def end(self, code):
+        assert self.wait(240) == code, self.log.read_text()
+
+    def until(self, condition):
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert self.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_kill_9_and_the_same_command_give_the_same_bits(data, tmp_path, jobs):
-    whole = start(data, tmp_path / "whole", "--jobs", jobs)
-    assert whole.wait(240) == 0, whole.communicate()
+    with Process(data, tmp_path / "whole", "--jobs", jobs) as whole:
+        whole.end(0)
 
     cut = tmp_path / "cut" / "a"
-    killed = start(data, tmp_path / "cut", "--jobs", jobs)
-    wait_for(lambda: list(cut.glob("folds/00/checkpoint.safetensors")), killed)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    with Process(data, tmp_path / "cut", "--jobs", jobs) as killed:
+        killed.until(lambda: list(cut.glob("folds/00/checkpoint.safetensors")))
+        killed.kill()
     assert not (cut / "folds/00/result.json").exists()
 
-    resumed = start(data, tmp_path / "cut", "--jobs", jobs)
-    assert resumed.wait(240) == 0, resumed.communicate()
+    with Process(data, tmp_path / "cut", "--jobs", jobs) as resumed:
+        resumed.end(0)
     wanted = ("predictions.csv", "history.csv", "model.safetensors")
     expected = fold_bytes(tmp_path / "whole" / "a", *wanted)
     assert len(expected) == 9
@@ -205,25 +212,26 @@ def test_kill_9_and_the_same_command_give_the_same_bits(data, tmp_path, jobs):
 
 
 def test_ctrl_c_ends_with_130_and_leaves_no_process(data, tmp_path):
-    process = start(data, tmp_path, "--jobs", "2")
-    wait_for(lambda: list(tmp_path.glob("a/folds/*/checkpoint.safetensors")), process)
-    children = _children(process.pid)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; the same command continues" in error
-    assert "Traceback" not in error
+    out = tmp_path / "runs"
+    with Process(data, out, "--jobs", "2") as process:
+        process.until(lambda: list(out.glob("a/folds/*/checkpoint.safetensors")))
+        children = _children(process.pid)
+        process.send_signal(signal.SIGINT)
+        process.end(130)
+    said = process.log.read_text()
+    assert "interrupted; the same command continues" in said
+    assert "Traceback" not in said
+    assert len(children) == 2
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
 def test_a_worker_that_dies_fails_its_fold_only(data, tmp_path):
-    process = start(data, tmp_path, "--jobs", "2")
-    wait_for(lambda: list(tmp_path.glob("a/folds/00/checkpoint.safetensors")), process)
-    os.kill(_children(process.pid)[-1], signal.SIGKILL)
-    _, error = process.communicate(timeout=240)
-    assert process.returncode == 1, error
-    failed = load_run(tmp_path / "a").failed
-    assert [result.error for result in failed] == [
+    out = tmp_path / "runs"
+    with Process(data, out, "--jobs", "2") as process:
+        process.until(lambda: list(out.glob("a/folds/00/checkpoint.safetensors")))
+        os.kill(_children(process.pid)[0], signal.SIGKILL)
+        process.end(1)
+    assert [result.error for result in load_run(out / "a").failed] == [
         "the process training it ended with SIGKILL; was there too little memory? try --jobs 1"
     ]
 

@@ -18,7 +18,9 @@ class Volbench(LazyGroup):
         """Run, and end with the exit code of what went wrong."""
         signal.signal(signal.SIGTERM, _terminate)
         try:
-            return super().main(*args, **{**kwargs, "standalone_mode": False})
+            # Outside standalone mode click returns the code of an Exit instead of ending with it.
+            if code := super().main(*args, **{**kwargs, "standalone_mode": False}):
+                sys.exit(code)
         except NoArgsIsHelpError as error:
             error.show()
             sys.exit(error.exit_code)

@@ -66,7 +66,7 @@ FOLD_FAILED = 1
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="auto: bfloat16 on CUDA, float32 on a CPU.",
+    help="auto: bfloat16 on CUDA and on CPUs with instructions for it, else float32.",
 )
 @click.option(
     "--jobs",

@@ -1,6 +1,5 @@
 """What a person sees while folds are trained: bars on a terminal, plain lines elsewhere."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from volbench.benchmark import Outcome, Plan
 from volbench.benchmark.run import Watcher
+from volbench.cli.time_left import TimeLeft
 from volbench.engine.fold import EpochReport
+from volbench.experiment import short_source
 from volbench.leaderboard.table import score_predictions
 from volbench.records import PREDICTIONS, FoldResult, RunFolder
 from volbench.rows import read_predictions
@@ -51,25 +52,10 @@ class TrainingProgress(Watcher):
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
         self.aucs: list[float] = []
-        self.started = time.monotonic()
-        self.work_done = 0.0
-        self.work_total = 0.0
-        self.epochs: dict[int, int] = {}
         self.path = Path()
-        self.folds = Progress(
-            TextColumn("[bold]folds[/]    "),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            console=self.console,
-        )
-        self.active = Progress(
-            TextColumn("  fold {task.fields[fold]:>2} "),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-            console=self.console,
-        )
+        self.left = TimeLeft(0)
+        self.folds = _bars("[bold]folds[/]   ", self.console)
+        self.active = _bars("  fold {task.fields[fold]:>2}", self.console)
         self.live = Live(Group(self.folds, self.active), console=self.console, transient=True)
         self.rows: dict[int, TaskID] = {}
 
@@ -88,33 +74,27 @@ class TrainingProgress(Watcher):
         """Say what is run and what is already there."""
         self.path = path
         experiment = plan.experiment
-        pooling = f"{experiment.aggregator}, " if experiment.aggregator else "slice level, "
+        pooling = experiment.aggregator or "slice level"
         self._say(
-            f"{experiment.encoder}, {pooling}{experiment.loss} on {experiment.source}: "
+            f"{experiment.encoder}, {pooling}, {experiment.loss} "
+            f"on {short_source(experiment.source)}: "
             f"{len(asked)} folds, {plan.parameters:,} parameters"
         )
         if done:
             self._say(f"{len(done)} folds are finished already")
             self.aucs += [_auc(path, fold) for fold in done]
-        self.work_total = float(len(asked) - len(done))
+        self.left = TimeLeft(len(asked) - len(done))
         self.overall = self.folds.add_task(self._state(), total=len(asked), completed=len(done))
-        self.started = time.monotonic()
         if self.console.is_terminal:
             self.live.start()
 
     def on_start(self, fold: int) -> None:
         """Open the fold's bar."""
         self.rows[fold] = self.active.add_task("starting", fold=fold, total=None)
-        self.epochs[fold] = 0
 
     def on_epoch(self, report: EpochReport) -> None:
         """Move the fold's bar."""
-        before = self.epochs[report.fold]
-        if before == 0 and report.epoch > 1:  # a fold that goes on: what it had is not our speed
-            self.work_total -= (report.epoch - 1) / report.epochs
-            before = report.epoch - 1
-        self.work_done += (report.epoch - before) / report.epochs
-        self.epochs[report.fold] = report.epoch
+        self.left.epoch(report.fold, report.epoch, report.epochs)
         auc = "" if report.auc is None else f"  validation AUC {report.auc:.3f}"
         self.active.update(
             self.rows[report.fold],
@@ -127,51 +107,44 @@ class TrainingProgress(Watcher):
     def on_end(self, result: FoldResult) -> None:
         """Close the fold's bar and print one line that stays."""
         self.active.remove_task(self.rows.pop(result.fold))
-        total = int(self.folds.tasks[0].total or 0)
+        self.left.end(result.fold)
         if result.status == "failed":
-            self._say(f"fold {result.fold} failed: {result.error}")
+            line = f"fold {result.fold:>2}  failed: {result.error}"
         else:
-            auc = _auc(self.path, result.fold)
-            self.aucs.append(auc)
-            self._say(
-                f"fold {result.fold:>2}  AUC {auc:.3f}  epoch {result.selected_epoch}  "
-                f"{result.seconds:.0f} s"
+            self.aucs.append(_auc(self.path, result.fold))
+            line = (
+                f"fold {result.fold:>2}  AUC {self.aucs[-1]:.3f}  "
+                f"epoch {result.selected_epoch:>2}  {result.seconds:.0f} s"
             )
         self.folds.update(self.overall, advance=1)
         self.folds.update(self.overall, description=self._state())
-        done = int(self.folds.tasks[0].completed)
-        if not self.console.is_terminal and done < total:
-            self._say(f"{done} of {total} folds, {self._state()}")
+        if not self.console.is_terminal:
+            task = self.folds.tasks[0]
+            line += f"  ({task.completed:.0f} of {task.total:.0f} folds, {self._state()})"
+        self._say(line)
 
     def summarise(self, outcome: Outcome) -> None:
         """Print how the run ended and what to do next."""
         finished = len(outcome.results) - len(outcome.failed)
-        for result in outcome.failed:
-            click.echo(f"failed: fold {result.fold}: {result.error}", err=True)
-        if self.aucs:
-            click.echo(f"AUC {fmean(self.aucs):.3f}, mean over {finished} finished folds")
-        click.echo(f"{outcome.path}; compare with: volbench compare {outcome.path.parent}")
+        failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+        mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""
+        click.echo(f"{mean}{finished} finished folds{failed}: {outcome.path}")
+        click.echo(f"compare with: volbench compare {outcome.path.parent}")
 
     def _state(self) -> str:
-        auc = f"AUC {fmean(self.aucs):.3f}  " if self.aucs else ""
-        if self.work_done < 0.02:
-            return auc
-        elapsed = time.monotonic() - self.started
-        left = elapsed * max(0.0, self.work_total - self.work_done) / self.work_done
-        return f"{auc}about {_duration(left)} left"
+        auc = f"mean AUC {fmean(self.aucs):.3f}" if self.aucs else ""
+        return ", ".join(part for part in (auc, str(self.left)) if part)
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _bars(label: str, console: Console) -> Progress:
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.description}"))
+    return Progress(TextColumn(label), *columns, console=console)
 
 
 def _auc(path: Path, fold: int) -> float:
     """Held-out AUC of one fold, from its predictions."""
     text = (RunFolder(path).fold(fold).path / PREDICTIONS).read_text(encoding="utf-8")
     return score_predictions(*read_predictions(text))["auc"]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -66,17 +66,17 @@ def read_checkpoint(
     fresh = Progress(identity), State()
     try:
         content = path.read_bytes()
-        tensors = load(content)
-        size = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + size])
-        progress = Progress(**json.loads(header["__metadata__"]["progress"]))
     except FileNotFoundError:
         return fresh
-    except (SafetensorError, KeyError, TypeError, ValueError):
+    try:
+        tensors = load(content)
+        size = int.from_bytes(content[:8], "little")
+        stored = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["progress"])
+    except (SafetensorError, KeyError, ValueError):
         return fresh  # damaged: the fold is trained again from its first epoch
-    if progress.identity != identity:
+    if stored["identity"] != identity:
         return fresh
-    progress.best_score = tuple(progress.best_score)
+    progress = Progress(**{**stored, "best_score": tuple(stored["best_score"])})
     groups: dict[str, State] = {}
     for name, tensor in tensors.items():
         key, _, rest = name.partition("/")

@@ -41,7 +41,7 @@ class Compute:
 
 
 def choose_compute(device: str, precision: str, *, jobs: int) -> Compute:
-    """Resolve ``auto``: CUDA where there is one, bfloat16 on it, all cores shared by the jobs.
+    """Resolve ``auto``: CUDA where there is one, bfloat16 where it is fast; jobs share cores.
 
     Raises:
         UsageError: the device is not there.
@@ -56,15 +56,28 @@ def choose_compute(device: str, precision: str, *, jobs: int) -> Compute:
         raise UsageError(f"--device {device}: only cpu and cuda are supported")
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {device}: this machine has no usable CUDA device; use cpu")
-    resolved: Precision = "float32" if precision != "bfloat16" else "bfloat16"
-    if precision == "auto" and kind == "cuda":
-        resolved = "bfloat16"
-    return Compute(device, resolved, max(1, available_cores() // jobs))
+    fast = kind == "cuda" or multiplies_bfloat16()
+    coarse = precision == "bfloat16" or (precision == "auto" and fast)
+    resolved: Precision = "bfloat16" if coarse else "float32"
+    return Compute(device, resolved, _threads(jobs))
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for it; without them bfloat16 is slower."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def available_cores() -> int:
     """CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads(jobs: int) -> int:
+    """Threads of one job: its share of the cores, or fewer if OMP_NUM_THREADS says so."""
+    share = max(1, available_cores() // jobs)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
 
 
 def peak_memory_mb(device: torch.device) -> float:

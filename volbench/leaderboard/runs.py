@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from volbench.errors import StateError, UsageError
+from volbench.experiment import short_source
 from volbench.records import PREDICTIONS, FoldResult, RunFolder
 from volbench.rows import Prediction, read_predictions
 
@@ -37,6 +38,11 @@ class LoadedRun:
     def name(self) -> str:
         """Name of the folder."""
         return self.path.name
+
+    @property
+    def data(self) -> str:
+        """Short name of the data set."""
+        return short_source(self.experiment["source"])
 
     @property
     def protocol(self) -> tuple[str, str]:

@@ -16,13 +16,12 @@ from volbench.leaderboard.runs import LoadedRun
 from volbench.leaderboard.table import (
     DDOF,
     components_tell_apart,
-    data_name,
     leaderboard,
 )
 
 Format: TypeAlias = Literal["table", "md", "csv", "json"]
 WIDTH = 100
-WORDS = ("run", "encoder", "aggregator", "loss", "method")
+WORDS = ("run", "encoder", "agg", "loss", "method")
 """Columns of text; the others are numbers and stand right."""
 
 
@@ -49,7 +48,7 @@ def show(
         table = _cells(frame, runs)
         draw = _markdown if style == "md" else _terminal
         parts.append(draw(_title(runs), table, _notes(runs), color))
-        if reference is not None and (rows := reference.rows_for(data_name(runs[0]))):
+        if reference is not None and (rows := reference.rows_for(runs[0].data)):
             parts.append(draw(reference.title, rows, [reference.note], color))
     if len(groups) > 1:
         parts.append("Tables of other data or other folds cannot be compared with one another.\n")
@@ -61,7 +60,7 @@ def _title(runs: Sequence[LoadedRun]) -> str:
     data, split = run.protocol
     folds = run.experiment["folds"]
     return (
-        f"{data_name(run)}: {run.cases} cases of {run.patients} patients, "
+        f"{run.data}: {run.cases} cases of {run.patients} patients, "
         f"{folds} fold{'s' if folds > 1 else ''} (data {data[:8]}, split {split[:8]})"
     )
 
@@ -74,27 +73,32 @@ def _cells(frame: pd.DataFrame, runs: Sequence[LoadedRun]) -> dict[str, list[str
     cells: dict[str, list[str]] = {}
     if not components_tell_apart(runs):
         cells["run"] = list(frame["run"])
-    for component in ("encoder", "aggregator", "loss"):
-        cells[component] = list(frame[component])
+    for column, heading in (("encoder", "encoder"), ("aggregator", "agg"), ("loss", "loss")):
+        cells[heading] = list(frame[column])
     cells["folds"] = [
         f"{done}/{total}" for done, total in zip(frame["folds"], frame["folds_total"], strict=True)
     ]
     for name in shown:
         percent = name != "auc"
-        cells[name.replace("recall_", "recall ") + (" %" if percent else "")] = [
+        cells[_heading(name) + (" %" if percent else "")] = [
             _mean_std(mean, std, percent=percent)
             for mean, std in zip(frame[f"{name}_mean"], frame[f"{name}_std"], strict=True)
         ]
-    cells["params M"] = [_number(value, 1e6, 2) for value in frame["parameters"]]
+    cells["M par"] = [_number(value, 1e6, 2) for value in frame["parameters"]]
     cells["s/fold"] = [_number(value, 1, 0) for value in frame["seconds"]]
-    cells["peak GB"] = [_number(value, 1024, 1) for value in frame["peak_memory_mb"]]
+    cells["GB"] = [_number(value, 1024, 1) for value in frame["peak_memory_mb"]]
     return cells
+
+
+def _heading(metric: str) -> str:
+    return metric.replace("recall_", "recall ").replace("accuracy", "acc")
 
 
 def _notes(runs: Sequence[LoadedRun]) -> list[str]:
     unit = "slice" if runs[0].experiment["level"] == "slice" else "case"
     notes = [
-        f"Mean ± standard deviation over folds (ddof {DDOF}), one score per {unit}. "
+        f"Mean ± standard deviation over folds (ddof {DDOF}), one score per {unit}; M par: million "
+        "parameters; GB: peak memory. "
         "Rows are sorted, not ranked: no row is tested against another here."
     ]
     for run in runs:
@@ -117,8 +121,11 @@ def _terminal(title: str, cells: dict[str, list[str]], notes: Sequence[str], col
     console = Console(file=text, width=WIDTH, force_terminal=color, highlight=False)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in cells:
-        justify: Literal["left", "right"] = "left" if name in WORDS else "right"
-        table.add_column(name, justify=justify, overflow="fold")
+        if name in WORDS:  # long specs are folded so that numbers are not
+            table.add_column(name, overflow="fold")
+        else:
+            heading = name.replace("recall ", "recall\n")
+            table.add_column(heading, justify="right", no_wrap=True)
     for row in zip(*cells.values(), strict=True):
         table.add_row(*row)
     console.print(title, style="bold", markup=False)
@@ -142,7 +149,7 @@ def _json(frame: pd.DataFrame, runs: Sequence[LoadedRun]) -> dict[str, object]:
     data, split = runs[0].protocol
     rows = json.loads(frame.to_json(orient="records", double_precision=15))
     return {
-        "data": data_name(runs[0]),
+        "data": runs[0].data,
         "cases": runs[0].cases,
         "patients": runs[0].patients,
         "data_digest": data,
@@ -162,7 +169,9 @@ def _mean_std(mean: float, std: float, *, percent: bool) -> str:
     if math.isnan(mean):
         return "undefined"
     scale, digits = (100, 1) if percent else (1, 3)
-    spread = "" if math.isnan(std) else f" ±{std * scale:.{digits}f}".replace("±0.", "±.")
+    spread = "" if math.isnan(std) else f"±{std * scale:.{digits}f}"
+    if not percent:
+        spread = spread.replace("±0.", "±.")
     return f"{mean * scale:.{digits}f}{spread}"
 
 

@@ -7,11 +7,9 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 
-from volbench.errors import SpecError
 from volbench.leaderboard.runs import LoadedRun
 from volbench.metrics import score
 from volbench.rows import Prediction
-from volbench.spec import parse
 
 DDOF = 1
 """Standard deviations in tables are those of a sample of folds."""
@@ -101,14 +99,3 @@ def components_tell_apart(runs: Sequence[LoadedRun]) -> bool:
     """Whether components alone tell the rows apart; otherwise the run's name must be shown."""
     counted = Counter(tuple(_components(run).values()) for run in runs)
     return all(number == 1 for number in counted.values())
-
-
-def data_name(run: LoadedRun) -> str:
-    """Short name of the data a run used."""
-    source = str(run.experiment["source"])
-    try:
-        spec = parse(source)
-    except SpecError:
-        return source
-    path = spec.kwargs.get("path")
-    return str(path).rsplit("/", 1)[-1] if path else source

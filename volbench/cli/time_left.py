@@ -1,0 +1,45 @@
+"""How long the folds of a run will still take, from the epochs done so far."""
+
+import time
+from collections.abc import Callable
+
+
+class TimeLeft:
+    """Extrapolates from what this process has done, not from what it found finished.
+
+    Args:
+        folds: Folds to do.
+        clock: Seconds, for tests.
+    """
+
+    def __init__(self, folds: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._shares: dict[int, float] = {}
+        self._gained = 0.0
+        self._left = float(folds)
+
+    def epoch(self, fold: int, epoch: int, epochs: int) -> None:
+        """Count an epoch; a fold's first report may be of a later one, if it goes on."""
+        before = self._shares.get(fold, (epoch - 1) / epochs)
+        if fold not in self._shares:
+            self._left -= before
+        share = epoch / epochs
+        self._gained += share - before
+        self._left -= share - before
+        self._shares[fold] = share
+
+    def end(self, fold: int) -> None:
+        """Count a fold as over, however it ended."""
+        self._left -= 1 - self._shares.pop(fold, 0.0)
+
+    def __str__(self) -> str:
+        if self._gained < 0.02:
+            return ""
+        seconds = (self._clock() - self._started) * max(0.0, self._left) / self._gained
+        if seconds < 60:
+            return f"about {seconds:.0f} s left"
+        minutes = seconds / 60
+        return (
+            f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
+        )
