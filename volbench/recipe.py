@@ -92,15 +92,25 @@ def recipe_names() -> list[str]:
     )
 
 
-def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
+def load_recipe(
+    name: str,
+    overrides: tuple[str, ...] = (),
+    *,
+    preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 (frozen)
+) -> Recipe:
     """Load a recipe by name or path and apply ``section.key=value`` overrides.
 
     A recipe file may start from another one: ``base = "standard"``.
 
+    Args:
+        name: Name of a recipe that comes with volbench, or path of a TOML file.
+        overrides: The last of a key counts.
+        preprocessing: What holds where neither the recipe nor an override says anything.
+
     Raises:
         SpecError: no such recipe, no TOML, an unknown key or a value out of range.
     """
-    values = _read(name, seen=())
+    values = _merged({"preprocessing": preprocessing.values()}, _read(name, seen=()))
     for override in overrides:
         _override(values, override)
     try:

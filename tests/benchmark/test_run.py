@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.small import write_small
 from volbench.benchmark import make_plan, run
-from volbench.errors import StateError, StorageError, UsageError
+from volbench.errors import SpecError, StateError, StorageError, UsageError
 from volbench.files import FolderLock
 from volbench.leaderboard import load_run
 from volbench.records import RunFolder
@@ -268,3 +268,11 @@ def test_deleting_a_fold_trains_it_again_to_the_same_bits(data, tmp_path):
     shutil.rmtree(outcome.path / "folds/01")
     run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[1])
     assert fold_bytes(outcome.path, "predictions.csv") == before
+
+
+def test_a_prepared_folder_is_trained_on_as_it_was_prepared(data):
+    assert plan_for(data).experiment.recipe.preprocessing.crop == "none"
+    with pytest.raises(
+        SpecError, match=r"normalize is 'zscore' there, 'window' here"
+    ):
+        plan_for(data, overrides=("preprocessing.normalize=window",))

@@ -71,6 +71,22 @@ def test_a_file_that_changed_is_read_again_and_only_that(tmp_path, manifest, fin
     assert same == [True, True, False, True]
 
 
+def test_voxels_changed_behind_an_unchanged_header_are_noticed(tmp_path, manifest, fingerprinted):
+    for number in range(4):
+        write(tmp_path / f"scan{number}.nhdr", number)
+    manifest.write_text(manifest.read_text().replace(".nrrd", ".nhdr"))
+    first = prepare(str(manifest), OPTIONS, root=tmp_path / "cache")
+    fingerprinted.clear()
+    header = tmp_path / "scan2.nhdr"
+    before, times = header.read_bytes(), header.stat()
+    write(header, 99)
+    header.write_bytes(before)
+    os.utime(header, ns=(times.st_atime_ns, times.st_mtime_ns))
+    changed = prepare(str(manifest), OPTIONS, root=tmp_path / "cache")
+    assert len(fingerprinted) == 1
+    assert changed.digest != first.digest
+
+
 def test_a_file_that_was_only_touched_is_hashed_but_changes_nothing(
     tmp_path, manifest, fingerprinted
 ):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volbench.data.cache import Prepared
-from volbench.data.prepare import prepare
+from volbench.data.prepare import default_options, prepare
 from volbench.engine.scoring import check_representative
 from volbench.errors import UsageError
 from volbench.experiment import Experiment, Level, Precision, parse_components
@@ -63,7 +63,7 @@ def make_plan(
         VolbenchError: anything that would stop the run later.
     """
     encoder_spec, aggregator_spec, loss_sum = parse_components(encoder, aggregator, loss, level)
-    resolved = load_recipe(recipe, overrides)
+    resolved = load_recipe(recipe, overrides, preprocessing=default_options(data))
     augmentations.build(resolved.training.augmentation, Augmentation)
     model = build_classifier(encoder_spec, aggregator_spec, in_channels=1, num_classes=2)
     build_loss(loss_sum, Problem((1, 1), model.num_features))

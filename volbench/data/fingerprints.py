@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from volbench.data.integrity import files_of
 from volbench.errors import DataError, StorageError
 from volbench.files import write_json
 from volbench.interfaces import Case, Files
@@ -97,8 +98,10 @@ def _paths(source: Files) -> tuple[Path, ...]:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, int, int]]:
-    status = path.stat()
-    yield path.name, status.st_size, status.st_mtime_ns
+    # A detached header does not change when the file of its voxels does.
+    for part in [path] if path.is_dir() else [path, *files_of(path)[1:]]:
+        status = part.stat()
+        yield part.name, status.st_size, status.st_mtime_ns
     if path.is_dir():
         for folder, folders, files in os.walk(path):
             folders.sort()
