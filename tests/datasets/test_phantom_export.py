@@ -141,7 +141,7 @@ def test_the_command_has_the_defaults_of_the_data_set():
 def test_the_command_refuses_slices_it_cannot_read(tmp_path, text):
     result = CliRunner().invoke(command, [str(tmp_path / "out"), f"--slices={text}"])
     assert result.exit_code == 2
-    assert f"{text!r} is neither a number nor a range such as 5-10." in result.output
+    assert f"{text!r} is neither a number nor a range such as 3-6." in result.output
 
 
 def test_the_command_refuses_a_figure_out_of_range_before_writing(tmp_path):

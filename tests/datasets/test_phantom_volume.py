@@ -174,7 +174,7 @@ def test_strands_do_not_depend_on_the_class():
         )
         for label in ("T2", "T3")
     }
-    expected = 9.5 + 4.0 + 2.5 + 4.5  # the means of four Poisson distributions
+    expected = 8.5 + 3.5 + 2.15 + 4.5  # the means of four Poisson distributions
     assert counts["T2"] == pytest.approx(expected, abs=3.5 * np.sqrt(expected / 18))
     assert counts["T3"] == pytest.approx(expected, abs=3.5 * np.sqrt(expected / 42))
 

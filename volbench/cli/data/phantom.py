@@ -6,22 +6,22 @@ import click
 
 
 def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[int, int]:
-    """Read a number, or a range such as 5-10."""
+    """Read a number, or a range such as 3-6."""
     least, dash, most = value.partition("-")
     if not least.isdecimal() or (dash and not most.isdecimal()):
-        raise click.BadParameter(f"{value!r} is neither a number nor a range such as 5-10.")
+        raise click.BadParameter(f"{value!r} is neither a number nor a range such as 3-6.")
     return (int(least), int(most)) if dash else int(least)
 
 
 @click.command("phantom")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--patients", type=int, default=100, show_default=True, help="How many volumes.")
+@click.option("--patients", type=int, default=90, show_default=True, help="How many volumes.")
 @click.option("--size", type=int, default=32, show_default=True, help="Pixels per row and column.")
 @click.option(
     "--slices",
     callback=_slices,
     metavar="N|MIN-MAX",
-    default="5-10",
+    default="3-6",
     show_default=True,
     help="Slices per volume.",
 )
@@ -29,7 +29,7 @@ def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tup
 @click.option(
     "--difficulty",
     type=float,
-    default=0.2,
+    default=0.1,
     show_default=True,
     help="From 0 (a hundred small volumes teach it) to 1 (hundreds of large ones do).",
 )

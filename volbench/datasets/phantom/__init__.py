@@ -80,11 +80,11 @@ class Phantom(Dataset):
     def __init__(
         self,
         *,
-        patients: int = 100,
+        patients: int = 90,
         size: int = 32,
-        slices: int | tuple[int, int] = (5, 10),
+        slices: int | tuple[int, int] = (3, 6),
         seed: int = 0,
-        difficulty: float = 0.2,
+        difficulty: float = 0.1,
     ) -> None:
         least, most = (slices, slices) if isinstance(slices, int) else _pair(slices)
         _check_integer("patients", patients, 2, MOST_PATIENTS)

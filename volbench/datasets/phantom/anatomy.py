@@ -122,16 +122,16 @@ class _Wall:
         cls, at_mm: Float[np.ndarray, " plane"], front: _Front, rng: np.random.Generator
     ) -> "_Wall":
         angles = (np.arange(ANGLES) + 0.5) * (2 * np.pi / ANGLES) - np.pi
-        radius = rng.uniform(17.0, 23.0)
+        radius = rng.uniform(22.0, 29.0)
         muscularis = radius * (1 + _waves(rng, at_mm, angles, (0.05, 0.06, 0.03, 0.02)))
         across = _turn(angles - front.angle) * radius / (1.2 * front.half_width_mm)
         along = (at_mm - front.centre_mm) / (front.half_length_mm + 4.0)
         muscularis += front.bulge_mm * np.exp(-0.5 * (across**2 + along[:, None] ** 2))
-        thickness = rng.uniform(2.6, 4.2) * (1 + _waves(rng, at_mm, angles, (0.1, 0.1, 0.08)))
+        thickness = rng.uniform(3.0, 4.6) * (1 + _waves(rng, at_mm, angles, (0.1, 0.1, 0.08)))
         submucosa = muscularis - np.maximum(thickness, 1.5)
         folds = np.maximum(_waves(rng, at_mm, angles, (0.0, 0.4, 0.5, 0.5, 0.4, 0.3)), -0.3)
-        lumen = np.maximum(submucosa - rng.uniform(3.0, 4.5) * (1 + folds), 3.0)
-        fascia = muscularis.mean() + rng.uniform(13.0, 20.0)
+        lumen = np.maximum(submucosa - rng.uniform(3.5, 5.5) * (1 + folds), 3.0)
+        fascia = muscularis.mean() + rng.uniform(15.0, 22.0)
         fascia = fascia * (1 + _waves(rng, at_mm, angles, (0.06, 0.08, 0.04)))
         return cls(at_mm, angles, lumen, submucosa, muscularis, np.maximum(fascia, muscularis + 5))
 

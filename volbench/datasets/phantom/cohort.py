@@ -55,9 +55,9 @@ class Scanner:
     """A maker and a field strength, and how many of Table 1's 567 patients were scanned so.
 
     Attributes:
-        gain: Stored value of the brightest tissue; vendors scale differently.
+        gain: Stored value of the signal 1; vendors scale differently.
         gamma: Exponent on the signal; above 1 darkens what is dark already.
-        noise: Noise relative to 3 T.
+        noise: Noise relative to Philips at 3 T.
     """
 
     vendor: str

@@ -20,17 +20,17 @@ class Difficulty:
     @property
     def breach_depth_mm(self) -> Range:
         """How far a T3 tumour reaches beyond the muscularis."""
-        return _between((9.0, 2.0), self.value), _between((13.0, 6.0), self.value)
+        return _between((10.0, 2.0), self.value), _between((15.0, 6.0), self.value)
 
     @property
     def front_half_width_mm(self) -> Range:
         """Half the width of the deepest part of the tumour, along the wall."""
-        return _between((9.0, 3.5), self.value), _between((13.0, 6.5), self.value)
+        return _between((11.0, 3.5), self.value), _between((16.0, 6.5), self.value)
 
     @property
-    def extramural_signal(self) -> float:
-        """What tumour beyond the muscularis adds to the tumour's own signal; 0 is shape only."""
-        return _between((-0.4, 0.0), self.value)
+    def mucin(self) -> float:
+        """How much of a breach's depth is bright mucin; without any it differs in shape only."""
+        return _between((1.0, 0.0), self.value)
 
     @property
     def t2_invasion(self) -> Range:
@@ -45,12 +45,12 @@ class Difficulty:
     @property
     def vessels(self) -> Range:
         """Mean number of vessels in the fat: dark (flowing blood), bright (slow flow)."""
-        return _between((5.0, 14.0), self.value), _between((2.0, 6.0), self.value)
+        return _between((3.0, 14.0), self.value), _between((1.0, 6.0), self.value)
 
     @property
     def nodes(self) -> float:
         """Mean number of lymph nodes and deposits: tumour's own signal, detached from the wall."""
-        return _between((1.0, 4.0), self.value)
+        return _between((0.3, 4.0), self.value)
 
     @property
     def spicules(self) -> float:
@@ -60,11 +60,21 @@ class Difficulty:
     @property
     def pelvis_contrast(self) -> float:
         """How far muscle and fat outside the mesorectum lie apart."""
-        return _between((0.15, 0.5), self.value)
+        return _between((0.1, 0.5), self.value)
+
+    @property
+    def fluid_in_lumen(self) -> float:
+        """Probability that fluid fills the lumen: as bright as mucin."""
+        return _between((0.05, 0.4), self.value)
+
+    @property
+    def bladder_threshold(self) -> Range:
+        """From where on a normal field outside the mesorectum is fluid; lower is more of it."""
+        return _between((1.4, 0.3), self.value), _between((4.0, 2.5), self.value)
 
     @property
     def noise(self) -> float:
-        """Standard deviation of the Rician noise at 3 T, relative to the brightest tissue."""
+        """Standard deviation of the Rician noise on either channel, at 3 T; fat has 0.68."""
         return _between((0.025, 0.06), self.value)
 
     @property

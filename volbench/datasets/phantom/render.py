@@ -12,10 +12,12 @@ from volbench.datasets.phantom.anatomy import (
 from volbench.datasets.phantom.cohort import Patient
 from volbench.datasets.phantom.difficulty import Difficulty
 from volbench.datasets.phantom.fields import smooth_field
-from volbench.datasets.phantom.strands import Strand
+from volbench.datasets.phantom.strands import FLUID, TUMOUR, Strand
 from volbench.types import Scan
 
-FAT, SUBMUCOSA, MUSCULARIS, TUMOUR, FASCIA = 0.85, 0.72, 0.18, 0.48, 0.3
+# Signals are relative: 1 is stored as the scanner's gain.
+FAT, SUBMUCOSA, MUSCULARIS, FASCIA, MUSCLE_AND_FAT = 0.68, 0.78, 0.16, 0.25, 0.45
+GAS, STOOL = 0.04, 0.3
 
 Planes = Float[np.ndarray, "within height width"]  # the planes within one slice
 Plane = Float[np.ndarray, "height width"]
@@ -47,7 +49,7 @@ def render_scan(
 
 
 class _Tissue:
-    """Signals relative to the brightest tissue; a field per slice where tissue is not uniform."""
+    """Signals of the tissues; a field per slice where a tissue is not uniform."""
 
     def __init__(
         self,
@@ -55,13 +57,13 @@ class _Tissue:
         fat: Float[np.ndarray, "slice height width"],
         pelvis: Float[np.ndarray, "slice height width"],
         tumour: Float[np.ndarray, "slice height width"],
-        extramural: float,
+        mucin: float,
         lumen: float,
         slice_mm: Float[np.ndarray, " slice"],
         thickness_mm: float,
     ) -> None:
         self.fat, self.pelvis, self.tumour = fat, pelvis, tumour
-        self.extramural, self.lumen = extramural, lumen
+        self.mucin, self.lumen = mucin, lumen
         self.slice_mm, self.thickness_mm = slice_mm, thickness_mm
 
     @classmethod
@@ -75,18 +77,30 @@ class _Tissue:
         slice_mm = slice_positions(patient)
         fine = _field(patient, rng, positions, 1.6)
         coarse = _field(patient, rng, positions, 7.0)
-        organs = 1 / (1 + np.exp(-4 * _field(patient, rng, positions, 11.0)))
+        organs = _step(4 * _field(patient, rng, positions, 11.0))
         knots = _field(patient, rng, positions, 2.2)
         fat = FAT + rng.normal(0, 0.04)
+        edge = rng.uniform(*difficulty.bladder_threshold)
+        bladder = _step(12 * (_field(patient, rng, positions, 14.0) - edge))
+        pelvis = MUSCLE_AND_FAT + difficulty.pelvis_contrast * (organs - 0.5)
+        pelvis = pelvis * (1 + 0.1 * fine)
         return cls(
             fat=fat * (1 + 0.07 * fine + 0.05 * coarse),
-            pelvis=(0.47 + difficulty.pelvis_contrast * (organs - 0.5)) * (1 + 0.1 * fine),
+            pelvis=pelvis + bladder * (FLUID - pelvis),
             tumour=(TUMOUR + rng.normal(0, 0.04)) * (1 + 0.1 * knots),
-            extramural=difficulty.extramural_signal,
-            lumen=float(rng.choice((0.04, 0.3, 0.95), p=(0.4, 0.3, 0.3))),
+            mucin=difficulty.mucin,
+            lumen=_content(difficulty, rng),
             slice_mm=slice_mm,
             thickness_mm=patient.slice_thickness_mm,
         )
+
+
+def _content(difficulty: Difficulty, rng: np.random.Generator) -> float:
+    """What fills the lumen."""
+    fluid, gas = rng.random(2)
+    if fluid < difficulty.fluid_in_lumen:
+        return FLUID
+    return GAS if gas < 0.5 else STOOL
 
 
 def _paint(
@@ -122,19 +136,25 @@ def _paint(
         + ((np.arange(PLANES_PER_SLICE) + 0.5) / PLANES_PER_SLICE - 0.5) * thickness
     )
     for strand in anatomy.strands:
-        signal = TUMOUR + tissue.extramural if strand.signal is None else strand.signal
-        _paint_strand(image, strand, signal, depths, positions, pixel_mm)
+        _paint_strand(image, strand, depths, positions, pixel_mm)
     wall = inside(anatomy.muscularis)
     _blend(image, wall, MUSCULARIS)
     _blend(image, inside(anatomy.submucosa), SUBMUCOSA)
     _blend(image, inside(anatomy.lumen), tissue.lumen)
     if (anatomy.tumour_outer[planes] > anatomy.tumour_inner[planes]).any():
         reach = inside(anatomy.tumour_outer)
-        beyond = np.maximum(reach - wall, 0)
         _blend(image, reach - inside(anatomy.tumour_inner), tissue.tumour[number])
-        image += beyond * tissue.extramural
+        depth = np.maximum(anatomy.tumour_outer - anatomy.muscularis, 0)
+        core = inside(anatomy.muscularis + tissue.mucin * depth)
+        _blend(image, np.maximum(core - wall, 0), FLUID)
         wall = np.maximum(wall, reach)
     return image.mean(axis=0), wall.mean(axis=0) >= 0.5
+
+
+def _step(at: Float[np.ndarray, "slice height width"]) -> Float[np.ndarray, "slice height width"]:
+    """The logistic function: 0 far below zero, 1 far above."""
+    step: np.ndarray = 0.5 + 0.5 * np.tanh(at / 2)
+    return step
 
 
 def _blend(image: Planes, share: Planes, signal: Plane | float) -> None:
@@ -144,7 +164,6 @@ def _blend(image: Planes, share: Planes, signal: Plane | float) -> None:
 def _paint_strand(
     image: Planes,
     strand: Strand,
-    signal: float,
     depths_mm: Float[np.ndarray, " within"],
     positions: Float[np.ndarray, " pixel"],
     pixel_mm: float,
@@ -173,7 +192,7 @@ def _paint_strand(
         -strand.radius_mm, distance - half
     )
     share = np.clip(overlap / pixel_mm, 0, 1).astype(np.float32)
-    _blend(image[:, rows, columns], share, signal)
+    _blend(image[:, rows, columns], share, strand.signal)
 
 
 def _acquire(

@@ -7,6 +7,9 @@ from jaxtyping import Float
 
 from volbench.datasets.phantom.difficulty import Difficulty
 
+FLUID = 1.5  # in the lumen, the bladder, slow veins, and mucin: the brightest there is
+TUMOUR, FIBROSIS, FLOWING_BLOOD = 0.42, 0.2, 0.06
+
 Contour = Float[np.ndarray, "plane angle"]
 
 
@@ -16,12 +19,12 @@ class Strand:
 
     Attributes:
         ends_mm: Both ends, each as (slice, row, column) position from the stack's centre.
-        signal: Relative to the brightest tissue; None for the tumour's own, beyond the wall.
+        signal: Relative, as all signals are; fat has 0.68.
     """
 
     ends_mm: Float[np.ndarray, "2 3"]
     radius_mm: float
-    signal: float | None
+    signal: float
 
 
 def draw_strands(
@@ -46,7 +49,7 @@ def draw_strands(
         return float(rng.uniform(-np.pi, np.pi)), int(rng.integers(len(planes)))
 
     found: list[Strand] = []
-    for mean, signal in zip(difficulty.vessels, (0.06, 1.15), strict=True):
+    for mean, signal in zip(difficulty.vessels, (FLOWING_BLOOD, FLUID), strict=True):
         for _ in range(rng.poisson(mean)):
             radius = rng.uniform(0.8, 2.0)
             middle = place(*anywhere(), rng.uniform(radius, 14.0))
@@ -56,13 +59,13 @@ def draw_strands(
         radius = rng.uniform(1.8, 4.0)
         middle = place(*anywhere(), radius + rng.uniform(2.0, 10.0))
         half = rng.normal(0, 1.2, 3)
-        own = None if rng.random() < 0.7 else 0.5
-        found.append(Strand(np.stack([middle - half, middle + half]), radius, own))
+        content = FLUID if rng.random() < 0.5 else TUMOUR
+        found.append(Strand(np.stack([middle - half, middle + half]), radius, content))
     for _ in range(rng.poisson(difficulty.spicules)):
         angle = front_angle + rng.normal(0, 0.7)
         angle = float((angle + np.pi) % (2 * np.pi) - np.pi)
         plane = int(rng.integers(len(planes)))
         ends = place(angle, plane, -0.5), place(angle, plane, rng.uniform(4.0, 12.0))
         tilt = np.array([rng.normal(0, 2.0), 0, 0])
-        found.append(Strand(np.stack([ends[0], ends[1] + tilt]), rng.uniform(0.4, 0.8), 0.2))
+        found.append(Strand(np.stack([ends[0], ends[1] + tilt]), rng.uniform(0.4, 0.8), FIBROSIS))
     return tuple(found)
