@@ -40,14 +40,20 @@ def small_voxels(case: PreparedCase, *, signal: float = 2.0) -> np.ndarray:
 
 
 def write_small(
-    folder: Path, *, cases: int = 24, signal: float = 2.0, digest: str = "d" * 64, **kwargs
+    folder: Path,
+    *,
+    cases: int = 24,
+    signal: float = 2.0,
+    digest: str = "d" * 64,
+    source: str = "small",
+    **kwargs,
 ) -> Prepared:
     listed = [small_case(n, slices=3 + n % 4, **kwargs) for n in range(cases)]
     preprocessing = Preprocessing(size=SIZE, crop="none")
     description = Description(
         digest=digest,
         preprocessing=preprocessing,
-        source="small",
+        source=source,
         classes=CLASSES,
         channels=("image",),
         card=Card(title="small", licence="none", citation="none"),

@@ -136,13 +136,20 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def short_source(source: str) -> str:
-    """Name the data behind a source in a few words: a file's name, or the spec itself.
+    """Name the data behind a source in a few words: the end of its path, or the spec itself.
 
     >>> short_source("manifest(path='/a/b/manifest.csv')")
     'b/manifest.csv'
+    >>> short_source("medmnist(keep_every=4, path='/a/b/adrenalmnist3d.npz')")
+    'b/adrenalmnist3d.npz, keep_every=4'
     """
     try:
-        path = parse(source).kwargs.get("path")
+        spec = parse(source)
     except SpecError:
         return source
-    return "/".join(str(path).split("/")[-2:]) if path else source
+    options = dict(spec.arguments)
+    path = options.pop("path", None)
+    if path is None:
+        return source
+    others = str(Spec("", tuple(options.items())))
+    return "/".join(str(path).split("/")[-2:]) + (f", {others[1:-1]}" if options else "")

@@ -13,6 +13,7 @@ from volbench.benchmark import make_plan, run
 from volbench.cli.main import main
 from volbench.errors import StateError
 from volbench.leaderboard import comparable, fold_scores, leaderboard, load_run
+from volbench.leaderboard.reference import load_reference
 
 
 def do_run(data, out, name, *, encoder="r2d(width=2)", folds="3", **options):
@@ -169,3 +170,23 @@ def test_fold_scores_has_a_row_per_fold(runs):
     frame = fold_scores(load_run(runs / "one"))
     assert list(frame.index) == [0, 1, 2]
     assert not any(math.isnan(value) for value in frame["accuracy"])
+
+
+def test_published_rows_stand_apart_and_only_beside_their_own_data():
+    published = load_reference("medmnist3d")
+    rows = published.rows_for("data/adrenalmnist3d.npz, keep_every=4")
+    assert rows["method"][:3] == ["ResNet-18+2.5D", "ResNet-18+3D", "ResNet-18+ACS"]
+    assert rows["auc"][:3] == ["0.718", "0.827", "0.839"]
+    assert rows["accuracy %"][:3] == ["77.2", "72.1", "75.4"]
+    assert published.rows_for("phantom") == {}
+
+
+def test_compare_prints_the_published_rows_below_ours(tmp_path):
+    data = write_small(tmp_path / "data", cases=24, source="medmnist(path='x/adrenalmnist3d.npz')")
+    do_run(data.folder, tmp_path / "runs", "ours")
+    code, out, _ = compare(tmp_path / "runs", "--reference", "medmnist3d")
+    assert code == 0
+    ours, theirs = out.split("Reported elsewhere (medmnist3d)")
+    assert "x/adrenalmnist3d.npz" in ours
+    assert "0.839" in theirs
+    assert "Reported, not measured here" in theirs

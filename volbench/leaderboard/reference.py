@@ -32,8 +32,7 @@ class Reference:
 
     def rows_for(self, data: str) -> dict[str, list[str]]:
         """The rows of one data set as columns of text; empty if there are none."""
-        stem = data.partition(".")[0].partition("_")[0]
-        rows = [row for row in self.rows if row["dataset"] == stem]
+        rows = [row for row in self.rows if row["dataset"] in data]
         if not rows:
             return {}
         return {
