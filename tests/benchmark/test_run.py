@@ -272,7 +272,21 @@ def test_deleting_a_fold_trains_it_again_to_the_same_bits(data, tmp_path):
 
 def test_a_prepared_folder_is_trained_on_as_it_was_prepared(data):
     assert plan_for(data).experiment.recipe.preprocessing.crop == "none"
-    with pytest.raises(
-        SpecError, match=r"normalize is 'zscore' there, 'window' here"
-    ):
+    with pytest.raises(SpecError, match=r"normalize is 'zscore' there, 'window' here"):
         plan_for(data, overrides=("preprocessing.normalize=window",))
+
+
+def test_a_prepared_folder_needs_no_image_library(data, tmp_path):
+    absent = ("SimpleITK", "torchio", "kornia", "optuna", "timm", "nibabel")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent}));"  # importing None fails
+        "from volbench.cli.main import main; main()"
+    )
+    options = ["run", "--encoder", "rmc5(width=2)", "--agg", "bilinear", "--loss", "focal+triplet"]
+    options += ["--folds", "3", "--fold", "0", "--set", "training.epochs=1", "--jobs", "1"]
+    where = ["--data", str(data), "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options, *where], capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("*/folds/00/result.json"))

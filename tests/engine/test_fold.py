@@ -234,3 +234,21 @@ def test_build_refuses_slice_level_for_an_encoder_with_fewer_tokens():
 
     with registry.adding(halving=halving), pytest.raises(SpecError, match="one token per 2 slices"):
         build_classifier(parse("halving"), None, in_channels=1, num_classes=2)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_gpu_learns_it_too(prepared, tmp_path, precision):
+    experiment = make_experiment(prepared, overrides=("training.epochs=15", "optimizer.lr=3e-3"))
+    part = make_split(prepared.cases, 3, 0).part(0, validation_fraction=0.2, seed=0)
+    trained = FoldTrainer(
+        experiment,
+        prepared,
+        part,
+        0,
+        choose_compute("cuda", precision, jobs=1),
+        checkpoint=tmp_path / "checkpoint.safetensors",
+        on_epoch=lambda report: None,
+    ).run()
+    assert area_under_curve(trained.scores.labels, trained.scores.probabilities) > 0.9
+    assert trained.peak_memory_mb > 0
