@@ -1,5 +1,6 @@
 """What a person sees while folds are trained: bars on a terminal, plain lines elsewhere."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -46,6 +47,10 @@ def describe_plan(plan: Plan, path: Path) -> str:
     )
 
 
+PLAIN_SECONDS = 30.0
+"""Longest silence between two lines where there are no bars, as far as epochs allow."""
+
+
 class TrainingProgress(Watcher):
     """Shows folds, epochs, time left and the running AUC; a context manager."""
 
@@ -53,6 +58,7 @@ class TrainingProgress(Watcher):
         self.console = Console(stderr=True, highlight=False)
         self.aucs: list[float] = []
         self.path = Path()
+        self.said = time.monotonic()
         self.left = TimeLeft(0)
         self.folds = _bars("[bold]folds[/]   ", self.console)
         self.active = _bars("  fold {task.fields[fold]:>2}", self.console)
@@ -78,10 +84,10 @@ class TrainingProgress(Watcher):
         self._say(
             f"{experiment.encoder}, {pooling}, {experiment.loss} "
             f"on {short_source(experiment.source)}: "
-            f"{len(asked)} folds, {plan.parameters:,} parameters"
+            f"{_folds(len(asked))}, {plan.parameters:,} parameters"
         )
         if done:
-            self._say(f"{len(done)} folds are finished already")
+            self._say(f"finished already: {_folds(len(done))}")
             self.aucs += [_auc(path, fold) for fold in done]
         self.left = TimeLeft(len(asked) - len(done))
         self.overall = self.folds.add_task(self._state(), total=len(asked), completed=len(done))
@@ -96,13 +102,17 @@ class TrainingProgress(Watcher):
         """Move the fold's bar."""
         self.left.epoch(report.fold, report.epoch, report.epochs)
         auc = "" if report.auc is None else f"  validation AUC {report.auc:.3f}"
+        reached = f"loss {report.loss:.3f}{auc}"
         self.active.update(
             self.rows[report.fold],
             completed=report.epoch,
             total=report.epochs,
-            description=f"loss {report.loss:.3f}{auc}",
+            description=reached,
         )
         self.folds.update(self.overall, description=self._state())
+        if not self.console.is_terminal and time.monotonic() - self.said >= PLAIN_SECONDS:
+            epoch = f"fold {report.fold:>2}  epoch {report.epoch} of {report.epochs}"
+            self._say(f"{epoch}  {reached}  ({self.left})")
 
     def on_end(self, result: FoldResult) -> None:
         """Close the fold's bar and print one line that stays."""
@@ -128,7 +138,7 @@ class TrainingProgress(Watcher):
         finished = len(outcome.results) - len(outcome.failed)
         failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
         mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""
-        click.echo(f"{mean}{finished} finished folds{failed}: {outcome.path}")
+        click.echo(f"{mean}{_folds(finished, 'finished ')}{failed}: {outcome.path}")
         click.echo(f"compare with: volbench compare {outcome.path.parent}")
 
     def _state(self) -> str:
@@ -136,7 +146,12 @@ class TrainingProgress(Watcher):
         return ", ".join(part for part in (auc, str(self.left)) if part)
 
     def _say(self, text: str) -> None:
+        self.said = time.monotonic()
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _folds(number: int, what: str = "") -> str:
+    return f"{number} {what}fold{'' if number == 1 else 's'}"
 
 
 def _bars(label: str, console: Console) -> Progress:

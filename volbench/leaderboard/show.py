@@ -126,6 +126,8 @@ def _terminal(title: str, cells: dict[str, list[str]], notes: Sequence[str], col
         else:
             heading = name.replace("recall ", "recall\n")
             table.add_column(heading, justify="right", no_wrap=True)
+    if "loss" in cells:  # a line may break beside the plus of a sum, not in the middle of a name
+        cells = {**cells, "loss": [sum_.replace("+", " + ") for sum_ in cells["loss"]]}
     for row in zip(*cells.values(), strict=True):
         table.add_row(*row)
     console.print(title, style="bold", markup=False)
