@@ -17,7 +17,7 @@ COMPONENTS = {"encoders", "aggregators", "losses", "augmentations", "datasets"}
 # Lowest first. A module may import from its own layer and from those below it.
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
-    {"spec", "types", "randomness", "files", "recipes", "references"},
+    {"spec", "types", "randomness", "files", "machine", "recipes", "references"},
     {"registry", "interfaces", "catalogue"},
     COMPONENTS,
     {"model", "data", "profile", "describe"},

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 import volbench
-from volbench.engine.compute import Compute, available_cores
+from volbench.engine.compute import Compute
+from volbench.machine import available_cores
 
 PACKAGES = (
     "volbench", "torch", "numpy", "timm", "einops", "kornia", "SimpleITK", "torchio",

@@ -8,10 +8,11 @@ from volbench.benchmark.environment import describe_environment
 from volbench.benchmark.executor import execute
 from volbench.benchmark.plan import Plan
 from volbench.benchmark.task import Task
-from volbench.engine.compute import Compute, available_cores, choose_compute
+from volbench.engine.compute import Compute, choose_compute
 from volbench.engine.fold import CHECKPOINT_SECONDS, EpochReport
 from volbench.errors import UsageError
 from volbench.files import FolderLock
+from volbench.machine import available_cores
 from volbench.records import FoldResult, RunFolder
 
 

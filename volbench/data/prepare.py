@@ -10,6 +10,7 @@ from pathlib import Path
 from volbench.data.cache import Prepared, is_prepared, open_prepared
 from volbench.data.options import Preprocessing
 from volbench.errors import SpecError
+from volbench.machine import available_cores
 
 OnCase = Callable[[int, int], None]
 """Called with how many cases are done and how many there are."""
@@ -52,7 +53,7 @@ def prepare(
         str(spec),
         options,
         root=root or cache_root(),
-        jobs=jobs or len(os.sched_getaffinity(0)),
+        jobs=jobs or available_cores(),
         on_case=on_case,
     )
 

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import torch
 
 from volbench.errors import UsageError
+from volbench.machine import available_cores
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
@@ -68,11 +69,6 @@ def multiplies_bfloat16() -> bool:
     """Whether this processor has instructions for it; without them bfloat16 is slower."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def available_cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threads(jobs: int) -> int:

@@ -15,8 +15,8 @@ def command(data: str, jobs: int | None) -> None:
     from volbench.data.check import check
     from volbench.data.sources import open_dataset
     from volbench.datasets.manifest import ManifestError
-    from volbench.engine.compute import available_cores
     from volbench.errors import DataError
+    from volbench.machine import available_cores
 
     try:
         dataset, spec = open_dataset(data)

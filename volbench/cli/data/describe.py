@@ -26,8 +26,8 @@ def command(data: str, jobs: int | None, as_json: bool) -> None:
     from volbench.data.describe import describe
     from volbench.data.sources import open_dataset
     from volbench.data.survey import survey
-    from volbench.engine.compute import available_cores
     from volbench.errors import DataError
+    from volbench.machine import available_cores
 
     dataset, spec = open_dataset(data)
     with counter("reading", "cases") as on_case:
