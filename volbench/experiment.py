@@ -80,23 +80,6 @@ class Experiment:
             **self.canonical(),
         }
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Experiment":
-        """Read what `to_json` wrote."""
-        aggregator = values["aggregator"]
-        return cls(
-            encoder=parse(values["encoder"]),
-            aggregator=None if aggregator is None else parse(aggregator),
-            loss=parse_sum(values["loss"]),
-            recipe=Recipe.model_validate({**values["recipe"], "summary": values["summary"]}),
-            source=values["source"],
-            data_digest=values["data_digest"],
-            split_digest=values["split_digest"],
-            folds=values["folds"],
-            seed=values["seed"],
-            precision=values["precision"],
-        )
-
 
 def parse_components(
     encoder: str, aggregator: str | None, loss: str, level: Level

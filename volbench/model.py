@@ -1,7 +1,6 @@
 """The classifier: encoder, then aggregator, then a linear head."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +13,6 @@ from volbench.interfaces import Aggregator, Encoder
 from volbench.registry import aggregators, encoders
 from volbench.spec import Spec
 from volbench.types import Output, SliceMask, Tokens, Volume
-
-Level: TypeAlias = Literal["volume", "slice"]
 
 
 @dataclass(frozen=True)
