@@ -69,6 +69,13 @@ class Augmentation(abc.ABC):
     def __call__(self, volume: Volume, mask: SliceMask, generator: CaseGenerator) -> Volume:
         """Draw from ``generator`` only, so that a case does not depend on its batch."""
 
+    def still(self, volume: Volume) -> Volume:
+        """Return what evaluation sees: nothing drawn, but of the same in-plane size.
+
+        The volume itself, unless the augmentation cuts slices to another size.
+        """
+        return volume
+
 
 @dataclass(frozen=True)
 class Files:

@@ -52,11 +52,24 @@ class AugmentationContract:
         for dtype in (torch.float32, torch.float64, torch.bfloat16):
             volume = self.volume().to(dtype)
             changed = augmentation(volume, self.mask(), CaseGenerator(self.seeds))
-            assert (changed.shape, changed.dtype) == (volume.shape, dtype), _says(
+            expected = augmentation.still(volume)
+            assert (changed.shape, changed.dtype) == (expected.shape, dtype), _says(
                 self.spec,
-                f"turned {tuple(volume.shape)} {dtype} into {tuple(changed.shape)} {changed.dtype}",
+                f"turned {tuple(volume.shape)} {dtype} into {tuple(changed.shape)} "
+                f"{changed.dtype}, but still() into {tuple(expected.shape)}; make them agree",
+            )
+            assert changed.shape[:3] == volume.shape[:3], _says(
+                self.spec, "changed the number of cases, channels or slices"
             )
             assert changed.isfinite().all(), _says(self.spec, "made NaN or infinity")
+
+    def test_still_draws_nothing_and_keeps_padding_zero(self, augmentation: Augmentation) -> None:
+        """Evaluation has no generator to draw from."""
+        before = torch.get_rng_state()
+        first, second = (augmentation.still(self.volume()) for _ in range(2))
+        assert torch.equal(first, second), _says(self.spec, "still() is not still")
+        assert torch.equal(torch.get_rng_state(), before), _says(self.spec, "still() draws")
+        assert not first.movedim(2, 1)[~self.mask()].any(), _says(self.spec, "still() fills padding")
 
     def test_leaves_its_input_alone(self, augmentation: Augmentation) -> None:
         """The input may be the data set itself, resident on the device."""
@@ -112,7 +125,7 @@ class AugmentationContract:
         augmentation(self.volume(), self.mask(), generator)
         moved = not torch.equal(generator.uniform(4), fresh.uniform(4))
         changed = augmentation(self.volume(), self.mask(), CaseGenerator(self.seeds))
-        assert moved or torch.equal(changed, self.volume()), _says(
+        assert moved or torch.equal(changed, augmentation.still(self.volume())), _says(
             self.spec, "changes volumes without drawing from the generator it is given"
         )
 
