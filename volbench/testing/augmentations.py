@@ -69,7 +69,9 @@ class AugmentationContract:
         first, second = (augmentation.still(self.volume()) for _ in range(2))
         assert torch.equal(first, second), _says(self.spec, "still() is not still")
         assert torch.equal(torch.get_rng_state(), before), _says(self.spec, "still() draws")
-        assert not first.movedim(2, 1)[~self.mask()].any(), _says(self.spec, "still() fills padding")
+        assert not first.movedim(2, 1)[~self.mask()].any(), _says(
+            self.spec, "still() fills padding"
+        )
 
     def test_leaves_its_input_alone(self, augmentation: Augmentation) -> None:
         """The input may be the data set itself, resident on the device."""
