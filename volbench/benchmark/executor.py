@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from types import TracebackType
 
 from volbench.benchmark.task import Task, do_task
 from volbench.engine.fold import EpochReport
@@ -18,28 +19,77 @@ from volbench.records import FoldResult, RunFolder
 _PR_SET_PDEATHSIG = 1
 
 
+class Workers:
+    """Processes that do folds, kept from one run to the next; a context manager.
+
+    Starting one takes seconds, most of them for importing torch, so runs that follow one another
+    share them: ``with Workers() as workers: run(plan, workers=workers); run(...)``. None is started
+    before it is needed.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[_Worker] = []
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def take(self, number: int) -> list["_Worker"]:
+        """Hand out so many, started where there are not enough."""
+        while len(self._idle) < number:
+            self._idle.append(_Worker())
+        taken, self._idle = self._idle[:number], self._idle[number:]
+        return taken
+
+    def give_back(self, workers: Sequence["_Worker"]) -> None:
+        """Take back those that are done; one that is still busy was abandoned and is ended."""
+        for worker in workers:
+            if worker.task is None:
+                self._idle.append(worker)
+            else:
+                worker.stop()
+
+    def stop(self) -> None:
+        """End all of them."""
+        while self._idle:
+            self._idle.pop().stop()
+
+
 def execute(
     tasks: Sequence[Task],
     *,
     jobs: int,
     on_start: Callable[[int], None],
     on_epoch: Callable[[EpochReport], None],
+    workers: Workers | None = None,
 ) -> Iterator[FoldResult]:
     """Do the tasks, ``jobs`` at a time, and yield each result as it comes.
 
-    A single job runs in this process.
+    A single job runs in this process. Others run in ``workers``, or in processes of their own that
+    end with the last task.
     """
     if jobs == 1:
         for task in tasks:
             on_start(task.fold)
             yield do_task(task, on_epoch)
         return
+    if workers is None:
+        with Workers() as own:
+            yield from execute(tasks, jobs=jobs, on_start=on_start, on_epoch=on_epoch, workers=own)
+        return
     waiting = deque(tasks)
-    workers = [_Worker() for _ in range(min(jobs, len(tasks)))]
+    taken = workers.take(min(jobs, len(tasks)))
     try:
-        for worker in workers:
+        for worker in taken:
             worker.give(waiting, on_start)
-        while busy := [worker for worker in workers if worker.task is not None]:
+        while busy := [worker for worker in taken if worker.task is not None]:
             ready = wait([worker.connection for worker in busy])
             for worker in busy:
                 if worker.connection not in ready:
@@ -51,8 +101,7 @@ def execute(
                 yield message
                 worker.give(waiting, on_start)
     finally:
-        for worker in workers:
-            worker.stop()
+        workers.give_back(taken)
 
 
 class _Worker:
@@ -76,6 +125,9 @@ class _Worker:
         self.task = waiting.popleft() if waiting else None
         if self.task is not None:
             on_start(self.task.fold)
+            if not self.process.is_alive():  # it may have died between two runs
+                self.stop()
+                self._start()
             self.connection.send(self.task)
 
     def receive(self) -> EpochReport | FoldResult:
