@@ -71,7 +71,7 @@ def plan_packing(volume: Volume, mask: SliceMask | None) -> Packing:
     """
     batch, slices, device = volume.shape[0], volume.shape[2], volume.device
     if mask is None or bool((mask := mask.cpu()).all()):
-        place = torch.arange(batch * slices, device=device) % slices
+        place = torch.arange(slices, device=device).repeat(batch)
         starts, ends = place == 0, place == slices - 1
         return Packing(batch, slices, None, _as_column(starts), _as_column(ends))
     index = mask.flatten().nonzero().flatten()
