@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     help="How the table is written.",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
-@click.option("--reference", metavar="NAME", help="Published results to show beside: medmnist3d.")
+@click.option(
+    "--reference",
+    metavar="NAME",
+    help="Published results to show beside: medmnist3d or rectal2022.",
+)
 def command(
     paths: tuple[Path, ...], sort: str, style: "Format", output: Path | None, reference: str | None
 ) -> None:

@@ -1,17 +1,15 @@
 """A leaderboard as text: for a terminal, Markdown, CSV or JSON."""
 
-import io
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, TypeAlias
 
 import pandas as pd
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from volbench.leaderboard.reference import Reference
+from volbench.leaderboard.draw import markdown, mean_std, terminal
+from volbench.leaderboard.published import Reference
 from volbench.leaderboard.runs import LoadedRun
 from volbench.leaderboard.table import (
     DDOF,
@@ -20,9 +18,6 @@ from volbench.leaderboard.table import (
 )
 
 Format: TypeAlias = Literal["table", "md", "csv", "json"]
-WIDTH = 100
-WORDS = ("run", "encoder", "agg", "loss", "method")
-"""Columns of text; the others are numbers and stand right."""
 
 
 def show(
@@ -37,19 +32,27 @@ def show(
     frames = [leaderboard(runs, sort=sort) for runs in groups]
     if style == "json":
         tables = [_json(frame, runs) for frame, runs in zip(frames, groups, strict=True)]
+        if reference is not None:
+            for document, runs in zip(tables, groups, strict=True):
+                document["reference"] = reference.document(runs)
         return json.dumps({"schema": 1, "ddof": DDOF, "tables": tables}, indent=2) + "\n"
     if style == "csv":
         for frame, runs in zip(frames, groups, strict=True):
             frame["data_digest"], frame["split_digest"] = runs[0].protocol
+        if reference is not None:
+            frames = [
+                reference.joined(frame, runs, ddof=DDOF)
+                for frame, runs in zip(frames, groups, strict=True)
+            ]
         text: str = pd.concat(frames).map(_harmless).to_csv(index=False, lineterminator="\n")
         return text
     parts = []
     for frame, runs in zip(frames, groups, strict=True):
         table = _cells(frame, runs)
-        draw = _markdown if style == "md" else _terminal
-        parts.append(draw(_title(runs), table, _notes(runs), color))
-        if reference is not None and (rows := reference.rows_for(runs[0].data)):
-            parts.append(draw(reference.title, rows, [reference.note], color))
+        draw = markdown if style == "md" else partial(terminal, color=color)
+        parts.append(draw(_title(runs), table, _notes(runs)))
+        if reference is not None:
+            parts += [draw(s.title, s.cells, s.notes) for s in reference.sections(runs)]
     if len(groups) > 1:
         parts.append("Tables of other data or other folds cannot be compared with one another.\n")
     return "\n".join(parts)
@@ -81,7 +84,7 @@ def _cells(frame: pd.DataFrame, runs: Sequence[LoadedRun]) -> dict[str, list[str
     for name in shown:
         percent = name != "auc"
         cells[_heading(name) + (" %" if percent else "")] = [
-            _mean_std(mean, std, percent=percent)
+            mean_std(mean, std, percent=percent)
             for mean, std in zip(frame[f"{name}_mean"], frame[f"{name}_std"], strict=True)
         ]
     cells["M par"] = [_number(value, 1e6, 2) for value in frame["parameters"]]
@@ -116,37 +119,6 @@ def _notes(runs: Sequence[LoadedRun]) -> list[str]:
     return notes
 
 
-def _terminal(title: str, cells: dict[str, list[str]], notes: Sequence[str], color: bool) -> str:
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=color, highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in cells:
-        if name in WORDS:  # long specs are folded so that numbers are not
-            table.add_column(name, overflow="fold")
-        else:
-            heading = name.replace("recall ", "recall\n")
-            table.add_column(heading, justify="right", no_wrap=True)
-    if "loss" in cells:  # a line may break beside the plus of a sum, not in the middle of a name
-        cells = {**cells, "loss": [sum_.replace("+", " + ") for sum_ in cells["loss"]]}
-    for row in zip(*cells.values(), strict=True):
-        table.add_row(*row)
-    console.print(title, style="bold", markup=False)
-    console.print(table)
-    for note in notes:
-        console.print(note, style="dim", markup=False)
-    return text.getvalue()
-
-
-def _markdown(title: str, cells: dict[str, list[str]], notes: Sequence[str], color: bool) -> str:
-    def line(values: Sequence[str]) -> str:
-        return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
-
-    rule = ["---" if name in WORDS else "--:" for name in cells]
-    rows = [line(row) for row in zip(*cells.values(), strict=True)]
-    body = [f"**{title}**", "", line(list(cells)), line(rule), *rows, "", *notes]
-    return "\n".join(body) + "\n"
-
-
 def _json(frame: pd.DataFrame, runs: Sequence[LoadedRun]) -> dict[str, object]:
     data, split = runs[0].protocol
     rows = json.loads(frame.to_json(orient="records", double_precision=15))
@@ -165,16 +137,6 @@ def _harmless(value: object) -> object:
     """A cell that a spreadsheet would take for a formula gets an apostrophe before it."""
     is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@"))
     return f"'{value}" if is_formula else value
-
-
-def _mean_std(mean: float, std: float, *, percent: bool) -> str:
-    if math.isnan(mean):
-        return "undefined"
-    scale, digits = (100, 1) if percent else (1, 3)
-    spread = "" if math.isnan(std) else f"±{std * scale:.{digits}f}"
-    if not percent:
-        spread = spread.replace("±0.", "±.")
-    return f"{mean * scale:.{digits}f}{spread}"
 
 
 def _number(value: float | None, unit: float, digits: int) -> str:
