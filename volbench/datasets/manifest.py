@@ -75,19 +75,19 @@ class Manifest(Dataset):
         )
         table = read_table(self.path)
         problems = [*table.problems]
-        image_columns = [name for name in table.columns if name.partition(":")[0] == "image"]
-        problems += _column_problems(table, image_columns)
-        unusable = not image_columns or not set(REQUIRED) <= set(table.columns)
+        columns = image_columns(table)
+        problems += column_problems(table, columns)
+        unusable = not columns or not set(REQUIRED) <= set(table.columns)
         if unusable or not table.rows:
             raise ManifestError(self.path, problems)
-        self.channels = tuple(name.partition(":")[2] or "image" for name in image_columns)
+        self.channels = tuple(map(channel_of, columns))
         cases: list[Case] = []
         for row in table.rows:
-            case, reasons = self._case(row, image_columns)
+            case, reasons = case_of(row, columns, self.path.parent, plane=plane)
             problems += [f"line {row.line}: {reason}" for reason in reasons]
             cases += [case] if case else []
         self._cases = tuple(cases)
-        problems += _repeats(table, image_columns, self.path.parent)
+        problems += repeats(table, columns, self.path.parent)
         self.classes, label_problems = _classes([case.label for case in cases], classes)
         problems += label_problems
         if problems:
@@ -97,69 +97,93 @@ class Manifest(Dataset):
         """The rows, in the order of the file."""
         return self._cases
 
-    def _case(self, row: Row, image_columns: Sequence[str]) -> tuple[Case | None, list[str]]:
-        """One row as a case, or what is wrong with it."""
-        cells = row.cells
-        needed = [*image_columns, *REQUIRED, *(["case"] if "case" in cells else [])]
-        problems = [f"{name} is empty" for name in needed if not cells[name]]
-        numbers: list[int] = []
-        for word in filter(None, map(str.strip, cells.get("representative", "").split(";"))):
-            if not word.isascii() or not word.isdigit():
-                problems.append(
-                    f"representative {cells['representative']!r} must be slice numbers from 0, "
-                    "';' between them"
-                )
-                break
-            numbers.append(int(word))
-        if problems:
-            return None, problems
-        folder = self.path.parent
-        source = Files(
-            images=tuple(folder / cells[name] for name in image_columns),
-            mask=folder / cells["mask"] if cells.get("mask") else None,
-            plane=self.plane,
-        )
-        case = Case(
-            name=_name(cells, image_columns),
-            patient=cells["patient"],
-            label=cells["label"],
-            source=source,
-            representative=tuple(sorted(set(numbers))),
-            strata={
-                name: text
-                for name, text in cells.items()
-                if name not in KNOWN and name not in image_columns
-            },
-            fold=cells.get("fold") or None,
-        )
-        return case, []
+
+def image_columns(table: Table) -> list[str]:
+    """Columns that name an image, one per channel."""
+    return [name for name in table.columns if name.partition(":")[0] == "image"]
 
 
-def _name(cells: dict[str, str], image_columns: Sequence[str]) -> str:
-    """The case column, or the first image's path without its suffix."""
-    if "case" in cells:
-        return cells["case"]
-    text = cells[image_columns[0]].rstrip("/")
+def channel_of(column: str) -> str:
+    """Name of the channel that a column of images holds."""
+    return column.partition(":")[2] or "image"
+
+
+def case_of(
+    row: Row,
+    columns: Sequence[str],
+    folder: Path,
+    *,
+    plane: str | None,
+    required: Sequence[str] = REQUIRED,
+) -> tuple[Case | None, list[str]]:
+    """Read one row as a case, or say what is wrong with it.
+
+    Args:
+        row: What the file says of it.
+        columns: Those that name an image.
+        folder: Where relative paths start.
+        plane: See ``Manifest``.
+        required: Columns that must not be empty; label and patient are empty text without them.
+    """
+    cells = row.cells
+    needed = [*columns, *required, *(["case"] if "case" in cells else [])]
+    problems = [f"{name} is empty" for name in needed if not cells[name]]
+    numbers: list[int] = []
+    for word in filter(None, map(str.strip, cells.get("representative", "").split(";"))):
+        if not word.isascii() or not word.isdigit():
+            problems.append(
+                f"representative {cells['representative']!r} must be slice numbers from 0, "
+                "';' between them"
+            )
+            break
+        numbers.append(int(word))
+    if problems:
+        return None, problems
+    source = Files(
+        images=tuple(folder / cells[name] for name in columns),
+        mask=folder / cells["mask"] if cells.get("mask") else None,
+        plane=plane,
+    )
+    case = Case(
+        name=cells["case"] if "case" in cells else case_name(cells[columns[0]]),
+        patient=cells.get("patient", ""),
+        label=cells.get("label", ""),
+        source=source,
+        representative=tuple(sorted(set(numbers))),
+        strata={
+            name: text for name, text in cells.items() if name not in KNOWN and name not in columns
+        },
+        fold=cells.get("fold") or None,
+    )
+    return case, []
+
+
+def case_name(image: str) -> str:
+    """Name a case after its image: the path without its suffix."""
+    text = image.rstrip("/")
     for suffix in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"):
         if text.lower().endswith(suffix):
             return text[: -len(suffix)]
     return text
 
 
-def _column_problems(table: Table, image_columns: Sequence[str]) -> list[str]:
+def column_problems(
+    table: Table, columns: Sequence[str], *, required: Sequence[str] = REQUIRED
+) -> list[str]:
+    """Say what is wrong with the first line."""
     if not table.columns:
         return []
     problems = []
-    missing = [name for name in REQUIRED if name not in table.columns]
-    missing += [] if image_columns else ["image"]
+    missing = [name for name in required if name not in table.columns]
+    missing += [] if columns else ["image"]
     if missing:
         problems.append(
             f"lacks the column {' and '.join(map(repr, sorted(missing)))}; "
             f"it has {', '.join(map(repr, table.columns))}"
         )
-    if "image" in image_columns and len(image_columns) > 1:
+    if "image" in columns and len(columns) > 1:
         problems.append("has both 'image' and channels; name every channel, as in 'image:t2w'")
-    if "image:" in image_columns:
+    if "image:" in columns:
         problems.append(
             "has the column 'image:' without a name; name the channel, as in 'image:t2w'"
         )
@@ -171,15 +195,15 @@ def _column_problems(table: Table, image_columns: Sequence[str]) -> list[str]:
     return problems
 
 
-def _repeats(table: Table, image_columns: Sequence[str], folder: Path) -> list[str]:
+def repeats(table: Table, columns: Sequence[str], folder: Path) -> list[str]:
     """Names and image files that stand in the table twice."""
     problems = []
     names: dict[str, int] = {}
     files: dict[Path, int] = {}
     for row in table.rows:
-        paths = [row.cells[name] for name in image_columns]
+        paths = [row.cells[name] for name in columns]
         if all(paths):
-            name = _name(row.cells, image_columns)
+            name = row.cells.get("case", case_name(paths[0]))
             if name and names.setdefault(name, row.line) != row.line:
                 problems.append(f"line {row.line}: the case {name!r} is on line {names[name]} too")
         for text, path in ((text, (folder / text).resolve()) for text in paths if text):
