@@ -40,21 +40,22 @@ def convolve(volumes, weight, stride=1):
     def size(x):  # of what the kernel's corner visits
         return [x.shape[1], x.shape[2], x.shape[3]]
 
+    by_offset = np.ascontiguousarray(weight.transpose(2, 3, 4, 0, 1))
     outputs = []
     for x, p in zip(volumes, padded, strict=True):
-        terms = (np.tensordot(weight[:, :, *at], window(p, at, size(x)), 1) for at in offsets)
+        terms = (np.tensordot(by_offset[at], window(p, at, size(x)), 1) for at in offsets)
         outputs.append(sum(terms))
 
     def pull(gradients):
-        by_weight, by_input = np.zeros_like(weight), []
+        by_weight, by_input = np.zeros_like(by_offset), []
         for x, p, g in zip(volumes, padded, gradients, strict=True):
             by_padded = np.zeros_like(p)
             for at in offsets:
-                by_weight[:, :, *at] += np.tensordot(g, window(p, at, size(x)), ([1, 2, 3],) * 2)
-                window(by_padded, at, size(x))[...] += np.tensordot(weight[:, :, *at].T, g, 1)
+                by_weight[at] += np.tensordot(g, window(p, at, size(x)), ([1, 2, 3],) * 2)
+                window(by_padded, at, size(x))[...] += np.tensordot(by_offset[at].T, g, 1)
             inside = [slice(n, n + m) for n, m in zip(half, x.shape[1:], strict=True)]
             by_input.append(by_padded[:, *inside])
-        return by_input, by_weight
+        return by_input, by_weight.transpose(3, 4, 0, 1, 2)
 
     return outputs, pull
 

@@ -16,7 +16,7 @@ from volbench.registry import losses
 from volbench.spec import parse
 
 LENGTHS = (3, 2)
-SIZE = 16
+SIZE = 17  # leaves 2 x 2 pixels to average in the last stage
 NAMES = ["r2d", "rmc5", "r3d", "r2plus1d"]
 REAL = np.arange(3) < np.array(LENGTHS)[:, None]
 
@@ -77,8 +77,9 @@ def assert_same_gradients(module, expected):
         assert_close(parameter.grad, expected[name], name)
 
 
-@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("name", "training"), [*((name, True) for name in NAMES), ("rmc5", False), ("r2plus1d", False)]
+)
 def test_tokens_logits_and_every_gradient_are_those_of_plain_numpy(name, training):
     model, volumes = build(name, training=training), draw_volumes()
     reference = ReleasedNetwork(name, arrays(model.encoder), training=training)
@@ -107,10 +108,9 @@ def test_tokens_logits_and_every_gradient_are_those_of_plain_numpy(name, trainin
     assert not (training and averages)
 
 
-@pytest.mark.parametrize("name", ["rmc5", "r2plus1d"])
-def test_one_step_of_table_2_is_that_of_plain_numpy(name):
+def test_one_step_of_table_2_is_that_of_plain_numpy():
     """A shared head on representative slices only, focal loss on its logit, summed."""
-    model, volumes = build(name, training=True), draw_volumes()
+    model, volumes = build("rmc5", training=True), draw_volumes()
     nn.init.normal_(model.head.weight, std=0.1)  # logits that differ, as after some training
     focal = losses.build("focal(gamma=2, reduction='sum')", Loss, Problem((1, 1), 256))
     volume, number = [0, 1, 1], [1, 0, 1]  # one slice of the first, two of the second
@@ -120,7 +120,7 @@ def test_one_step_of_table_2_is_that_of_plain_numpy(name):
     value = focal(output, torch.tensor(labels))
     value.backward()
 
-    reference = ReleasedNetwork(name, arrays(model.encoder), training=True)
+    reference = ReleasedNetwork("rmc5", arrays(model.encoder), training=True)
     tokens = reference.forward(volumes)
     weight, bias = (p.detach().numpy() for p in (model.head.weight, model.head.bias))
     chosen = np.stack([tokens[v][n] for v, n in zip(volume, number, strict=True)])
