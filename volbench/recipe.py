@@ -52,10 +52,24 @@ class Optimizer(Section):
 
 
 class Schedule(Section):
-    """Learning rate over the steps: linear warm-up, then ``cosine`` to zero or ``constant``."""
+    """Learning rate over the steps, and when to stop before the last epoch.
 
-    name: Literal["cosine", "constant"]
+    Attributes:
+        name: After a linear warm-up, ``cosine`` falls to zero, ``constant`` stays, ``plateau``
+            multiplies by ``factor`` whenever the training loss stops falling.
+        warmup_fraction: Share of all steps over which the rate rises.
+        factor: What the rate is multiplied by (``plateau``).
+        patience: Epochs without a lower training loss before that (``plateau``).
+        stop_rate: Training ends once the rate is below this (``plateau``); 0: never.
+        stop_patience: Training ends after so many epochs without a lower training loss; 0: never.
+    """
+
+    name: Literal["cosine", "constant", "plateau"]
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    patience: Annotated[int, Field(ge=0)] = 10
+    stop_rate: NotNegative = 0.0
+    stop_patience: Annotated[int, Field(ge=0)] = 0
 
 
 class Selection(Section):
@@ -73,6 +87,19 @@ class Selection(Section):
     validation_fraction: Annotated[float, Field(gt=0, le=0.5)]
 
 
+class TestTime(Section):
+    """What the scored predictions average over (test-time augmentation).
+
+    Attributes:
+        passes: Random views of each case whose probabilities are averaged; 0: the case itself.
+        augmentation: ``train``: views are drawn as in training. A spec such as ``crop``: drawn by
+            that augmentation from the volume that evaluation sees.
+    """
+
+    passes: Annotated[int, Field(ge=0)] = 0
+    augmentation: str = "train"
+
+
 class Recipe(Section):
     """A complete recipe."""
 
@@ -82,6 +109,7 @@ class Recipe(Section):
     optimizer: Optimizer
     schedule: Schedule
     selection: Selection
+    tta: TestTime = TestTime()
 
 
 def recipe_names() -> list[str]:
@@ -167,11 +195,14 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise SpecError(
             f"--set {override!r} is not section.key=value, as in --set training.epochs=30"
         )
-    if not isinstance(values.get(section), dict):
+    if section not in _sections():
         raise SpecError(
             f"--set {override!r}: unknown section {section!r}; one of {', '.join(_sections())}"
         )
-    values[section] = {**values[section], name: _parse(text.strip())}
+    there = values.get(section, {})
+    values[section] = _merged(
+        there if isinstance(there, dict) else {}, {name: _parse(text.strip())}
+    )
 
 
 def _sections() -> list[str]:

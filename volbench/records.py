@@ -1,7 +1,7 @@
 """A run's folder: what was asked, on which data, what each fold predicted.
 
-    experiment.json   environment.json   splits.csv
-    folds/00/         predictions.csv  history.csv  model.safetensors  result.json
+    experiment.json   environment.json   data.json   splits.csv   cases.csv
+    folds/00/         predictions.csv  [validation.csv]  history.csv  model.safetensors  result.json
 
 Predictions are the only source of numbers in tables; `result.json` is written last and vouches for
 the fold's other files by their SHA-256.
@@ -17,12 +17,13 @@ from typing import Any, Literal
 from volbench.errors import StateError
 from volbench.experiment import SCHEMA, Experiment, differing_keys
 from volbench.files import write_atomic, write_json
-from volbench.rows import Prediction, history_csv, predictions_csv, splits_csv
+from volbench.rows import Prediction, cases_csv, history_csv, predictions_csv, splits_csv
 from volbench.splits import Split
 
-PREDICTIONS, HISTORY, MODEL, RESULT = (
-    "predictions.csv", "history.csv", "model.safetensors", "result.json",
+PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
+    "predictions.csv", "validation.csv", "history.csv", "model.safetensors", "result.json",
 )  # fmt: skip
+CASES = "cases.csv"
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,21 @@ class FoldFolder:
         classes: Sequence[str],
         history: Sequence[Mapping[str, float]],
         model: bytes,
+        *,
+        validation: Sequence[Prediction] = (),
     ) -> FoldResult:
-        """Write all files of a finished fold, the result last; return it with their digests."""
+        """Write all files of a finished fold, the result last; return it with their digests.
+
+        ``validation`` holds the predictions of the inner validation part with the weights that
+        were scored, for thresholds to be chosen on; without such a part no file is written.
+        """
         contents = {
             PREDICTIONS: predictions_csv(predictions, classes).encode(),
             HISTORY: history_csv(history).encode(),
             MODEL: model,
         }
+        if validation:
+            contents[VALIDATION] = predictions_csv(validation, classes).encode()
         for name, content in contents.items():
             write_atomic(self.path / name, content)
         digests = {name: sha256(content) for name, content in contents.items()}
@@ -130,10 +139,12 @@ class RunFolder:
         self,
         experiment: Experiment,
         split: Split,
-        classes: Sequence[str],
+        data: Mapping[str, Any],
         environment: Mapping[str, Any],
     ) -> None:
         """Start a run here, or continue the same one.
+
+        ``data`` is what data.json holds; its ``classes`` are the names of the classes.
 
         Raises:
             StateError: the folder holds another experiment, or something that is no run.
@@ -143,7 +154,10 @@ class RunFolder:
         if there is None:
             if self.path.is_dir() and any(entry.name != ".lock" for entry in self.path.iterdir()):
                 raise StateError(f"{self.path} is not empty and not a run; choose another --name")
+            classes = data["classes"]
             write_atomic(self.path / "splits.csv", splits_csv(split, classes).encode())
+            write_atomic(self.path / CASES, cases_csv(split, classes).encode())
+            write_json(self.path / "data.json", {"schema": SCHEMA, **data})
             write_json(self.path / "environment.json", {"schema": SCHEMA, **environment})
             write_json(path, experiment.to_json())
             return
@@ -166,6 +180,10 @@ class RunFolder:
     def environment(self) -> Mapping[str, Any]:
         """What environment.json says, under the same errors."""
         return self._required("environment.json")
+
+    def data(self) -> Mapping[str, Any]:
+        """What data.json says, under the same errors."""
+        return self._required("data.json")
 
     def fold(self, number: int) -> FoldFolder:
         """The folder of one fold."""

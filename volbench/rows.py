@@ -1,9 +1,9 @@
-"""The CSV files of a run: predictions, history, splits."""
+"""The CSV files of a run: predictions, history, splits, cases."""
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from volbench.splits import Split
 
@@ -23,6 +23,31 @@ class Prediction:
     fold: int
     slice: int | None
     probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One row of cases.csv: what is known of a case beside its voxels.
+
+    Attributes:
+        shape: Slices, rows and columns as stored, before preparation.
+        spacing_mm: Distance between slices, rows and columns as stored.
+        roi_mm3: Volume of the region of interest; None without a mask.
+        strata: Columns to report by, without the prefix that they have in the file.
+    """
+
+    case: str
+    patient: str
+    label: str
+    fold: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    roi_mm3: float | None
+    strata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+STRATUM = "stratum_"
+"""Prefix of the columns of cases.csv that come from the data set's own."""
 
 
 def predictions_csv(predictions: Iterable[Prediction], classes: Sequence[str]) -> str:
@@ -71,6 +96,56 @@ def splits_csv(split: Split, classes: Sequence[str]) -> str:
         for case, fold in zip(split.cases, split.assigned, strict=True)
     ]
     return _csv([["case", "patient", "label", "fold"], *rows])
+
+
+def cases_csv(split: Split, classes: Sequence[str]) -> str:
+    """Show what is known of each case; a stratum that a case lacks stays empty."""
+    strata = sorted({name for case in split.cases for name in case.strata})
+    rows: list[list[object]] = [
+        [
+            *(case.name, case.patient, classes[case.label], fold),
+            *case.stored_shape,
+            *case.stored_spacing_mm,
+            "" if case.roi_mm3 is None else case.roi_mm3,
+            *(case.strata.get(name, "") for name in strata),
+        ]
+        for case, fold in zip(split.cases, split.assigned, strict=True)
+    ]
+    return _csv([[*_CASE_COLUMNS, *(STRATUM + name for name in strata)], *rows])
+
+
+def read_cases(text: str) -> list[CaseRow]:
+    """Read what `cases_csv` wrote.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    reader = csv.DictReader(io.StringIO(text))
+    if missing := set(_CASE_COLUMNS) - set(reader.fieldnames or ()):
+        raise ValueError(f"it has no column {sorted(missing)[0]!r}")
+    return [
+        CaseRow(
+            case=row["case"],
+            patient=row["patient"],
+            label=row["label"],
+            fold=row["fold"],
+            shape=(int(row["slices"]), int(row["rows"]), int(row["columns"])),
+            spacing_mm=(float(row["slice_mm"]), float(row["row_mm"]), float(row["column_mm"])),
+            roi_mm3=float(row["roi_mm3"]) if row["roi_mm3"] else None,
+            strata={
+                name.removeprefix(STRATUM): value
+                for name, value in row.items()
+                if name.startswith(STRATUM)
+            },
+        )
+        for row in reader
+    ]
+
+
+_CASE_COLUMNS = (
+    *("case", "patient", "label", "fold"),
+    *("slices", "rows", "columns", "slice_mm", "row_mm", "column_mm", "roi_mm3"),
+)
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> str:

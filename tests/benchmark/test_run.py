@@ -20,8 +20,8 @@ from volbench.leaderboard import load_run
 from volbench.records import RunFolder
 from volbench.registry import losses
 
-FILES = ("experiment.json", "environment.json", "splits.csv")
-OF_A_FOLD = ("predictions.csv", "history.csv", "model.safetensors", "result.json")
+FILES = ("experiment.json", "environment.json", "data.json", "splits.csv", "cases.csv")
+OF_A_FOLD = ("predictions.csv", "validation.csv", "history.csv", "model.safetensors", "result.json")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,21 @@ def test_a_run_leaves_the_folder_that_was_promised(data, tmp_path):
     assert held_out == [f"case{n:03d}" for n in range(24)]
     header = (outcome.path / "folds/00/predictions.csv").read_text().splitlines()[0]
     assert header == "case,patient,label,fold,prob_T2,prob_T3"
+    inner = {row.case for row in loaded.validation[0]}
+    assert inner
+    assert not inner & {row.case for row in loaded.predictions[0]}
+    data_json = json.loads((outcome.path / "data.json").read_text())
+    assert (data_json["classes"], data_json["licence"]) == (["T2", "T3"], "none")
+
+
+def test_a_run_keeps_what_is_known_of_each_case(data, tmp_path):
+    loaded = load_run(run(plan_for(data), out=tmp_path, jobs=1, folds=[0]).path)
+    first = loaded.case_rows[0]
+    assert (first.case, first.patient, first.label) == ("case000", "patient000", "T2")
+    assert (first.shape, first.spacing_mm, first.roi_mm3) == ((3, 12, 12), (5.0, 1.0, 1.0), None)
+    assert [row.strata["site"] for row in loaded.case_rows[:4]] == ["b", "a", "a", "b"]
+    held_out = [row.case for row in loaded.case_rows if row.fold == "0"]
+    assert sorted(held_out) == sorted(row.case for row in loaded.predictions[0])
 
 
 def test_slice_level_predictions_name_their_slice(data, tmp_path):

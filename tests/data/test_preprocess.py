@@ -120,6 +120,48 @@ def test_hounsfield_units_become_zero_to_one_within_the_window():
     assert done.image[0, 0, 0, :5].tolist() == [0, 0, 1, 1, 0.5]
 
 
+SLICES_OF_TWELVE = noise((1, 12, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("most", "slices", "representative", "expected"),
+    [
+        (12, (0, 12), (), range(12)),
+        (7, (4, 7), (), range(2, 9)),  # the middle slice of the region is 5
+        (3, (0, 2), (), range(3)),  # the region lies at the end: no slice beyond the volume
+        (3, (10, 12), (), range(9, 12)),
+        (3, (2, 3), (4, 5), range(3, 6)),  # moved no further than 5 needs
+        (3, (8, 9), (6,), range(6, 9)),
+        (7, None, (), range(2, 9)),  # no mask: the middle of the volume
+    ],
+)
+def test_at_most_so_many_slices_are_kept_about_the_region(most, slices, representative, expected):
+    mask = None if slices is None else region((12, 8, 8), (2, 5), (2, 5), slices)
+    whole = scan(SLICES_OF_TWELVE, mask=mask, representative=representative)
+    done = preprocess(whole, options(max_slices=most))
+    assert np.array_equal(done.image, SLICES_OF_TWELVE[:, list(expected)])
+    assert done.representative == tuple(number - expected[0] for number in representative)
+
+
+def test_representative_slices_further_apart_than_may_be_kept_are_refused():
+    whole = scan(SLICES_OF_TWELVE, representative=(2, 6))
+    with pytest.raises(
+        DataError, match=r"slices 2 to 6 do not fit into preprocessing.max_slices=4"
+    ):
+        preprocess(whole, options(max_slices=4))
+    assert preprocess(whole, options(max_slices=5)).representative == (0, 4)
+
+
+def test_bytes_are_whole_numbers_between_the_percentiles():
+    image = noise((1, 6, 8, 8)).astype(np.float64)
+    low, high = np.percentile(image, (0.5, 99.5))
+    expected = np.round(255 * np.clip((image - low) / (high - low), 0, 1))
+    done = preprocess(scan(image), options(normalize="byte"))
+    assert np.abs(done.image - expected).max() <= 1  # a value between two may go either way
+    assert (done.image != expected).mean() < 0.02
+    assert np.array_equal(done.image, done.image.astype(np.uint8))
+
+
 def test_percentiles_keep_single_bright_voxels_from_setting_the_scale():
     image = np.arange(1.0, 1001).reshape(1, 10, 10, 10)
     image[0, -1, -1, -1] = 1e6

@@ -51,6 +51,7 @@ CHANGES = {
     "crop": "box",
     "margin": 0.2,
     "slice_margin": 0,
+    "max_slices": 7,
     "n4": False,
     "n4_shrink": 2,
     "normalize": "none",

@@ -166,6 +166,25 @@ def test_the_checkpoint_is_the_one_the_recipe_asks_for(prepared, tmp_path, overr
     assert trained.selected_epoch == epoch
 
 
+def test_the_validation_part_is_scored_with_the_weights_that_were_chosen(prepared, tmp_path):
+    trainer = make_trainer(prepared, tmp_path)
+    trained = trainer.run()
+    assert trained.validation.cases.tolist() == list(trainer.part.validation)
+    chosen = trained.history[trained.selected_epoch - 1]
+    scores = trained.validation
+    assert area_under_curve(scores.labels, scores.probabilities) == chosen["validation_auc"]
+
+
+def test_training_ends_early_when_the_loss_falls_no_more(prepared, tmp_path):
+    overrides = ("training.epochs=40", "schedule.name=plateau", "schedule.stop_patience=2",
+                 "optimizer.lr=1e-30")  # fmt: skip
+    trained = make_trainer(prepared, tmp_path, make_experiment(prepared, overrides=overrides)).run()
+    losses = [row["train_loss"] for row in trained.history]
+    best = losses.index(min(losses))
+    assert len(losses) == best + 3 < 40
+    assert losses[best] == min(losses[:-1])
+
+
 def test_without_validation_every_other_case_is_trained_on(prepared, tmp_path):
     experiment = make_experiment(prepared, overrides=("selection.checkpoint=last",))
     trainer = make_trainer(prepared, tmp_path, experiment)
@@ -183,8 +202,8 @@ def test_bfloat16_gives_nearly_the_same_predictions(prepared, tmp_path):
     exact = make_trainer(prepared, tmp_path / "a")
     coarse = make_trainer(prepared, tmp_path / "b")
     coarse.compute = choose_compute("cpu", "bfloat16", jobs=1)
-    exact_scores = exact._predict(exact.part.test).probabilities
-    coarse_scores = coarse._predict(coarse.part.test).probabilities
+    exact_scores = exact._predict(exact.part.test, exact.views).probabilities
+    coarse_scores = coarse._predict(coarse.part.test, coarse.views).probabilities
     assert not np.array_equal(exact_scores, coarse_scores)
     np.testing.assert_allclose(coarse_scores, exact_scores, atol=0.02)
 

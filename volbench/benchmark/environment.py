@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import volbench
+from volbench.data.cache import Prepared
 from volbench.engine.compute import Compute
 from volbench.machine import available_cores
 
@@ -33,6 +34,17 @@ def describe_environment(compute: Compute, *, jobs: int) -> dict[str, Any]:
         "precision": compute.precision,
         "threads": compute.threads,
         "jobs": jobs,
+    }
+
+
+def describe_data(prepared: Prepared) -> dict[str, Any]:
+    """Collect what data.json holds: the data set beside its cases."""
+    return {
+        "source": prepared.source,
+        "digest": prepared.digest,
+        "classes": list(prepared.classes),
+        "channels": list(prepared.channels),
+        **prepared.card_fields,
     }
 
 

@@ -4,17 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from volbench.benchmark.shared import Shared
 from volbench.data.cache import Prepared
-from volbench.data.prepare import default_options, prepare
+from volbench.data.prepare import default_options
 from volbench.engine.scoring import check_representative
+from volbench.engine.views import build_views
 from volbench.errors import UsageError
 from volbench.experiment import Experiment, Level, Precision, parse_components
-from volbench.interfaces import Augmentation, Problem
+from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.model import build_classifier, count_parameters
 from volbench.recipe import Recipe, load_recipe
-from volbench.registry import augmentations
-from volbench.splits import Part, Split, choose_split
+from volbench.splits import Part, Split
 
 DEFAULT_DATA = "phantom"
 
@@ -54,24 +55,27 @@ def make_plan(
     cache: Path | None = None,
     jobs: int | None = None,
     on_case: Callable[[int, int], None] | None = None,
+    shared: Shared | None = None,
 ) -> Plan:
     """Read and check everything, prepare the data, divide it; trains nothing.
 
-    Specs and recipe are checked before any volume is read.
+    Specs and recipe are checked before any volume is read. Plans that are given the same
+    ``shared`` have their data prepared and divided once.
 
     Raises:
         VolbenchError: anything that would stop the run later.
     """
     encoder_spec, aggregator_spec, loss_sum = parse_components(encoder, aggregator, loss, level)
     resolved = load_recipe(recipe, overrides, preprocessing=default_options(data))
-    augmentations.build(resolved.training.augmentation, Augmentation)
+    build_views(resolved, seed)
     model = build_classifier(encoder_spec, aggregator_spec, in_channels=1, num_classes=2)
     build_loss(loss_sum, Problem((1, 1), model.num_features))
 
-    prepared = prepare(data, resolved.preprocessing, root=cache, jobs=jobs, on_case=on_case)
+    shared = shared or Shared()
+    prepared = shared.prepare(data, resolved.preprocessing, root=cache, jobs=jobs, on_case=on_case)
     if level == "slice":
         check_representative(prepared.cases)
-    split = choose_split(folds, prepared.cases, seed)
+    split = shared.split(folds, prepared, seed)
     _check_batch(resolved, len(prepared.classes))
     model = build_classifier(
         encoder_spec,

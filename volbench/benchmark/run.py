@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from volbench.benchmark.environment import describe_environment
-from volbench.benchmark.executor import execute
+from volbench.benchmark.environment import describe_data, describe_environment
+from volbench.benchmark.executor import Workers, execute
 from volbench.benchmark.plan import Plan
 from volbench.benchmark.task import Task
 from volbench.engine.compute import Compute, choose_compute
@@ -55,6 +55,7 @@ def run(
     jobs: int | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     watcher: Watcher | None = None,
+    workers: Workers | None = None,
 ) -> Outcome:
     """Run the folds that are not finished; failed ones are tried again.
 
@@ -67,6 +68,7 @@ def run(
         jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
         checkpoint_seconds: Shortest time between two checkpoints of a fold.
         watcher: Hears the progress.
+        workers: Processes that outlive this run; by default it starts its own and ends them.
 
     Raises:
         StateError: the folder holds another experiment, or was damaged.
@@ -80,7 +82,7 @@ def run(
         folder.open(
             plan.experiment,
             plan.split,
-            plan.prepared.classes,
+            describe_data(plan.prepared),
             describe_environment(compute, jobs=jobs),
         )
         results = _finished(folder, asked)
@@ -99,7 +101,11 @@ def run(
             if fold not in results
         ]
         for result in execute(
-            tasks, jobs=jobs, on_start=watcher.on_start, on_epoch=watcher.on_epoch
+            tasks,
+            jobs=jobs,
+            on_start=watcher.on_start,
+            on_epoch=watcher.on_epoch,
+            workers=workers,
         ):
             results[result.fold] = result
             watcher.on_end(result)

@@ -9,6 +9,7 @@ from pathlib import Path
 from volbench.data.cache import Prepared, open_prepared
 from volbench.engine.compute import Compute
 from volbench.engine.fold import EpochReport, FoldTrainer, Trained
+from volbench.engine.scoring import Scores
 from volbench.errors import StorageError, VolbenchError
 from volbench.experiment import Experiment
 from volbench.files import write_atomic
@@ -79,20 +80,6 @@ def _record_failure(folder: FoldFolder, error: Exception) -> FoldResult:
 def _record_success(
     folder: FoldFolder, task: Task, prepared: Prepared, trained: Trained
 ) -> FoldResult:
-    scores = trained.scores
-    predictions = [
-        Prediction(
-            case=prepared.cases[index].name,
-            patient=prepared.cases[index].patient,
-            label=prepared.classes[label],
-            fold=task.fold,
-            slice=None if number < 0 else int(number),
-            probabilities=tuple(map(float, row)),
-        )
-        for index, number, label, row in zip(
-            scores.cases, scores.slices, scores.labels, scores.probabilities, strict=True
-        )
-    ]
     result = FoldResult(
         fold=task.fold,
         status="finished",
@@ -105,6 +92,28 @@ def _record_success(
         precision=task.compute.precision,
         threads=task.compute.threads,
     )
+    validation = trained.validation
     return folder.write_success(
-        result, predictions, prepared.classes, trained.history, trained.model
+        result,
+        _rows(trained.scores, task, prepared),
+        prepared.classes,
+        trained.history,
+        trained.model,
+        validation=() if validation is None else _rows(validation, task, prepared),
     )
+
+
+def _rows(scores: Scores, task: Task, prepared: Prepared) -> list[Prediction]:
+    return [
+        Prediction(
+            case=prepared.cases[index].name,
+            patient=prepared.cases[index].patient,
+            label=prepared.classes[label],
+            fold=task.fold,
+            slice=None if number < 0 else int(number),
+            probabilities=tuple(map(float, row)),
+        )
+        for index, number, label, row in zip(
+            scores.cases, scores.slices, scores.labels, scores.probabilities, strict=True
+        )
+    ]

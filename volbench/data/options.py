@@ -34,10 +34,13 @@ class Preprocessing:
         box_mm: Side of the square (``box``).
         slice_margin: Slices kept before and after the region and the representative slices;
             None keeps all.
+        max_slices: At most so many slices are kept, around the middle of the region of interest
+            or, without a mask, of the volume; moved as little as representative slices need.
         n4: Correct the bias field of MR intensities.
         n4_shrink: Pixels averaged into one, along rows and columns, to estimate that field.
         normalize: ``zscore``: mean 0, deviation 1. ``window``: ``window`` to [0, 1], clipped.
-            ``percentile``: the 0.5th to the 99.5th percentile to [0, 1], clipped. ``none``.
+            ``percentile``: the 0.5th to the 99.5th percentile to [0, 1], clipped. ``byte``: those
+            to 0 and 255, clipped, in whole numbers, as an image of 8 bits. ``none``.
             Statistics run per channel over all voxels of the prepared volume.
         window: Lowest and highest value kept (``window``), in HU for CT.
     """
@@ -47,9 +50,10 @@ class Preprocessing:
     margin: float = 0.1
     box_mm: float = 50
     slice_margin: int | None = None
+    max_slices: int | None = None
     n4: bool = False
     n4_shrink: int = 4
-    normalize: Literal["zscore", "window", "percentile", "none"] = "zscore"
+    normalize: Literal["zscore", "window", "percentile", "byte", "none"] = "zscore"
     window: tuple[float, float] = (-1000, 400)
 
     @property
@@ -226,11 +230,15 @@ _RULES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
         "None or an integer of 0 or above",
         lambda value: value is None or _is_integer(value, 0),
     ),
+    "max_slices": (
+        "None or an integer of 1 or above",
+        lambda value: value is None or _is_integer(value, 1),
+    ),
     "n4": ("true or false", lambda value: isinstance(value, bool)),
     "n4_shrink": ("an integer from 1 to 16", lambda value: _is_integer(value, 1, 16)),
     "normalize": (
-        "'zscore', 'window', 'percentile' or 'none'",
-        lambda value: value in ("zscore", "window", "percentile", "none"),
+        "'zscore', 'window', 'percentile', 'byte' or 'none'",
+        lambda value: value in ("zscore", "window", "percentile", "byte", "none"),
     ),
     "window": ("two numbers, the lower first", _is_window),
 }

@@ -80,6 +80,8 @@ def normalized(image: Voxels, options: Preprocessing) -> Float[np.ndarray, "chan
             return np.asarray(np.clip((image - low) / (high - low), 0, 1), np.float32)
         case "percentile":
             return np.stack([_between_percentiles(channel) for channel in image])
+        case "byte":
+            return np.round(255 * np.stack([_between_percentiles(channel) for channel in image]))
         case "zscore":
             return np.stack([_zscore(channel) for channel in image])
 
@@ -107,16 +109,41 @@ def _roi(scan: Scan, why: str) -> NDArray[np.bool_]:
 
 
 def _slices(scan: Scan, options: Preprocessing) -> slice:
-    """The slices kept: the region's and the representative ones, plus the margin."""
-    depth = scan.image.shape[1]
-    if options.slice_margin is None:
-        return slice(0, depth)
-    region = _roi(scan, f"preprocessing.slice_margin={options.slice_margin}")
-    numbers = [*np.flatnonzero(region.any(axis=(1, 2))), *scan.representative]
-    return slice(
-        max(0, int(min(numbers)) - options.slice_margin),
-        min(depth, int(max(numbers)) + options.slice_margin + 1),
-    )
+    """The slices kept: the region's and the representative ones, plus the margin, up to the most.
+
+    Raises:
+        DataError: a region of interest is needed and not there, or the representative slices do
+            not fit into ``options.max_slices``.
+    """
+    kept = slice(0, scan.image.shape[1])
+    if options.slice_margin is not None:
+        region = _roi(scan, f"preprocessing.slice_margin={options.slice_margin}")
+        numbers = [*np.flatnonzero(region.any(axis=(1, 2))), *scan.representative]
+        kept = slice(
+            max(kept.start, int(min(numbers)) - options.slice_margin),
+            min(kept.stop, int(max(numbers)) + options.slice_margin + 1),
+        )
+    if options.max_slices is None or kept.stop - kept.start <= options.max_slices:
+        return kept
+    return _middle(scan, kept, options.max_slices)
+
+
+def _middle(scan: Scan, kept: slice, count: int) -> slice:
+    """``count`` slices of ``kept`` about the middle of the region, the representative ones too."""
+    numbers = np.arange(kept.start, kept.stop)
+    if scan.mask is not None and scan.mask.any():
+        numbers = np.flatnonzero(scan.mask.any(axis=(1, 2)))
+    first = (int(numbers[0]) + int(numbers[-1]) + 1 - count) // 2
+    if scan.representative:
+        lowest, highest = min(scan.representative), max(scan.representative)
+        if highest - lowest >= count:
+            raise DataError(
+                f"representative slices {lowest} to {highest} do not fit into "
+                f"preprocessing.max_slices={count}; raise it"
+            )
+        first = min(max(first, highest - count + 1), lowest)
+    first = min(max(first, kept.start), kept.stop - count)
+    return slice(first, first + count)
 
 
 def _box(scan: Scan, options: Preprocessing) -> Box:

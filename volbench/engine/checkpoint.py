@@ -37,6 +37,11 @@ class Progress:
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
+    @property
+    def losses(self) -> list[float]:
+        """Training loss of each epoch done."""
+        return [row["train_loss"] for row in self.history]
+
 
 def write_checkpoint(
     path: Path,

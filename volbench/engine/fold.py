@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,21 @@ from volbench.data.loader import Batch, Loader
 from volbench.data.sampler import epoch_batches
 from volbench.engine.checkpoint import Progress, State, read_checkpoint, snapshot, write_checkpoint
 from volbench.engine.compute import Compute, peak_memory_mb
-from volbench.engine.optimisation import build_optimizer, learning_rate, set_learning_rate
+from volbench.engine.optimisation import (
+    build_optimizer,
+    is_over,
+    learning_rates,
+    set_learning_rate,
+)
 from volbench.engine.scoring import Scores, predict, representative_items
+from volbench.engine.views import Views, build_views
 from volbench.errors import TrainingError
 from volbench.experiment import Experiment
-from volbench.interfaces import Augmentation, Loss, Problem
+from volbench.interfaces import Loss, Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.metrics import area_under_curve, balanced_log_loss
 from volbench.model import Classifier, build_classifier, count_parameters
 from volbench.randomness import CaseGenerator, derive_seed
-from volbench.registry import augmentations
 from volbench.splits import Part
 from volbench.types import Output
 
@@ -45,9 +50,13 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished fold: what it predicts, what it learned and what that took."""
+    """A finished fold: what it predicts, what it learned and what that took.
+
+    ``scores`` are those of the held-out part, ``validation`` those of the inner part, if any.
+    """
 
     scores: Scores
+    validation: Scores | None
     history: list[dict[str, float]]
     model: bytes
     selected_epoch: int
@@ -93,7 +102,8 @@ class FoldTrainer:
         torch.manual_seed(self._seed("initialise"))
         self.model = self._build_model().to(self.device)
         self.criterion = self._build_loss().to(self.device)
-        self.augmentation = augmentations.build(self.recipe.training.augmentation, Augmentation)
+        self.views = build_views(self.recipe, experiment.seed)
+        self.augmentation = self.views.training
         self.optimizer = build_optimizer(self.recipe.optimizer, self.model, self.criterion)
 
     def run(self) -> Trained:
@@ -107,7 +117,7 @@ class FoldTrainer:
         progress, best = read_checkpoint(self.checkpoint, identity, modules, self.optimizer)
         started = time.perf_counter() - progress.seconds
         written = time.perf_counter()
-        while progress.epoch < self.recipe.training.epochs:
+        while not is_over(self.recipe, progress.losses):
             best = self._epoch(progress, best)
             now = time.perf_counter()
             progress.seconds = now - started
@@ -116,11 +126,15 @@ class FoldTrainer:
                 written = now
         trained_seconds = progress.seconds
         self.model.load_state_dict(best)
-        scores = self._predict(self.part.test)
+        scores = self._predict(self.part.test, self.views)
+        validation = None
+        if self.part.validation:
+            validation = self._predict(self.part.validation, self.views)
         if not np.isfinite(scores.probabilities).all():
             raise TrainingError("the held-out predictions are not finite; lower optimizer.lr")
         return Trained(
             scores=scores,
+            validation=validation,
             history=progress.history,
             model=save(best),
             selected_epoch=progress.best_epoch,
@@ -133,10 +147,10 @@ class FoldTrainer:
     def _epoch(self, progress: Progress, best: State) -> State:
         """Train one epoch, validate, and return the weights that are best so far."""
         progress.epoch += 1
-        loss = self._train_epoch(progress.epoch)
+        loss = self._train_epoch(progress.epoch, progress.losses)
         row = {"epoch": progress.epoch, "train_loss": loss}
         if self.part.validation:
-            scores = self._predict(self.part.validation)
+            scores = self._predict(self.part.validation, replace(self.views, passes=0))
             row["validation_loss"] = balanced_log_loss(scores.labels, scores.probabilities)
             row["validation_auc"] = area_under_curve(scores.labels, scores.probabilities)
         progress.history.append(row)
@@ -149,15 +163,13 @@ class FoldTrainer:
         self.on_epoch(EpochReport(self.fold, progress.epoch, epochs, loss, auc))
         return best
 
-    def _train_epoch(self, epoch: int) -> float:
+    def _train_epoch(self, epoch: int, losses: list[float]) -> float:
         torch.manual_seed(self._seed("epoch", epoch))  # what a component draws by itself
         self.model.train()
         order = self._draw(epoch)
         total = torch.zeros((), device=self.device)
-        steps = len(order) * self.recipe.training.epochs
-        batches = self._augmented(order, epoch)
-        for step, batch in enumerate(batches, start=len(order) * (epoch - 1)):
-            rate = learning_rate(self.recipe.schedule, self.recipe.optimizer.lr, step, steps)
+        rates = learning_rates(self.recipe, len(order), losses)
+        for rate, batch in zip(rates, self._augmented(order, epoch), strict=True):
             set_learning_rate(self.optimizer, rate)
             total += self._step(batch)
         mean = float(total) / len(order)  # the epoch's only wait for the device
@@ -206,8 +218,8 @@ class FoldTrainer:
             volume = self.augmentation(batch.volume, batch.full_mask(), generator)
             yield Batch(batch.cases, volume, batch.mask, batch.labels)
 
-    def _predict(self, indices: tuple[int, ...]) -> Scores:
-        return predict(self.model, self.loader, self.prepared, indices, self.compute)
+    def _predict(self, indices: tuple[int, ...], views: Views) -> Scores:
+        return predict(self.model, self.loader, self.prepared, indices, self.compute, views)
 
     def _selection_score(self, row: dict[str, float]) -> tuple[float, ...]:
         match self.recipe.selection.checkpoint, self.recipe.selection.metric:

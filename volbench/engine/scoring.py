@@ -10,6 +10,7 @@ from volbench.data.cache import Prepared, PreparedCase
 from volbench.data.loader import Batch, Loader
 from volbench.data.sampler import evaluation_batches
 from volbench.engine.compute import Compute
+from volbench.engine.views import Views
 from volbench.errors import DataError
 from volbench.metrics import LabelArray, ProbabilityArray
 from volbench.model import Classifier, SliceIndex, probabilities
@@ -65,8 +66,9 @@ def predict(
     prepared: Prepared,
     indices: Sequence[int],
     compute: Compute,
+    views: Views,
 ) -> Scores:
-    """Score cases in evaluation mode."""
+    """Score cases in evaluation mode: the mean of the probabilities over each case's views."""
     model.eval()
     chosen = np.asarray(indices)
     order = [chosen[batch] for batch in evaluation_batches(loader.slices[chosen], EVALUATION_BATCH)]
@@ -76,9 +78,13 @@ def predict(
         slices = None
         if model.aggregator is None:
             slices, _ = representative_items(batch, prepared.cases)
-        with compute.autocast():
-            output = model(batch.volume, batch.mask, slices)
-        found.append(probabilities(output))
+        names = [prepared.cases[index].name for index in batch.cases]
+        seen = []
+        for volume in views.of(batch, names):
+            with compute.autocast():
+                output = model(volume, batch.mask, slices)
+            seen.append(probabilities(output))
+        found.append(torch.stack(seen).mean(dim=0))
         places += [
             (int(index), number)
             for index in batch.cases

@@ -8,8 +8,8 @@ from typing import Any
 
 from volbench.errors import StateError, UsageError
 from volbench.experiment import short_source
-from volbench.records import PREDICTIONS, FoldResult, RunFolder
-from volbench.rows import Prediction, read_predictions
+from volbench.records import CASES, PREDICTIONS, VALIDATION, FoldFolder, FoldResult, RunFolder
+from volbench.rows import CaseRow, Prediction, read_cases, read_predictions
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class LoadedRun:
         environment: Content of environment.json.
         results: The folds that ended, by number.
         predictions: Held-out predictions of the finished folds, by number.
+        validation: Predictions of each fold's inner validation part, where there is one.
+        case_rows: What is known of each case; empty for a run written before this was kept.
         classes: Names of the classes, in the order of their index; empty before any fold is done.
         cases, patients: How many the data set has.
     """
@@ -30,6 +32,8 @@ class LoadedRun:
     environment: Mapping[str, Any]
     results: Mapping[int, FoldResult]
     predictions: Mapping[int, Sequence[Prediction]]
+    validation: Mapping[int, Sequence[Prediction]]
+    case_rows: Sequence[CaseRow]
     classes: tuple[str, ...]
     cases: int
     patients: int
@@ -82,20 +86,47 @@ def load_run(path: Path) -> LoadedRun:
     experiment = folder.experiment()
     results = folder.results()
     predictions: dict[int, Sequence[Prediction]] = {}
+    validation: dict[int, Sequence[Prediction]] = {}
     classes: tuple[str, ...] = ()
     for fold, result in results.items():
         if result.status != "finished":
             continue
         place = folder.fold(fold)
-        place.verify(result, only=PREDICTIONS)
-        rows, named = read_predictions((place.path / PREDICTIONS).read_text(encoding="utf-8"))
+        rows, named = _predictions(place, result, PREDICTIONS)
         if classes and named != classes:
             raise StateError(f"{place.path / PREDICTIONS}: its classes differ from other folds'")
         predictions[fold], classes = rows, named
+        if VALIDATION in result.sha256:
+            validation[fold], _ = _predictions(place, result, VALIDATION)
     cases, patients = _count(path / "splits.csv")
     return LoadedRun(
-        path, experiment, folder.environment(), results, predictions, classes, cases, patients
+        path=path,
+        experiment=experiment,
+        environment=folder.environment(),
+        results=results,
+        predictions=predictions,
+        validation=validation,
+        case_rows=_case_rows(path / CASES),
+        classes=classes,
+        cases=cases,
+        patients=patients,
     )
+
+
+def _predictions(
+    place: FoldFolder, result: FoldResult, name: str
+) -> tuple[list[Prediction], tuple[str, ...]]:
+    place.verify(result, only=name)
+    return read_predictions((place.path / name).read_text(encoding="utf-8"))
+
+
+def _case_rows(path: Path) -> list[CaseRow]:
+    try:
+        return read_cases(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise StateError(f"{path} is damaged ({error}); run again") from None
 
 
 def _is_run(path: Path) -> bool:
