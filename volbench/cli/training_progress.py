@@ -1,7 +1,7 @@
 """What a person sees while folds are trained: bars on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 from types import TracebackType
@@ -16,9 +16,10 @@ from volbench.benchmark.run import Watcher
 from volbench.cli.time_left import TimeLeft
 from volbench.engine.fold import EpochReport
 from volbench.experiment import short_source
-from volbench.leaderboard.table import score_predictions
+from volbench.metrics import area_under_curve
 from volbench.records import PREDICTIONS, FoldResult, RunFolder
 from volbench.rows import read_predictions
+from volbench.scores import gather
 
 
 def describe_plan(plan: Plan, path: Path) -> str:
@@ -52,9 +53,14 @@ PLAIN_SECONDS = 30.0
 
 
 class TrainingProgress(Watcher):
-    """Shows folds, epochs, time left and the running AUC; a context manager."""
+    """Shows folds, epochs, time left and the running AUC; a context manager.
 
-    def __init__(self) -> None:
+    Args:
+        beyond: What to say of what comes after this run; asked again at every step.
+    """
+
+    def __init__(self, *, beyond: Callable[[], str] = str) -> None:
+        self.beyond = beyond
         self.console = Console(stderr=True, highlight=False)
         self.aucs: list[float] = []
         self.path = Path()
@@ -143,7 +149,7 @@ class TrainingProgress(Watcher):
 
     def _state(self) -> str:
         auc = f"mean AUC {fmean(self.aucs):.3f}" if self.aucs else ""
-        return ", ".join(part for part in (auc, str(self.left)) if part)
+        return ", ".join(part for part in (auc, str(self.left), self.beyond()) if part)
 
     def _say(self, text: str) -> None:
         self.said = time.monotonic()
@@ -162,4 +168,5 @@ def _bars(label: str, console: Console) -> Progress:
 def _auc(path: Path, fold: int) -> float:
     """Held-out AUC of one fold, from its predictions."""
     text = (RunFolder(path).fold(fold).path / PREDICTIONS).read_text(encoding="utf-8")
-    return score_predictions(*read_predictions(text))["auc"]
+    items = gather(*read_predictions(text))
+    return area_under_curve(items.labels, items.probabilities)

@@ -59,22 +59,24 @@ class Rectal2022(Reference):
             found.append(Section(title, cells(rows, ddof=self.ddof), self.notes(rows)))
             if table == POOLED:
                 found.append(self.readers())
-        return found
+        return [*found, self.closing()]
 
     def notes(self, rows: Sequence[Row]) -> list[str]:
         """What must be said beneath rows that stand beside published ones."""
-        slices = any(row.aggregator is None for row in rows)
+        unit = "slice" if any(row.aggregator is None for row in rows) else "case"
         order = agreement(rows)
-        return [
+        return [f"One score per {unit}.", *([str(order)] if order else []), *incomplete(rows)]
+
+    def closing(self) -> Section:
+        """What holds for all of these tables."""
+        notes = [
             f"paper: reported, other data: {self.note} Mean ± population standard deviation over "
-            f"folds (ddof {self.ddof}, because the paper's is), ours too; one score per "
-            f"{'slice' if slices else 'case'}.",
-            *([str(order)] if order else []),
-            f"With ten folds and the Nadeau-Bengio correction, p < .05 needs a mean difference "
+            f"folds (ddof {self.ddof}, because the paper's is), ours too.",
+            "With ten folds and the Nadeau-Bengio correction, p < .05 needs a mean difference "
             f"above about {resolvable(10):.2f} times the standard deviation of the paired fold "
             "differences: most of the paper's gaps, .010 to .019 AUC, cannot be told apart so.",
-            *incomplete(rows),
         ]
+        return Section("How to read what stands beside the paper", {}, notes)
 
     def readers(self) -> Section:
         """Table 5: radiologists of two studies on patients of their own."""

@@ -1,0 +1,221 @@
+"""From a suite file to its candidates: what it starts from, a scale, overrides, every grid."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import product
+from pathlib import Path
+
+from volbench.errors import SpecError, UsageError, VolbenchError
+from volbench.experiment import Level, parse_components
+from volbench.leaderboard.reference import load_reference
+from volbench.suite.file import Grid, Scale, SuiteFile, TableSection, read_suite_file
+
+STANDARD = "standard"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One experiment of a suite, as its file says; two tables may name the same one.
+
+    Attributes:
+        overrides: Settings of the file, without those of a scale or of the command line.
+    """
+
+    encoder: str
+    aggregator: str | None
+    loss: str
+    recipe: str
+    overrides: tuple[str, ...]
+
+    @property
+    def level(self) -> Level:
+        """Slice level is what remains without an aggregator."""
+        return "slice" if self.aggregator is None else "volume"
+
+    @property
+    def label(self) -> str:
+        """Its components in short, as in ``rmc5-slice-focal``."""
+        encoder, aggregator, loss = parse_components(
+            self.encoder, self.aggregator, self.loss, self.level
+        )
+        pooling = "slice" if aggregator is None else aggregator.name
+        return f"{encoder.name}-{pooling}-{'+'.join(term.spec.name for term in loss.terms)}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the suite, its rows in the file's order."""
+
+    title: str
+    sort: str
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite at one scale, ready to be planned.
+
+    Attributes:
+        path: The file.
+        scale: Name of the scale; None where the suite's own settings hold.
+        scales: Names of the scales there are.
+        data: None where neither the suite, nor a scale, nor the caller says.
+        recipe: In place of every recipe of the file; None leaves those.
+        overrides: Settings of the scale and of the caller, which come after the file's.
+        reference: Published results to show beside, by name.
+    """
+
+    path: Path
+    title: str
+    scale: str | None
+    scales: tuple[str, ...]
+    data: str | None
+    recipe: str | None
+    folds: str
+    seed: int
+    overrides: tuple[str, ...]
+    tables: tuple[Table, ...]
+    reference: str | None
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every experiment once, in the order in which the file names them first."""
+        every = (candidate for table in self.tables for candidate in table.candidates)
+        return tuple(dict.fromkeys(every))
+
+    @property
+    def out(self) -> Path:
+        """Folder of its runs where none is named: one per suite and scale."""
+        return Path("runs") / (f"{self.path.stem}-{self.scale}" if self.scale else self.path.stem)
+
+
+def load_suite(
+    path: Path | str,
+    *,
+    scale: str | None = None,
+    data: str | None = None,
+    recipe: str | None = None,
+    overrides: tuple[str, ...] = (),
+    folds: str | None = None,
+    seed: int | None = None,
+) -> Suite:
+    """Read a suite; what is given here counts more than what its files say.
+
+    Args:
+        path: The file.
+        scale: Name of one of its scales.
+        data: In place of the scale's or the suite's.
+        recipe: In place of every recipe that the files name.
+        overrides: Settings as after ``--set``; they come last.
+        folds: In place of the scale's or the suite's.
+        seed: Likewise.
+
+    Raises:
+        SpecError: a file is wrong, or a spec in it.
+        UsageError: there is no such scale.
+    """
+    path = Path(path)
+    file = _with_bases(path, seen=(), read=set())
+    chosen = _scale(path, file, scale)
+    if file.reference is not None:
+        try:
+            load_reference(file.reference)
+        except UsageError as error:
+            text = str(error).replace("--reference", "reference")
+            raise SpecError(f"suite {path}: {text}") from None
+    if not file.table:
+        raise SpecError(f"suite {path} has no tables; add one that begins with [[table]]")
+    return Suite(
+        path=path,
+        title=file.title or path.stem,
+        scale=scale,
+        scales=tuple(file.scales),
+        data=data or chosen.data or file.data or (None if file.scales else "phantom"),
+        recipe=recipe,
+        folds=folds or chosen.folds or file.folds or "10",
+        seed=next((n for n in (seed, chosen.seed, file.seed) if n is not None), 0),
+        overrides=(*chosen.set, *overrides),
+        tables=tuple(_table(path, file, table) for table in file.table),
+        reference=file.reference,
+    )
+
+
+def _with_bases(path: Path, seen: tuple[Path, ...], read: set[Path]) -> SuiteFile:
+    """Read a file and what it starts from; a file that several start from is read once."""
+    place = path.resolve()
+    if place in seen:
+        raise SpecError(f"suite {path} is its own base; take it out of base")
+    read.add(place)
+    file = read_suite_file(path)
+    bases = [path.parent / name for name in file.base]
+    merged = SuiteFile()
+    for base in bases:
+        if base.resolve() not in read or base.resolve() in (*seen, place):
+            merged = _merged(merged, _with_bases(base, (*seen, place), read))
+    return _merged(merged, file)
+
+
+def _merged(under: SuiteFile, over: SuiteFile) -> SuiteFile:
+    own = {name: getattr(over, name) for name in over.model_fields_set}
+    joined = {
+        "set": (*under.set, *over.set),
+        "scales": {**under.scales, **over.scales},
+        "table": (*under.table, *over.table),
+    }
+    # What is merged counts as set, so that it survives the next merge.
+    given = under.model_fields_set | over.model_fields_set | set(joined)
+    values = {name: getattr(under, name) for name in SuiteFile.model_fields} | own | joined
+    return SuiteFile.model_construct(_fields_set=given, **values)
+
+
+def _scale(path: Path, file: SuiteFile, name: str | None) -> Scale:
+    if name is None:
+        return Scale()
+    if name not in file.scales:
+        near = get_close_matches(name, file.scales, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        there = f"It has {', '.join(file.scales)}." if file.scales else "It has none; leave it out."
+        raise UsageError(f"suite {path} has no scale {name!r}.{hint} {there}")
+    return file.scales[name]
+
+
+def _table(path: Path, file: SuiteFile, table: TableSection) -> Table:
+    grids = [_over(table, row) for row in table.rows] or [table]
+    try:
+        found = [candidate for grid in grids for candidate in _candidates(file, grid)]
+    except VolbenchError as error:
+        raise SpecError(f"suite {path}, table {table.title!r}: {error}") from None
+    return Table(table.title, table.sort, tuple(dict.fromkeys(found)))
+
+
+def _over(table: TableSection, row: Grid) -> Grid:
+    """A row's own keys in place of the table's; settings are added."""
+    keys = [name for name in Grid.model_fields if name != "set"]
+    values = {name: getattr(row if name in row.model_fields_set else table, name) for name in keys}
+    return Grid.model_construct(**values, set=(*table.set, *row.set))
+
+
+def _candidates(file: SuiteFile, grid: Grid) -> Iterator[Candidate]:
+    level = grid.level or "volume"
+    for key, texts in (("encoder", grid.encoder), ("loss", grid.loss)):
+        if not texts:
+            raise SpecError(f"no {key}; add {key} = ...")
+    if level == "slice" and grid.aggregator:
+        raise SpecError(
+            "level = 'slice' predicts each slice and pools none; leave aggregator out, or level"
+        )
+    if level == "volume" and not grid.aggregator:
+        raise SpecError('no aggregator; add one, as in aggregator = "average", or level = "slice"')
+    recipes = grid.recipe or (file.recipe or STANDARD,)
+    for encoder, pooling, loss, recipe in product(
+        grid.encoder, grid.aggregator or (None,), grid.loss, recipes
+    ):
+        specs = parse_components(encoder, pooling, loss, level)
+        yield Candidate(
+            encoder=str(specs[0]),
+            aggregator=None if specs[1] is None else str(specs[1]),
+            loss=str(specs[2]),
+            recipe=recipe,
+            overrides=(*file.set, *grid.set),
+        )

@@ -1,0 +1,73 @@
+"""suite.json: which run belongs to which row of a suite, and why another has none."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from volbench.errors import StateError
+from volbench.files import write_json
+from volbench.records import check_schema, read_json
+from volbench.suite.expand import Candidate, Suite
+
+INDEX = "suite.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a candidate stands.
+
+    Attributes:
+        run: Name of its folder; None if it could not be planned.
+        error: Why it could not be planned or run; why a fold failed stands in the run's folder.
+    """
+
+    run: str | None
+    error: str | None
+
+
+def read_index(out: Path) -> dict[Candidate, Entry]:
+    """Read which runs are whose; nothing where no suite was run.
+
+    Raises:
+        StateError: the file is damaged or of another version.
+    """
+    values = read_json(out / INDEX)
+    if values is None:
+        return {}
+    check_schema(values, out / INDEX)
+    try:
+        return {_candidate(row): Entry(row["run"], row["error"]) for row in values["experiments"]}
+    except (KeyError, TypeError) as error:
+        raise StateError(
+            f"{out / INDEX} is damaged ({error}); delete it and run the suite again"
+        ) from None
+
+
+def write_index(out: Path, suite: Suite, entries: Mapping[Candidate, Entry]) -> None:
+    """Write how the suite was asked for last, and the entries of all suites run into ``out``."""
+    values = {
+        "schema": SCHEMA,
+        "suite": suite.path.name,
+        "scale": suite.scale,
+        "data": suite.data,
+        "recipe": suite.recipe,
+        "folds": suite.folds,
+        "seed": suite.seed,
+        "set": list(suite.overrides),
+        "experiments": [
+            {**asdict(candidate), **asdict(entry)} for candidate, entry in entries.items()
+        ],
+    }
+    write_json(out / INDEX, values)
+
+
+def _candidate(row: Mapping[str, Any]) -> Candidate:
+    return Candidate(
+        encoder=row["encoder"],
+        aggregator=row["aggregator"],
+        loss=row["loss"],
+        recipe=row["recipe"],
+        overrides=tuple(row["overrides"]),
+    )
