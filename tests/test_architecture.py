@@ -21,10 +21,20 @@ LAYERS: tuple[set[str], ...] = (
     {"registry", "interfaces", "catalogue"},
     COMPONENTS,
     {"model", "data", "profile", "describe"},
-    {"experiment", "recipe", "splits", "metrics", "records", "rows", "statistics", "testing"},
+    {
+        "experiment",
+        "recipe",
+        "splits",
+        "metrics",
+        "records",
+        "rows",
+        "scores",
+        "statistics",
+        "testing",
+    },
     {"engine"},
     {"benchmark"},
-    {"leaderboard", "report", "tune", "suite", "predict"},
+    {"leaderboard", "report", "tune", "suite", "predict", "export"},
     {"cli"},
 )
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}

@@ -16,6 +16,7 @@ from volbench.leaderboard.table import (
     components_tell_apart,
     leaderboard,
 )
+from volbench.metrics import metrics_for
 
 Format: TypeAlias = Literal["table", "md", "csv", "json"]
 
@@ -69,10 +70,8 @@ def _title(runs: Sequence[LoadedRun]) -> str:
 
 
 def _cells(frame: pd.DataFrame, runs: Sequence[LoadedRun]) -> dict[str, list[str]]:
-    metrics = [
-        column.removesuffix("_mean") for column in map(str, frame) if column.endswith("_mean")
-    ]
-    shown = [name for name in metrics if name not in ("f1", "brier", "ece")]
+    metrics = {name: m for run in runs for name, m in metrics_for(run.classes).items()}
+    shown = [m for m in metrics.values() if m.headline and f"{m.name}_mean" in frame]
     cells: dict[str, list[str]] = {}
     if not components_tell_apart(runs):
         cells["run"] = list(frame["run"])
@@ -81,20 +80,17 @@ def _cells(frame: pd.DataFrame, runs: Sequence[LoadedRun]) -> dict[str, list[str
     cells["folds"] = [
         f"{done}/{total}" for done, total in zip(frame["folds"], frame["folds_total"], strict=True)
     ]
-    for name in shown:
-        percent = name != "auc"
-        cells[_heading(name) + (" %" if percent else "")] = [
-            mean_std(mean, std, percent=percent)
-            for mean, std in zip(frame[f"{name}_mean"], frame[f"{name}_std"], strict=True)
+    for metric in shown:
+        cells[metric.heading + (" %" if metric.percent else "")] = [
+            mean_std(mean, std, percent=metric.percent)
+            for mean, std in zip(
+                frame[f"{metric.name}_mean"], frame[f"{metric.name}_std"], strict=True
+            )
         ]
     cells["M par"] = [_number(value, 1e6, 2) for value in frame["parameters"]]
     cells["s/fold"] = [_number(value, 1, 0) for value in frame["seconds"]]
     cells["GB"] = [_number(value, 1024, 1) for value in frame["peak_memory_mb"]]
     return cells
-
-
-def _heading(metric: str) -> str:
-    return metric.replace("recall_", "recall ").replace("accuracy", "acc")
 
 
 def _notes(runs: Sequence[LoadedRun]) -> list[str]:

@@ -2,14 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from statistics import fmean
 
-import numpy as np
 import pandas as pd
 
 from volbench.leaderboard.runs import LoadedRun
-from volbench.metrics import score
-from volbench.rows import Prediction
+from volbench.metrics import metrics_for
+from volbench.scores import fold_scores as fold_scores_of
+from volbench.scores import gather
 
 DDOF = 1
 """Standard deviations in tables are those of a sample of folds."""
@@ -25,22 +26,9 @@ def comparable(runs: Iterable[LoadedRun]) -> dict[tuple[str, str], list[LoadedRu
 
 def fold_scores(run: LoadedRun) -> pd.DataFrame:
     """Metrics of every finished fold: one row per fold, one column per metric."""
-    rows = {
-        fold: score_predictions(predictions, run.classes)
-        for fold, predictions in run.predictions.items()
-    }
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index.name = "fold"
-    return frame
-
-
-def score_predictions(
-    predictions: Sequence[Prediction], classes: Sequence[str]
-) -> dict[str, float]:
-    """Metrics of one set of predictions."""
-    index = {name: position for position, name in enumerate(classes)}
-    labels = np.array([index[row.label] for row in predictions], dtype=np.int64)
-    return score(labels, np.array([row.probabilities for row in predictions]), classes)
+    rows = chain.from_iterable(run.predictions.values())
+    frame = fold_scores_of(gather(rows, run.classes))
+    return frame[[name for name in metrics_for(run.classes) if name in frame]]
 
 
 def leaderboard(runs: Sequence[LoadedRun], *, sort: str = "auc") -> pd.DataFrame:
@@ -53,10 +41,18 @@ def leaderboard(runs: Sequence[LoadedRun], *, sort: str = "auc") -> pd.DataFrame
     frame = pd.DataFrame([_row(run) for run in runs])
     return frame.sort_values(
         f"{sort}_mean" if f"{sort}_mean" in frame else sort,
-        ascending=sort in ("brier", "ece", "parameters", "seconds", "peak_memory_mb"),
+        ascending=_ascending(sort, runs),
         ignore_index=True,
         kind="stable",
     )
+
+
+def _ascending(column: str, runs: Sequence[LoadedRun]) -> bool:
+    """Whether a table sorted by this column begins with the smallest."""
+    metrics = {name: m for run in runs for name, m in metrics_for(run.classes).items()}
+    if column in metrics:
+        return not metrics[column].higher_is_better
+    return column in ("parameters", "seconds", "peak_memory_mb")
 
 
 def sort_keys(runs: Sequence[LoadedRun]) -> list[str]:
