@@ -170,6 +170,19 @@ class Tokens(Encoder):
         return volume[..., 0, 0].transpose(1, 2)
 
 
+@pytest.mark.parametrize("width", [256, 32896])
+def test_the_head_starts_from_a_normal_of_one_hundredth_and_no_bias(width):
+    torch.manual_seed(0)
+    head = Classifier(Tokens(width), None, num_classes=2).head
+    assert head.weight.shape == (1, width)
+    weight = head.weight.detach().double().numpy()
+    # Five standard errors of a deviation and of a mean.
+    assert weight.std() == pytest.approx(0.01, rel=5 / np.sqrt(2 * width))
+    assert abs(weight.mean()) < 5 * 0.01 / np.sqrt(width)
+    assert (np.abs(weight) > 0.02).any()
+    assert not head.bias.any()
+
+
 def test_pooling_head_and_losses_of_table_4_give_the_released_value_and_gradients():
     """Four and four volumes: bilinear, a linear head, focal and batch-hard triplet, summed."""
     labels, features = [0, 1, 0, 0, 1, 1, 0, 1], 6
