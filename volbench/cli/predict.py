@@ -1,0 +1,115 @@
+"""`volbench predict`: a run's networks on new volumes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from volbench.cli.progress import counter
+
+if TYPE_CHECKING:
+    from volbench.predict.show import Format
+
+
+@click.command("predict")
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("volumes", nargs=-1, metavar="[VOLUME]...", type=click.Path(path_type=Path))
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="One image of a volume with several channels, in place of VOLUME; repeatable.",
+)
+@click.option(
+    "--mask",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Region of interest of the one volume, where the run crops to it.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["csv", "json"]),
+    default="csv",
+    show_default=True,
+    help="How the predictions are written.",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="auto: what the run's folds were scored in.",
+)
+@click.option("--jobs", type=click.IntRange(1), help="Processes that prepare; one per core.")
+@click.option(
+    "--anyway", is_flag=True, help="Predict spacings that the run was not trained on, and warn."
+)
+def command(
+    run: Path,
+    volumes: tuple[Path, ...],
+    channels: tuple[str, ...],
+    mask: Path | None,
+    style: "Format",
+    output: Path | None,
+    device: str,
+    precision: str,
+    jobs: int | None,
+    anyway: bool,
+) -> None:
+    """Predict volumes with all finished folds of RUN: the mean of their probabilities.
+
+    Research software; not for clinical use.
+
+    A VOLUME is a NIfTI, NRRD or MHA file, a folder that holds one DICOM series, or a manifest.csv,
+    with or without labels. It goes through the run's own preprocessing. A volume unlike those that
+    the run was trained on is refused.
+
+    \b
+    volbench predict runs/mine scan.nii.gz
+    volbench predict runs/mine new/manifest.csv --format json --output predictions.json
+    """
+    from volbench.files import write_atomic
+    from volbench.machine import available_cores
+    from volbench.predict.ensemble import Ensemble
+    from volbench.predict.show import NOTICE, show
+    from volbench.predict.volumes import find_cases
+
+    named = _named(channels)
+    ensemble = Ensemble(run, device=device, precision=precision)
+    cases = find_cases(volumes, ensemble.trained, mask=mask, channels=named)
+    with (
+        counter("preparing", "volumes") as on_case,
+        counter("predicting", "folds") as on_fold,
+    ):
+        predicted = ensemble.predict(
+            cases,
+            anyway=anyway,
+            jobs=jobs or available_cores(),
+            on_case=on_case,
+            on_fold=on_fold,
+        )
+    click.echo(f"note: {NOTICE}", err=True)
+    of_volumes = (line for one in predicted for line in one.warnings)
+    for warning in (*ensemble.warnings, *of_volumes):
+        click.echo(f"warning: {warning}", err=True)
+    text = show(predicted, ensemble, style)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomic(output, text)
+
+
+def _named(channels: tuple[str, ...]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for text in channels:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise click.UsageError(f"--channel {text!r} is not NAME=PATH, as in t2w=scan.nii.gz")
+        if name in named:
+            raise click.UsageError(f"--channel {name}= is given twice; give each channel once")
+        named[name] = Path(path)
+    return named

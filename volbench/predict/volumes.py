@@ -1,0 +1,157 @@
+"""From what a person names to cases: files, DICOM folders, a manifest with or without labels."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from volbench.datasets.manifest import (
+    ManifestError,
+    case_name,
+    case_of,
+    channel_of,
+    column_problems,
+    image_columns,
+    repeats,
+)
+from volbench.datasets.table import read_table
+from volbench.errors import DataError, SpecError, UsageError
+from volbench.interfaces import Case, Files
+from volbench.predict.trained import TrainedRun
+from volbench.spec import parse
+
+
+def find_cases(
+    volumes: Sequence[str | Path],
+    trained: TrainedRun,
+    *,
+    mask: Path | None = None,
+    channels: Mapping[str, Path] | None = None,
+) -> list[Case]:
+    """Make cases of what was named; no voxel is read.
+
+    Args:
+        volumes: Images, folders that hold one DICOM series each, or manifests ending in .csv.
+        trained: Whose channels and plane the cases must have.
+        mask: Region of interest of the only volume.
+        channels: The images of one volume with several channels, by the channel's name; then
+            ``volumes`` is empty.
+
+    Raises:
+        UsageError: nothing is named, or things that do not go together.
+        DataError: other channels than the run's, a mask that is missing, a manifest that is wrong.
+    """
+    plane = _plane(str(trained.run.experiment["source"]))
+    if channels:
+        if volumes:
+            raise UsageError(f"{volumes[0]}: give either volumes or --channel NAME=PATH, not both")
+        cases = [_of_channels(channels, trained, plane)]
+    else:
+        if not volumes:
+            raise UsageError("no volume is named; give an image, a DICOM folder or a manifest.csv")
+        cases = [case for volume in volumes for case in _cases(Path(volume), trained, plane)]
+    if mask is not None:
+        cases = [_with_mask(cases, mask, volumes)]
+    twice = [name for name, times in Counter(case.name for case in cases).items() if times > 1]
+    if twice:
+        raise UsageError(f"the case {twice[0]!r} is named more than once; name it once")
+    for case in cases:
+        _check_mask(case, trained, given=mask is not None)
+    return cases
+
+
+def _cases(path: Path, trained: TrainedRun, plane: str | None) -> list[Case]:
+    if path.suffix.lower() == ".csv":
+        return _of_manifest(path, trained, plane)
+    if len(trained.channels) > 1:
+        raise DataError(
+            f"{path}: one channel, the run was trained on {_listed(trained.channels)}; give each "
+            "as --channel NAME=PATH, or a manifest"
+        )
+    return [Case(case_name(path.as_posix()), "", "", Files((path,), plane=plane))]
+
+
+def _of_channels(channels: Mapping[str, Path], trained: TrainedRun, plane: str | None) -> Case:
+    _require_channels("--channel", tuple(channels), trained)
+    images = tuple(channels[name] for name in trained.channels)
+    return Case(case_name(images[0].as_posix()), "", "", Files(images, plane=plane))
+
+
+def _of_manifest(path: Path, trained: TrainedRun, plane: str | None) -> list[Case]:
+    table = read_table(path)
+    columns = image_columns(table)
+    problems = [*table.problems, *column_problems(table, columns, required=())]
+    if not columns or not table.rows:
+        raise ManifestError(path, problems)
+    cases: list[Case] = []
+    for row in table.rows:
+        case, reasons = case_of(row, columns, path.parent, plane=plane, required=())
+        problems += [f"line {row.line}: {reason}" for reason in reasons]
+        cases += [case] if case else []
+    problems += repeats(table, columns, path.parent)
+    if problems:
+        raise ManifestError(path, problems)
+    names = tuple(map(channel_of, columns))
+    # One image is one image, whatever its column is called.
+    if not len(names) == len(trained.channels) == 1:
+        _require_channels(str(path), names, trained)
+        cases = [_in_order(case, names, trained.channels) for case in cases]
+    return cases
+
+
+def _in_order(case: Case, names: tuple[str, ...], wanted: tuple[str, ...]) -> Case:
+    assert isinstance(case.source, Files)
+    images = dict(zip(names, case.source.images, strict=True))
+    ordered = tuple(images[name] for name in wanted)
+    return replace(case, source=replace(case.source, images=ordered))
+
+
+def _require_channels(where: str, names: tuple[str, ...], trained: TrainedRun) -> None:
+    if set(names) != set(trained.channels):
+        raise DataError(
+            f"{where}: {_listed(names)}, the run was trained on {_listed(trained.channels)}; give "
+            "the same channels under the same names"
+        )
+
+
+def _with_mask(cases: Sequence[Case], mask: Path, volumes: Sequence[str | Path]) -> Case:
+    manifests = [volume for volume in volumes if str(volume).lower().endswith(".csv")]
+    if len(cases) != 1 or manifests:
+        raise UsageError(
+            f"--mask {mask} belongs to one volume; for several use a manifest with a mask column"
+        )
+    assert isinstance(cases[0].source, Files)
+    return replace(cases[0], source=replace(cases[0].source, mask=mask))
+
+
+def _check_mask(case: Case, trained: TrainedRun, *, given: bool) -> None:
+    """Refuse what the run's preprocessing cannot do without, or would not look at."""
+    options = trained.preprocessing
+    in_training = bool(trained.run.case_rows) and all(
+        row.roi_mm3 is not None for row in trained.run.case_rows
+    )
+    needed = options.crop != "none" or options.slice_margin is not None
+    looked_at = needed or options.max_slices is not None
+    has = isinstance(case.source, Files) and case.source.mask is not None
+    if given and not looked_at:
+        raise UsageError(
+            "--mask: the run keeps whole slices and looks at no region of interest; leave it out"
+        )
+    if not has and (needed or (looked_at and in_training)):
+        raise DataError(
+            f"case {case.name}: the run cuts volumes around their region of interest, and there is "
+            "none; give --mask FILE, or a manifest with a mask column"
+        )
+
+
+def _plane(source: str) -> str | None:
+    """The plane that the run's manifest was read in, if it said one."""
+    try:
+        plane = parse(source).kwargs.get("plane")
+    except SpecError:
+        return None
+    return plane if isinstance(plane, str) else None
+
+
+def _listed(channels: Sequence[str]) -> str:
+    return f"{len(channels)} channel{'s' * (len(channels) > 1)} ({', '.join(channels)})"
