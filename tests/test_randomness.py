@@ -1,5 +1,6 @@
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 
@@ -85,3 +86,16 @@ def test_there_is_one_row_per_case_on_the_device_asked_for():
     assert generator.uniform().shape == (3,)
     drawn = generator.normal(4, 5)
     assert (drawn.shape, drawn.device.type, drawn.dtype) == ((3, 4, 5), "meta", torch.float32)
+
+
+def test_choices_are_drawn_on_the_host_from_a_stream_of_their_own():
+    generator = CaseGenerator([5, 6, 7], device="meta")
+    drawn = generator.choices(4)
+    for seed, case in zip([5, 6, 7], drawn, strict=True):
+        np.testing.assert_array_equal(case, np.random.default_rng(seed).random(4))
+    assert not np.array_equal(generator.choices(4), drawn)
+
+    plain, mixed = CaseGenerator([5]), CaseGenerator([5])
+    mixed.choices(9)
+    assert torch.equal(plain.normal(3), mixed.normal(3))
+    np.testing.assert_array_equal(CaseGenerator([7, 5]).choices(4), drawn[[2, 0]])

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +27,7 @@ class CaseGenerator:
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         self._streams = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._choices = [np.random.default_rng(seed) for seed in seeds]
         self._device = torch.device(device)
 
     def __len__(self) -> int:
@@ -42,3 +44,10 @@ class CaseGenerator:
         """Draw ``[batch, *shape]`` from the standard normal distribution."""
         drawn = torch.stack([torch.randn(shape, generator=stream) for stream in self._streams])
         return drawn.to(self._device, non_blocking=True)
+
+    def choices(self, count: int) -> Float[np.ndarray, "batch {count}"]:
+        """Draw ``[batch, count]`` uniformly from [0, 1) on the host, for decisions made in Python.
+
+        They come from streams of their own, and reading them never waits for a device.
+        """
+        return np.stack([stream.random(count) for stream in self._choices])

@@ -1,15 +1,19 @@
-"""Flip, rotation, scale and shift in-plane in one resampling, then brightness and contrast."""
+"""Flip, rotation, scale and shift in-plane in one resampling, then brightness and contrast.
+
+Source: common practice; the ranges are volbench's own.
+"""
 
 import math
+
+import torch
 
 from volbench.augmentations.geometry import (
     compose,
     move,
     pixel_positions,
-    rotation,
     sample,
     scaling,
-    translation,
+    undo_similarity,
 )
 from volbench.augmentations.intensity import jitter
 from volbench.augmentations.options import check_range
@@ -67,13 +71,16 @@ class Affine(Augmentation):
             6, low=-1.0, high=1.0
         ).unbind(dim=1)
 
-        # A pixel of the result is traced back to the input, so the last step is undone first.
+        # A pixel of the result is traced back to the input, so the mirror is undone last.
         mirror = 1.0 - 2.0 * mirrored.to(angle.dtype)
-        shrink = 1 / (1 + self.scale * size)
         back = compose(
-            translation(-self.shift * width * right, -self.shift * height * down),
-            rotation(-math.radians(self.rotate_deg) * angle),
-            scaling(shrink * mirror, shrink),
+            undo_similarity(
+                magnification=1 + self.scale * size,
+                angle=math.radians(self.rotate_deg) * angle,
+                right=self.shift * width * right,
+                down=self.shift * height * down,
+            ),
+            scaling(mirror, torch.ones_like(mirror)),
         )
         positions = move(pixel_positions(height, width, device=volume.device), back)
         return jitter(

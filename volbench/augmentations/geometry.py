@@ -11,6 +11,8 @@ Products are written as sums of elementwise ones: a matrix product would be roun
 under autocast, or to TF32, which displaces the border of a slice by a fraction of a pixel.
 """
 
+from typing import TypeAlias
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -18,6 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from volbench.types import Volume
+
+# A volume that was read at positions of its own, in another in-plane size perhaps.
+Warped: TypeAlias = Float[Tensor, "batch channel slice rows columns"]
 
 
 def scaling(x: Float[Tensor, " batch"], y: Float[Tensor, " batch"]) -> Float[Tensor, "batch 3 3"]:
@@ -39,6 +44,25 @@ def translation(
     """Add offsets, in pixels, to positions."""
     zero, one = torch.zeros_like(x), torch.ones_like(x)
     return _matrix([[one, zero, x], [zero, one, y], [zero, zero, one]])
+
+
+def undo_similarity(
+    *,
+    magnification: Float[Tensor, " batch"],
+    angle: Float[Tensor, " batch"],
+    right: Float[Tensor, " batch"],
+    down: Float[Tensor, " batch"],
+) -> Float[Tensor, "batch 3 3"]:
+    """Trace a picture back that was magnified, turned about its centre and shifted, in this order.
+
+    Args:
+        magnification: Factor; above 1 the picture became larger.
+        angle: In radians, from x towards y.
+        right: In pixels.
+        down: In pixels.
+    """
+    shrink = 1 / magnification
+    return compose(translation(-right, -down), rotation(-angle), scaling(shrink, shrink))
 
 
 def compose(*maps: Float[Tensor, "batch 3 3"]) -> Float[Tensor, "batch 3 3"]:
@@ -68,7 +92,7 @@ def move(
     return rearrange(moved, "b xy h w -> b h w xy")
 
 
-def sample(volume: Volume, positions: Float[Tensor, "batch height width 2"]) -> Volume:
+def sample(volume: Volume, positions: Float[Tensor, "batch rows columns 2"]) -> Warped:
     """Read a volume at ``positions``, bilinearly, all its slices alike.
 
     Beyond the border lies the nearest pixel of the border, whose intensity is plausible whatever

@@ -1,4 +1,4 @@
-"""In-slice intensity: brightness and contrast, in units of each case's own spread."""
+"""Brightness and contrast, in units of each case's own spread or range."""
 
 from typing import TypeAlias
 
@@ -40,8 +40,29 @@ def jitter(
         brightness: What is added, in standard deviations of the case.
     """
     mean, std = mean_and_std(volume, mask)
+    return linear(volume, mask, centre=mean, unit=std, contrast=contrast, brightness=brightness)
+
+
+def linear(
+    volume: Volume,
+    mask: SliceMask,
+    *,
+    centre: Statistic,
+    unit: Statistic,
+    contrast: Float[Tensor, " batch"],
+    brightness: Float[Tensor, " batch"],
+) -> Volume:
+    """Multiply the deviation from ``centre`` by ``contrast``; add ``brightness`` times ``unit``."""
     gain = contrast[:, None, None, None, None]
-    offset = mean * (1 - gain) + brightness[:, None, None, None, None] * std
+    offset = centre * (1 - gain) + brightness[:, None, None, None, None] * unit
     # One pass over the voxels; an offset only for real slices keeps padding at zero.
     changed = torch.addcmul(offset * mask[:, None, :, None, None], volume.to(gain.dtype), gain)
     return changed.to(volume.dtype)
+
+
+def low_and_span(volume: Volume, mask: SliceMask) -> tuple[Statistic, Statistic]:
+    """Lowest intensity of the real slices and what the highest lies above it."""
+    padding = ~mask[:, None, :]
+    low = volume.amin(dim=(-2, -1)).masked_fill(padding, torch.inf).amin(dim=2)
+    high = volume.amax(dim=(-2, -1)).masked_fill(padding, -torch.inf).amax(dim=2)
+    return low[:, :, None, None, None], (high - low)[:, :, None, None, None]
