@@ -12,8 +12,9 @@ from volbench.cli.groups import LazyGroup
         "check": "volbench.cli.data.check",
         "describe": "volbench.cli.data.describe",
         "prepare": "volbench.cli.data.prepare",
+        "audit": "volbench.cli.data.audit",
         "phantom": "volbench.cli.data.phantom",
     },
 )
 def command() -> None:
-    """Check, describe and prepare volumes; write the phantom as files."""
+    """Check, describe, prepare and audit volumes; write the phantom as files."""

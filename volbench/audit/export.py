@@ -1,0 +1,42 @@
+"""An audit's scores as CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from volbench.audit.summary import Score, verdict
+
+SCHEMA = 1
+
+
+def scores_csv(scores: Sequence[Score]) -> str:
+    """One line per row of the audit; a figure that is not defined stays empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    rows = [_record(score) for score in scores]
+    writer.writerow(list(rows[0]))
+    writer.writerows(row.values() for row in rows)
+    return text.getvalue()
+
+
+def scores_json(scores: Sequence[Score], about: dict[str, str | int]) -> str:
+    """The rows, what they are about, and the verdict.
+
+    Args:
+        scores: Best first.
+        about: Data set, folds and seed, with their digests.
+    """
+    rows = [_record(score) for score in scores]
+    content = {"schema": SCHEMA, **about, "verdict": verdict(scores), "rows": rows}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _record(score: Score) -> dict[str, object]:
+    record = {**asdict(score), "finding": score.finding}
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in record.items()
+    }

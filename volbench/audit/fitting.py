@@ -1,0 +1,126 @@
+"""The audit itself: every feature set and model on the folds of the runs, held-out cases only."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int
+
+from volbench.audit.features import STRATUM, FeatureSet, feature_sets
+from volbench.audit.intensity import OnCase
+from volbench.audit.models import MODELS, Probabilities, encode, fit, probabilities
+from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow
+from volbench.data.cache import Prepared, PreparedCase
+from volbench.metrics import area_under_curve
+from volbench.randomness import derive_seed
+from volbench.rows import Prediction
+from volbench.splits import Split
+
+OnFit = Callable[[int, int], None]
+DIGITS = 9
+"""Digits kept of a probability, so that a file of them is half as long; no table shows four."""
+
+
+def audit(
+    prepared: Prepared,
+    split: Split,
+    *,
+    seed: int = 0,
+    on_case: OnCase | None = None,
+    on_fit: OnFit | None = None,
+) -> Audit:
+    """Predict the held-out cases of every fold from each feature set, without any picture.
+
+    Everything that is learned, down to a column's median, is learned from the training part of the
+    fold. Validation cases of a split of its own train too. A column that nearly is the label in the
+    training part is left out of the sets that join columns, or they would say no more than it does.
+
+    Args:
+        prepared: The data set; its voxels are read once.
+        split: The folds of the runs, of the same cases in the same order.
+        seed: Seed of the forests.
+        on_case: Hears how many volumes are read, and of how many.
+        on_fit: Hears how many feature sets are done, over all folds, and of how many.
+    """
+    assert split.cases == prepared.cases
+    sets = feature_sets(prepared, on_case)
+    labels = np.array([case.label for case in prepared.cases], dtype=np.int64)
+    predictions: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    left_out: set[str] = set()
+    done = 0
+    for number in split.folds:
+        part = split.part(number, validation_fraction=None, seed=seed)
+        fold = _Fold(number, part.train, part.test, labels, len(prepared.classes), seed)
+        held_out = [prepared.cases[index] for index in part.test]
+        for features in sets:
+            for model, found in fold.predict(features).items():
+                rows = _rows(held_out, prepared.classes, number, found)
+                predictions[features.name, model] += rows
+            done += 1
+            if on_fit:
+                on_fit(done, len(sets) * len(split.folds))
+        left_out |= fold.revealing
+    return Audit(
+        prepared.classes,
+        tuple(
+            AuditRow(one.name, model, _note(one, left_out), tuple(predictions[one.name, model]))
+            for one in sets
+            for model in MODELS
+        ),
+    )
+
+
+@dataclass
+class _Fold:
+    """One fold: fits on its training part, and learns there which columns reveal the label."""
+
+    number: int
+    train: Sequence[int]
+    test: Sequence[int]
+    labels: Int[np.ndarray, " case"]
+    classes: int
+    seed: int
+    revealing: set[str] = field(default_factory=set[str])
+
+    def predict(self, features: FeatureSet) -> dict[str, Probabilities]:
+        """Fit every model and predict the held-out cases."""
+        kept = [
+            column
+            for column in features.columns
+            if not (features.sifted and column.name in self.revealing)
+        ]
+        known, held_out = encode(kept, self.train, self.test)
+        truth = self.labels[list(self.train)]
+        found = {}
+        for model in MODELS:
+            fitted = fit(model, known, truth, derive_seed(self.seed, "audit", model, self.number))
+            found[model] = probabilities(fitted, held_out, self.classes)
+            if features.name.startswith(STRATUM):
+                seen = probabilities(fitted, known, self.classes)
+                if area_under_curve(truth, seen) >= NEARLY_THE_LABEL:
+                    self.revealing.add(features.name)
+        return found
+
+
+def _rows(
+    cases: Sequence[PreparedCase], classes: Sequence[str], fold: int, found: Probabilities
+) -> list[Prediction]:
+    return [
+        Prediction(
+            case=case.name,
+            patient=case.patient,
+            label=classes[case.label],
+            fold=fold,
+            slice=None,
+            probabilities=tuple(float(f"{value:.{DIGITS}g}") for value in row),
+        )
+        for case, row in zip(cases, found, strict=True)
+    ]
+
+
+def _note(features: FeatureSet, left_out: set[str]) -> str:
+    if features.sifted and left_out:
+        names = sorted(name.removeprefix(STRATUM) for name in left_out)
+        return f"without {', '.join(names)}"
+    return features.note

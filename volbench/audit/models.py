@@ -1,0 +1,88 @@
+"""The audit's two models, a straight and a crooked one, and the encoding of their columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from volbench.audit.columns import Column
+
+Matrix = Float[np.ndarray, "case feature"]
+Probabilities = Float[np.ndarray, "case class"]
+
+LOGISTIC, FOREST = "logistic", "forest"
+MODELS = (LOGISTIC, FOREST)
+
+RARE = 5
+"""Levels with fewer training cases are one level, which unseen ones join."""
+
+TREES = 15
+"""A hundred gain 0.01 AUC at most on a thousand cases, and take four times as long."""
+
+
+def encode(
+    columns: Sequence[Column], train: Sequence[int], test: Sequence[int]
+) -> tuple[Float[np.ndarray, "train feature"], Float[np.ndarray, "test feature"]]:
+    """Turn columns into matrices; medians, scales and levels are those of the training cases.
+
+    Numbers are standardised and their gaps filled with the median, beside a column that says where
+    the gaps were. Levels become one column each.
+
+    Returns:
+        One row per training case, and one per test case.
+    """
+    parts = [(np.zeros((len(train), 0)), np.zeros((len(test), 0)))]
+    train, test = list(train), list(test)  # a tuple would index axes
+    numbers = [column.numbers for column in columns if column.numbers is not None]
+    if numbers:
+        table = np.stack(numbers, axis=1)
+        imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+        scaler = StandardScaler()
+        fitted = scaler.fit_transform(imputer.fit_transform(table[train]))
+        parts.append((fitted, scaler.transform(imputer.transform(table[test]))))
+    levels = [column.levels for column in columns if column.levels is not None]
+    if levels:
+        words = np.array(levels, dtype=object).T
+        encoder = OneHotEncoder(
+            min_frequency=RARE, handle_unknown="infrequent_if_exist", sparse_output=False
+        )
+        fitted = encoder.fit_transform(words[train])
+        parts.append((fitted, encoder.transform(words[test])))
+    first, second = zip(*parts, strict=True)
+    return np.concatenate(first, axis=1), np.concatenate(second, axis=1)
+
+
+def fit(
+    model: str, features: Matrix, labels: Int[np.ndarray, " case"], seed: int
+) -> LogisticRegression | RandomForestClassifier | DummyClassifier:
+    """Fit one of ``MODELS``, every class weighing the same.
+
+    Where there is nothing to learn from (no column, one class) the shares of the classes are all
+    that it knows.
+    """
+    chosen: Any
+    if features.shape[1] == 0 or len(np.unique(labels)) < 2:
+        chosen = DummyClassifier(strategy="prior")
+    elif model == LOGISTIC:
+        chosen = LogisticRegression(class_weight="balanced", max_iter=2000)
+    else:
+        chosen = RandomForestClassifier(
+            TREES,
+            min_samples_leaf=int(np.clip(len(labels) // 50, 5, 20)),
+            class_weight="balanced",
+            random_state=seed % 2**32,
+        )
+    return chosen.fit(features, labels)
+
+
+def probabilities(fitted: Any, features: Matrix, classes: int) -> Probabilities:
+    """Predict; a class that was not there in training has probability 0."""
+    found = np.zeros((len(features), classes))
+    found[:, fitted.classes_] = fitted.predict_proba(features)
+    return found

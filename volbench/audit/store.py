@@ -1,0 +1,70 @@
+"""Audits kept beside the prepared data, so that the runs on one data set share one."""
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import sklearn
+
+from volbench.audit.fitting import audit
+from volbench.audit.result import Audit
+from volbench.data.cache import Prepared
+from volbench.errors import StateError
+from volbench.files import write_atomic
+from volbench.splits import Split
+
+VERSION = 1
+"""Raised whenever the same data would give other numbers."""
+
+
+def audit_cached(prepared: Prepared, split: Split, *, cache: Path, seed: int = 0) -> Audit:
+    """Audit once, and read the result from then on.
+
+    Two processes that come at the same moment both compute, and write the same.
+
+    Args:
+        prepared: The data set.
+        split: The folds of the runs, of the same cases in the same order.
+        cache: Folder of all caches; the audits lie in ``audits`` there.
+        seed: Seed of the forests.
+
+    Raises:
+        StorageError: the disk is full or the cache cannot be written.
+    """
+    path = cache / "audits" / f"{_key(prepared, split, seed)[:32]}.csv"
+    with suppress(StateError):  # missing or damaged, so it is made again
+        return read_audit(path)
+    found = audit(prepared, split, seed=seed)
+    write_atomic(path, found.to_csv())
+    return found
+
+
+def read_audit(path: Path) -> Audit:
+    """Read an audit.csv.
+
+    Raises:
+        StateError: it is missing or damaged.
+    """
+    try:
+        return Audit.from_csv(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror}; audit again") from None
+    except ValueError as error:
+        raise StateError(f"{path} is damaged ({error}); delete it and audit again") from None
+
+
+def _key(prepared: Prepared, split: Split, seed: int) -> str:
+    """Digest of all that an audit depends on; the data's own digest knows no strata."""
+    content = {
+        "version": [VERSION, sklearn.__version__],
+        "data": prepared.digest,
+        "preprocessing": prepared.preprocessing.digest,
+        "classes": prepared.classes,
+        "channels": prepared.channels,
+        "cases": [asdict(case) for case in prepared.cases],
+        "split": split.digest,
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

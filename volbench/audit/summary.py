@@ -1,0 +1,165 @@
+"""From an audit's predictions to scores, and to what they mean for a model."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy import stats
+
+from volbench.audit.features import EVERYTHING, STRATA, STRATUM, meaning
+from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow, arrays
+from volbench.errors import DataError
+from volbench.metrics import area_under_curve
+from volbench.statistics import bootstrap_interval
+
+Finding: TypeAlias = Literal["nearly the label", "beat this", "no more than chance", "undefined"]
+
+RESAMPLES = 500
+OTHERS = 5
+"""Sentences at most after the first on what does better than chance."""
+
+LEVEL = 0.05
+"""Chance that any row of a whole audit is called more than chance where nothing is there."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of an audit in figures, all computed from its predictions.
+
+    Attributes:
+        note: What a reader must know of the feature set; may be empty.
+        meaning: What the feature set knows, in words.
+        n: Held-out cases.
+        folds: Folds in which the area is defined: with cases of every class.
+        auc: Mean over those folds; NaN where there is none.
+        auc_std: Standard deviation over them (ddof 1); NaN for one fold.
+        low: Lower end of the 95 % interval of ``auc`` over the drawing of patients, or NaN.
+        high: Upper end.
+        chance: The area that nothing but chance stays below, over all rows of the audit.
+    """
+
+    features: str
+    model: str
+    note: str
+    meaning: str
+    n: int
+    folds: int
+    auc: float
+    auc_std: float
+    low: float
+    high: float
+    chance: float
+
+    @property
+    def finding(self) -> Finding:
+        """The row in three words."""
+        if math.isnan(self.auc):
+            return "undefined"
+        if self.features.startswith(STRATUM) and self.auc >= NEARLY_THE_LABEL:
+            return "nearly the label"
+        return "beat this" if self.auc > self.chance else "no more than chance"
+
+
+def weigh(audit: Audit) -> list[Score]:
+    """Score every row of an audit, the largest area first."""
+    chance = chance_area(audit)
+    scores = [_score(row, audit.classes, chance) for row in audit.rows]
+    return sorted(scores, key=lambda row: (math.isnan(row.auc), -row.auc))
+
+
+def verdict(scores: Sequence[Score]) -> list[str]:
+    """Say what follows for a model, one sentence per line, the most telling first."""
+    lines = []
+    best: dict[str, Score] = {}
+    for row in sorted(scores, key=lambda row: -row.auc):
+        best.setdefault(row.features, row)
+    for row in best.values():
+        if row.finding == "nearly the label":
+            lines.append(
+                f"{row.features}: AUC {row.auc:.3f}: this column is nearly the label. "
+                "Was it part of how the label was made?"
+            )
+    bars = [row for row in best.values() if row.finding == "beat this"]
+    alone = [row for row in bars if row.features not in (STRATA, EVERYTHING)]
+    if alone:
+        lines.append(
+            f"{_subject(alone[0].features)} alone reaches {alone[0].auc:.2f}: "
+            "a model must beat that before its AUC says anything."
+        )
+        others = alone[1 : 1 + OTHERS]
+        lines += [f"{_subject(row.features)} alone reaches {row.auc:.2f}." for row in others]
+        if len(alone) > 1 + OTHERS:
+            lines.append(f"{len(alone) - 1 - OTHERS} more do better than chance.")
+    joined = [row for row in bars if row.features in (STRATA, EVERYTHING)]
+    first = alone[0].auc if alone else 0.0
+    if joined and f"{joined[0].auc:.2f}" > f"{first:.2f}":
+        row = joined[0]
+        what = (
+            "All strata together reach" if row.features == STRATA else "Everything together reaches"
+        )
+        lines.append(f"{what} {row.auc:.2f}{f' ({row.note})' if row.note else ''}.")
+    if not bars and not lines:
+        lines.append(
+            f"Nothing here tells the label: no row is above {scores[0].chance:.2f}, which chance "
+            "alone can reach with so few patients."
+        )
+    return lines
+
+
+def chance_area(audit: Audit) -> float:
+    r"""The mean area over folds that stays above all rows of an audit where nothing is there.
+
+    Without a signal, the area of $n_1$ against $n_0$ independent cases has the variance
+    $(n_1 + n_0 + 1) / (12 n_1 n_0)$ (Mann and Whitney, 1947); the mean over $k$ equal folds
+    $(n_1 + n_0 + k) / (12 n_1 n_0)$. Patients are counted, not cases, as those of a patient are
+    alike; of several classes the one against the rest with the largest variance counts. The level
+    is divided by the number of rows (Bonferroni).
+    """
+    rows = audit.rows[0].predictions
+    patients = {(one.patient, one.label) for one in rows}
+    total, folds = len({one.patient for one in rows}), len(audit.rows[0].folds)
+    variance = 0.0
+    for name in audit.classes:
+        of_class = sum(label == name for _, label in patients)
+        rest = len({patient for patient, label in patients if label != name})
+        if of_class and rest:
+            variance = max(variance, (total + folds) / (12 * of_class * rest))
+    return float(0.5 + stats.norm.isf(LEVEL / len(audit.rows)) * math.sqrt(variance))
+
+
+def _score(row: AuditRow, classes: Sequence[str], chance: float) -> Score:
+    labels, probabilities = arrays(row.predictions, classes)
+    folds = np.array([one.fold for one in row.predictions])
+    each = [area_under_curve(labels[folds == k], probabilities[folds == k]) for k in row.folds]
+    areas = np.array([area for area in each if not math.isnan(area)])
+    low = high = math.nan
+    if len(areas):
+        patients = np.array([one.patient for one in row.predictions])
+        try:
+            interval = bootstrap_interval(
+                labels, probabilities, clusters=patients, folds=folds, resamples=RESAMPLES
+            )
+            low, high = interval.low, interval.high
+        except DataError:
+            pass  # too few patients of a class to draw from
+    return Score(
+        features=row.features,
+        model=row.model,
+        note=row.note,
+        meaning=meaning(row.features),
+        n=len(row.predictions),
+        folds=len(areas),
+        auc=float(areas.mean()) if len(areas) else math.nan,
+        auc_std=float(areas.std(ddof=1)) if len(areas) > 1 else math.nan,
+        low=low,
+        high=high,
+        chance=chance,
+    )
+
+
+def _subject(features: str) -> str:
+    if features.startswith(STRATUM):
+        return f"The column {features.removeprefix(STRATUM)}"
+    return features[0].upper() + features[1:]

@@ -1,0 +1,161 @@
+"""`volbench data audit`: what gives the label away before any network looks at a picture."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from volbench.audit import Score
+
+WIDTH = 100
+
+
+@click.command("audit")
+@click.argument("data", metavar="SPEC|MANIFEST.CSV|FOLDER")
+@click.option(
+    "--folds",
+    default="10",
+    show_default=True,
+    metavar="N|official|FILE",
+    help="As in volbench run: the same folds and seed give the same division.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of folds and forests."
+)
+@click.option(
+    "settings",
+    "--set",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change an option, e.g. preprocessing.size=64; may be repeated.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="How the result is written.",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+def command(
+    data: str, folds: str, seed: int, settings: tuple[str, ...], style: str, output: Path | None
+) -> None:
+    """Find shortcuts: what simple models reach without looking at a picture.
+
+    A logistic regression and a random forest predict the label, on the folds of the runs, from the
+    geometry of the files, the volume of the mask, the brightness of the whole volume, each column
+    of the manifest, and all of it together. A network that does not beat them has not shown that it
+    looks at the picture.
+
+    \b
+    volbench data audit manifest.csv
+    volbench data audit prepared/ --folds official --format csv --output audit.csv
+    """
+    import sys
+
+    from volbench.audit import audit, weigh
+    from volbench.audit.export import scores_csv, scores_json
+    from volbench.cli.progress import counter
+    from volbench.data.options import with_settings
+    from volbench.data.prepare import default_options, prepare
+    from volbench.experiment import short_source
+    from volbench.splits import choose_split
+
+    options = with_settings(default_options(data), settings)
+    with counter("preparing", "cases") as on_case:
+        prepared = prepare(data, options, on_case=on_case)
+    split = choose_split(folds, prepared.cases, seed)
+    with counter("reading", "cases") as on_case, counter("auditing", "fits") as on_fit:
+        found = audit(prepared, split, seed=seed, on_case=on_case, on_fit=on_fit)
+    scores = weigh(found)
+    about: dict[str, str | int] = {
+        "data": short_source(prepared.source),
+        "cases": len(prepared.cases),
+        "patients": len({case.patient for case in prepared.cases}),
+        "folds": len(split.folds),
+        "seed": seed,
+        "data_digest": prepared.digest,
+        "split_digest": split.digest,
+    }
+    if style == "csv":
+        text = scores_csv(scores)
+    elif style == "json":
+        text = scores_json(scores, about)
+    else:
+        text = _table(scores, about, color=output is None and sys.stdout.isatty())
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def _table(scores: "Sequence[Score]", about: dict[str, str | int], *, color: bool) -> str:
+    import io
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from volbench.audit import verdict
+
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, force_terminal=color, highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("features", "model", "auc", "95 %", "n", "finding"):
+        right = heading in ("auc", "95 %", "n")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for row in scores:
+        finding = f"{row.finding} ({row.note})" if row.note else row.finding
+        table.add_row(row.features, row.model, _auc(row), _interval(row), str(row.n), finding)
+    console.print(_title(about), style="bold", markup=False)
+    console.print(table)
+    for line in verdict(scores):
+        console.print(line, markup=False)
+    console.print()
+    for line in _notes(scores, int(about["folds"])):
+        console.print(line, style="dim", markup=False)
+    return text.getvalue()
+
+
+def _title(about: dict[str, str | int]) -> str:
+    plural = "s" if int(about["folds"]) > 1 else ""
+    data, split = str(about["data_digest"])[:8], str(about["split_digest"])[:8]
+    return (
+        f"{about['data']}: {about['cases']} cases of {about['patients']} patients, "
+        f"{about['folds']} fold{plural} (data {data}, split {split})"
+    )
+
+
+def _auc(row: "Score") -> str:
+    if math.isnan(row.auc):
+        return "undefined"
+    spread = "" if math.isnan(row.auc_std) else f"±{row.auc_std:.3f}".replace("±0.", "±.")
+    return f"{row.auc:.3f}{spread}"
+
+
+def _interval(row: "Score") -> str:
+    return "" if math.isnan(row.low) else f"{row.low:.2f} to {row.high:.2f}"
+
+
+def _notes(scores: "Sequence[Score]", folds: int) -> list[str]:
+    from volbench.audit.features import EVERYTHING, GEOMETRY, INTENSITY, ROI, STRATA, STRATUM
+
+    there = {STRATUM if row.features.startswith(STRATUM) else row.features: row for row in scores}
+    lines = [
+        f"{'stratum ...' if name == STRATUM else name}: "
+        f"{'that column of the manifest, by itself' if name == STRATUM else there[name].meaning}."
+        for name in (GEOMETRY, ROI, INTENSITY, STRATUM, STRATA, EVERYTHING)
+        if name in there
+    ]
+    lines.append(
+        "AUC: mean ± standard deviation over folds (ddof 1) of held-out cases; interval: bootstrap "
+        f"over patients. Chance alone would not bring any of the {len(scores)} rows above "
+        f"{scores[0].chance:.2f} (level 5 %)."
+    )
+    if scores[0].folds < folds:
+        lines.append(f"Only {scores[0].folds} of {folds} folds hold out cases of every class.")
+    return lines
