@@ -18,10 +18,12 @@ COMPONENTS = {"encoders", "aggregators", "losses", "augmentations", "datasets"}
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
     {"spec", "types", "randomness", "files", "machine", "recipes", "references"},
-    {"registry", "interfaces", "catalogue"},
+    {"distributions", "guard", "options", "child", "unimported"},
+    {"registry", "interfaces", "catalogue", "probe", "scaffold"},
     COMPONENTS,
     {"model", "data", "profile", "describe"},
     {
+        "audit",
         "experiment",
         "recipe",
         "splits",

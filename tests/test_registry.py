@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from volbench import catalogue, registry
+from volbench import catalogue, distributions
 from volbench.errors import PluginError, SpecError, UnknownComponentError
 from volbench.registry import REGISTRIES, Registry
 from volbench.spec import parse
@@ -37,11 +37,11 @@ def install(tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(source))
         importlib.invalidate_caches()
-        registry.installed.cache_clear()
+        distributions.installed.cache_clear()
         return info
 
     yield install
-    registry.installed.cache_clear()
+    distributions.installed.cache_clear()
     for name in set(sys.modules) - modules:
         if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(
             sys.modules[name].__file__
@@ -53,6 +53,8 @@ def fresh():
     """A registry that has not looked yet; the shared ones have, and must not see our inventions."""
     return Registry("aggregator", GROUP)
 
+
+MEND = "update or uninstall it"
 
 GOOD = """
 class Good:
@@ -105,23 +107,25 @@ def test_a_name_of_two_distributions_is_an_error_that_names_both_when_it_is_used
 def test_a_distribution_that_is_on_the_path_twice_provides_its_names_once(install, tmp_path):
     install("one", components={"same": "one_pool:Good"}, module="one_pool", source=GOOD)
     sys.path.append(str(tmp_path))  # the fixture's patch of sys.path is undone as a whole
-    registry.installed.cache_clear()
+    distributions.installed.cache_clear()
     assert len(fresh().origins["same"]) == 1
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
+    ("source", "reason", "way_out"),
     [
         (
             "import a_module_nobody_has",
             "ModuleNotFoundError: No module named 'a_module_nobody_has'",
+            "install what provides 'a_module_nobody_has', or uninstall it",
         ),
-        ("import sys; sys.exit('no licence')", "SystemExit: no licence"),
-        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
-        ("x = 1", "AttributeError: module 'broken_pool' has no attribute 'Pool'"),
+        ("import sys; sys.exit('no licence')", "SystemExit: no licence", MEND),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt:", MEND),
+        ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines", MEND),
+        ("x = 1", "AttributeError: module 'broken_pool' has no attribute 'Pool'", MEND),
     ],
 )
-def test_a_plugin_that_cannot_be_imported_is_one_line_when_used(install, source, reason):
+def test_a_plugin_that_cannot_be_imported_is_one_line_when_used(install, source, reason, way_out):
     install(
         "broken",
         "0.3",
@@ -135,7 +139,7 @@ def test_a_plugin_that_cannot_be_imported_is_one_line_when_used(install, source,
     with pytest.raises(PluginError) as caught:
         found["pool"]
     assert str(caught.value) == (
-        f"the aggregator 'pool' of broken 0.3 cannot be imported ({reason}); update or uninstall it"
+        f"the aggregator 'pool' of broken 0.3 cannot be imported ({reason}); {way_out}"
     )
 
 
@@ -156,11 +160,11 @@ UNREADABLE = {
 def test_one_distribution_with_unreadable_metadata_hides_no_other(install, metadata):
     broken = install("torn", components={"torn": "torn_pool:Pool"}, metadata=metadata)
     install("whole", components={"good": "whole_pool:Good"}, module="whole_pool", source=GOOD)
-    found = registry.scan_distributions()
+    found = distributions.scan_distributions()
     names = {o.entry.name for o in found.origins if o.entry.group == GROUP}
     assert {"good", "average"} <= names
     assert "torn" not in names
-    (warning,) = [line for line in found.warnings if str(broken) in line]
+    (warning,) = [str(one) for one in found.unreadable if str(broken) in one.where]
     assert warning.startswith(f"skipped {broken}: its metadata cannot be read (")
     assert "\n" not in warning
 

@@ -4,19 +4,18 @@ A component's line is the first line of its docstring, read from its source with
 names must not cost the import of torch, nor run a stranger's code.
 """
 
-import ast
-import importlib.util
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import EntryPoint
 from importlib.resources import files
-from pathlib import Path
 
 from volbench import __version__
-from volbench.registry import REGISTRIES, installed
+from volbench.distributions import Origin, installed
+from volbench.probe import SLOW_S, Trial, try_imports
+from volbench.registry import REGISTRIES, Registry, nearest
+from volbench.unimported import defect, summary
+
+OK = "ok"
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,19 @@ class Item:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A distribution that provides components, volbench's own among them."""
+    """A distribution that provides components, volbench's own among them.
+
+    Attributes:
+        distribution: Its name; where it lies, if it cannot say its name.
+        version: Its version.
+        components: Names by kind.
+        state: ``ok``, or ``broken: `` and the reason.
+    """
 
     distribution: str
     version: str
     components: dict[str, tuple[str, ...]]
+    state: str = OK
 
 
 def components(kinds: str) -> list[Item]:
@@ -69,121 +76,119 @@ def recipes() -> list[Item]:
     return sorted(found, key=lambda item: item.name)
 
 
-def plugins() -> list[Plugin]:
-    """List the distributions that provide components, volbench first."""
+def plugins(*, trial: bool = False) -> list[Plugin]:
+    """List the distributions that provide components, volbench first, then those that cannot.
+
+    Args:
+        trial: Import every component of others once, in a process of its own, to tell its state.
+    """
     found: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
+    problems = _problems()
     for kinds, registry in REGISTRIES.items():
         for name, origins in sorted(registry.origins.items()):
             for origin in origins:
                 provided = found.setdefault((origin.distribution, origin.version), {})
                 provided[kinds] = (*provided.get(kinds, ()), name)
-    ordered = sorted(found.items(), key=lambda item: (item[0][0] != "volbench", item[0]))
-    return [Plugin(*distribution, provided) for distribution, provided in ordered]
+    for origin in installed().origins:
+        found.setdefault((origin.distribution, origin.version), {})
+    if trial:
+        _add_trials(problems)
+    listed = [
+        Plugin(name, version, provided, _state(problems.get(f"{name} {version}", [])))
+        for (name, version), provided in sorted(
+            found.items(), key=lambda item: (item[0][0] != "volbench", item[0])
+        )
+    ]
+    return listed + [
+        Plugin(one.where, "", {}, f"broken: its metadata cannot be read ({one.reason})")
+        for one in installed().unreadable
+    ]
 
 
 def warnings() -> list[str]:
     """Say what is broken: one line for each broken distribution and each name provided twice."""
-    found = list(installed().warnings)
-    broken: dict[str, list[str]] = {}
+    found = [str(one) for one in installed().unreadable]
     for registry in REGISTRIES.values():
         for name, origins in sorted(registry.origins.items()):
-            if len(origins) > 1:
+            if len(origins) > 1 and not origins[0].is_built_in:
                 found.append(
                     f"two distributions provide the {registry.kind} {name!r}: "
                     f"{' and '.join(map(str, origins))}; uninstall one"
                 )
-            for origin in origins:
-                if reason := _defect(origin.entry):
-                    broken.setdefault(str(origin), []).append(f"{registry.kind} {name!r} {reason}")
-    for distribution, problems in broken.items():
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        found.append(f"{distribution} is broken: {problems[0]}{more}; update or uninstall it")
+    for distribution, reasons in _problems(shared=False).items():
+        found.append(f"{distribution} is {_state(reasons)}; update or uninstall it")
     return found
 
 
-def _defect(entry: EntryPoint) -> str | None:
-    """What can be seen to be wrong with a component before it is imported."""
-    if EntryPoint.pattern.match(entry.value) is None:
-        return f"is declared as {entry.value!r}, not as module:name"
-    if _locate(entry.module) is None:
-        return f"has no module {entry.module!r}"
-    try:
-        _parsed(entry.module)
-    except (OSError, SyntaxError, ValueError, RecursionError) as error:
-        return f"has an unreadable module {entry.module!r} ({type(error).__name__})"
+def _state(problems: list[str]) -> str:
+    if not problems:
+        return OK
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"broken: {problems[0]}{more}"
+
+
+def _problems(*, shared: bool = True) -> dict[str, list[str]]:
+    """What the eye can see to be wrong, by distribution.
+
+    Args:
+        shared: Name clashes between two plugins too, which are nobody's alone.
+    """
+    found: dict[str, list[str]] = {}
+    for registry, origin in _origins():
+        if reason := _problem(registry, origin, shared=shared):
+            found.setdefault(str(origin), []).append(reason)
+    known = [registry.group for registry in REGISTRIES.values()]
+    for origin in installed().origins:
+        if origin.entry.group not in known:
+            near = nearest(origin.entry.group, known)
+            hint = f"; did its authors mean {near!r}?" if near else ""
+            found.setdefault(str(origin), []).append(
+                f"{origin.entry.name!r} is declared under {origin.entry.group!r}, "
+                f"which is no kind of component{hint}"
+            )
+    return found
+
+
+def _problem(registry: Registry, origin: Origin, *, shared: bool) -> str | None:
+    name, what = origin.entry.name, f"{registry.kind} {origin.entry.name!r}"
+    others = [other for other in registry.origins[name] if other is not origin]
+    if others and others[0].is_built_in:
+        return f"{what} has the name of volbench's own, which is used instead"
+    if reason := defect(origin.entry):
+        return f"{what} {reason}"
+    if others and shared and not origin.is_built_in:
+        return f"{what} has the name of that of {others[0]}"
     return None
 
 
-def summary(entry: EntryPoint) -> str:
-    """First docstring line of what ``entry`` names; empty where it cannot be read unimported."""
-    return "" if _defect(entry) else _summary(entry.module, entry.attr)
+def _origins() -> Iterator[tuple[Registry, Origin]]:
+    for registry in REGISTRIES.values():
+        for _, origins in sorted(registry.origins.items()):
+            for origin in origins:
+                yield registry, origin
 
 
-def _summary(module: str, attribute: str, hops: int = 3) -> str:
-    """Follow at most ``hops`` re-exports from ``module`` to the definition of ``attribute``."""
-    try:
-        tree = _parsed(module)
-    except (OSError, SyntaxError, ValueError, RecursionError):  # of a module re-exported from
-        return ""
-    if tree is None or hops < 0:
-        return ""
-    for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
-        match node:
-            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) if name == attribute:
-                line = _first_line(ast.get_docstring(node))
-                # An equation is for the manual; the module's first line says it in words.
-                return _first_line(ast.get_docstring(tree)) if "$" in line else line
-            case ast.Assign(targets=[ast.Name(name)]) | ast.AnnAssign(target=ast.Name(name)) if (
-                name == attribute
-            ):
-                match after:
-                    case ast.Expr(ast.Constant(str() as text)):
-                        return _first_line(text)
-                return ""
-            case ast.ImportFrom(names=names):
-                for alias in names:
-                    if (alias.asname or alias.name) == attribute:
-                        return _summary(_absolute(module, node), alias.name, hops - 1)
-    return ""
+def _add_trials(problems: dict[str, list[str]]) -> None:
+    """Import what nothing is known against; say what came of it."""
+    candidates = [
+        (registry, origin)
+        for registry, origin in _origins()
+        if not origin.is_built_in and not _problem(registry, origin, shared=False)
+    ]
+    if not candidates:
+        return
+    trials = try_imports([origin for _, origin in candidates])
+    for (registry, origin), trial in zip(candidates, trials, strict=True):
+        problems.setdefault(str(origin), []).extend(complaints(registry.kind, origin, trial))
 
 
-def _absolute(module: str, node: ast.ImportFrom) -> str:
-    """Name the module that ``from … import`` means when written in ``module``."""
-    if node.level == 0:
-        return node.module or ""
-    spec = _locate(module)
-    is_package = spec is not None and spec.submodule_search_locations is not None
-    parts = module.split(".")
-    kept = parts[: len(parts) - node.level + is_package]
-    return ".".join([*kept, node.module] if node.module else kept)
-
-
-def _parsed(module: str) -> ast.Module | None:
-    spec = _locate(module)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    return _parse_file(spec.origin)
-
-
-@cache  # eleven encoders may live in one file
-def _parse_file(path: str) -> ast.Module:
-    return ast.parse(Path(path).read_bytes())
-
-
-def _locate(module: str) -> ModuleSpec | None:
-    """Find a module; unlike ``importlib.util.find_spec`` this does not import its parents."""
-    top, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(top)
-        name = top
-        for part in rest:
-            name = f"{name}.{part}"
-            where: Sequence[str] | None = spec.submodule_search_locations if spec else None
-            spec = PathFinder.find_spec(name, where) if where is not None else None
-    except (ImportError, ValueError):
-        return None
-    return spec
-
-
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").strip().partition("\n")[0].strip()
+def complaints(kind: str, origin: Origin, trial: Trial) -> Iterator[str]:
+    """What speaks against a component after its trial import, one line each."""
+    what = f"{kind} {origin.entry.name!r}"
+    if trial.error:
+        text = trial.error.removeprefix(f"the {what} of {origin} ").rpartition("; ")
+        yield f"{what} {text[0] or text[2]}"
+    for offence in trial.offences:
+        yield f"{what}, when imported, {offence}"
+    if trial.error is None and trial.seconds > SLOW_S:
+        yield f"{what} takes {trial.seconds:.0f} s to import; import what is heavy when it is used"

@@ -5,65 +5,21 @@ declared the same way in its pyproject.toml.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache, cached_property
-from importlib.metadata import Distribution, EntryPoint, distributions
+from functools import cached_property
+from importlib.metadata import EntryPoint
 from typing import Any, TypeVar
 
+from volbench.distributions import Origin, installed, on_one_line
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
+from volbench.guard import guarded
+from volbench.options import check_types, declared_search_space, option_types
 from volbench.spec import Spec, parse
 
 Factory = Callable[..., Any]
 Component = TypeVar("Component")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The distribution that provides a component."""
-
-    distribution: str
-    version: str
-    entry: EntryPoint
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version}"
-
-
-@dataclass(frozen=True)
-class Installed:
-    """What one walk over the installed distributions found."""
-
-    origins: tuple[Origin, ...]
-    warnings: tuple[str, ...]
-
-
-def scan_distributions() -> Installed:
-    """Find every volbench component; one unreadable distribution never hides the others."""
-    origins: dict[tuple[str, str, str, str], Origin] = {}
-    warnings: list[str] = []
-    for distribution in distributions():
-        try:
-            for origin in _origins(distribution):
-                entry = origin.entry
-                key = (origin.distribution, entry.group, entry.name, entry.value)
-                origins.setdefault(key, origin)  # one distribution may be on the path twice
-        except Exception as error:
-            where = getattr(distribution, "_path", "an unnamed distribution")
-            reason = _on_one_line(error)
-            warnings.append(f"skipped {where}: its metadata cannot be read ({reason})")
-    return Installed(tuple(origins.values()), tuple(warnings))
-
-
-def _origins(distribution: Distribution) -> Iterator[Origin]:
-    for entry in distribution.entry_points:
-        if entry.group.startswith("volbench."):
-            name = distribution.metadata["Name"]
-            if not name:
-                raise ValueError("it does not say its name")
-            yield Origin(name, distribution.version, entry)
 
 
 class Registry(Mapping[str, Factory]):
@@ -72,16 +28,20 @@ class Registry(Mapping[str, Factory]):
     Args:
         kind: What one component is called in messages.
         group: The entry-point group they are found under.
+
+    Attributes:
+        offences: By name, what was put back after a component was imported or built last.
     """
 
     def __init__(self, kind: str, group: str) -> None:
         self.kind = kind
         self.group = group
+        self.offences: dict[str, list[str]] = {}
         self._added: dict[str, Factory] = {}
 
     @cached_property
     def origins(self) -> Mapping[str, tuple[Origin, ...]]:
-        """Who provides each name; more than one is an error when the name is used."""
+        """Who provides each name, volbench first; several others are an error when it is used."""
         found: dict[str, tuple[Origin, ...]] = {}
         for origin in installed().origins:
             if origin.entry.group == self.group:
@@ -93,7 +53,7 @@ class Registry(Mapping[str, Factory]):
             return self._added[name]
         if name not in self.origins:
             raise UnknownComponentError(self._unknown(name))
-        return self._load(name)
+        return self.load(self.origin(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({*self.origins, *self._added}))
@@ -114,7 +74,7 @@ class Registry(Mapping[str, Factory]):
         """
         spec = parse(spec) if isinstance(spec, str) else spec
         factory = self[spec.name]
-        signature = inspect.signature(factory)
+        signature = self.signature(spec.name)
         try:
             bound = signature.bind(*context, **spec.kwargs)
         except TypeError as error:
@@ -122,22 +82,53 @@ class Registry(Mapping[str, Factory]):
                 f"{self.kind} {spec}: {error}; its signature is {spec.name}{_options(signature)}"
             ) from None
         try:
-            component = factory(*bound.args, **bound.kwargs)
-        except (ValueError, TypeError) as error:
-            raise SpecError(f"{self.kind} {spec}: {error}") from error
+            check_types(factory, spec)
+            with guarded(may_draw=True) as seen:
+                self.offences[spec.name] = seen.offences
+                component = factory(*bound.args, **bound.kwargs)
         except VolbenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ValueError) or _may_be_the_values(error, factory, spec):
+                raise SpecError(f"{self.kind} {spec}: {error}") from error
             raise PluginError(
-                f"{self.kind} {spec} of {self._provider(spec.name)} cannot be built "
-                f"({_on_one_line(error)}); update or uninstall it"
+                f"{self.kind} {spec} of {self.provider(spec.name)} cannot be built "
+                f"({on_one_line(error)}); update or uninstall it"
             ) from error
         if not isinstance(component, base):
             raise PluginError(
                 f"{self.kind} {spec} is a {type(component).__name__}, not a {base.__name__}; "
-                f"tell the authors of {self._provider(spec.name)}"
+                f"tell the authors of {self.provider(spec.name)}"
             )
         return component
+
+    def signature(self, name: str) -> inspect.Signature:
+        """How the factory called ``name`` is called.
+
+        Raises:
+            PluginError: it cannot be imported, or does not say how it is called.
+        """
+        try:
+            return inspect.signature(self[name])
+        except (TypeError, ValueError) as error:
+            raise PluginError(
+                f"the {self.kind} {name!r} of {self.provider(name)} does not say how it is called "
+                f"({on_one_line(error)}); update or uninstall it"
+            ) from None
+
+    def search_space(self, name: str) -> Mapping[str, Spec]:
+        """Where its author would look for good values of options: option to search space.
+
+        Raises:
+            PluginError: it cannot be imported, or what it declares is no search space.
+        """
+        factory = self[name]
+        try:
+            return declared_search_space(factory)
+        except ValueError as error:
+            raise PluginError(
+                f"the {self.kind} {name!r} of {self.provider(name)}: {error}; tell its authors"
+            ) from None
 
     @contextmanager
     def adding(self, **factories: Factory) -> Iterator[None]:
@@ -149,35 +140,78 @@ class Registry(Mapping[str, Factory]):
         finally:
             self._added = before
 
-    def _load(self, name: str) -> Factory:
-        providers = self.origins[name]
-        if len(providers) > 1:
+    def origin(self, name: str) -> Origin:
+        """Who is asked for ``name``: volbench for its own names, which nobody can take over.
+
+        Raises:
+            PluginError: two other distributions provide it.
+        """
+        first, *others = self.origins[name]
+        if others and not first.is_built_in:
             raise PluginError(
                 f"two distributions provide the {self.kind} {name!r}: "
-                f"{' and '.join(map(str, providers))}; uninstall one"
+                f"{' and '.join(map(str, (first, *others)))}; uninstall one"
             )
-        try:
-            factory: Factory = providers[0].entry.load()
-        except (Exception, SystemExit) as error:  # a plugin may even call sys.exit on import
+        return first
+
+    def provider(self, name: str) -> str:
+        """Name and version of the distribution that provides ``name``, for messages."""
+        return str(self.origins[name][0]) if self._is_installed(name) else "this process"
+
+    def load(self, origin: Origin) -> Factory:
+        """Import a factory, under guard: what that changes of the process is put back.
+
+        Raises:
+            PluginError: it cannot be imported, or cannot be called.
+        """
+        what = f"the {self.kind} {origin.entry.name!r} of {origin}"
+        if EntryPoint.pattern.match(origin.entry.value) is None:
             raise PluginError(
-                f"the {self.kind} {name!r} of {providers[0]} cannot be imported "
-                f"({_on_one_line(error)}); update or uninstall it"
-            ) from error
+                f"{what} is declared as {origin.entry.value!r}, not as module:name; "
+                "update or uninstall it"
+            )
+        with guarded() as seen:
+            self.offences[origin.entry.name] = seen.offences
+            try:
+                factory: Factory = origin.entry.load()
+            except BaseException as error:  # a plugin may even call sys.exit on import
+                if seen.signalled:  # but a person's Ctrl-C is none of its doing
+                    raise
+                raise PluginError(
+                    f"{what} cannot be imported ({on_one_line(error)}); {_way_out(error, origin)}"
+                ) from error
         if not callable(factory):
-            raise PluginError(f"the {self.kind} {name!r} of {providers[0]} is not callable")
+            raise PluginError(f"{what} is not callable")
         return factory
 
-    def _provider(self, name: str) -> str:
-        return str(self.origins[name][0]) if name in self.origins else "this process"
+    def _is_installed(self, name: str) -> bool:
+        return name in self.origins and name not in self._added
 
     def _unknown(self, name: str) -> str:
-        near = get_close_matches(name, self, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        if others := kinds_of(name):
+            known = " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in others)
+            hint = f" {name!r} is {known}, not {self._article()}."
+        else:
+            near = nearest(name, self)
+            hint = f" Did you mean {near!r}?" if near else ""
         return f"Unknown {self.kind} {name!r}.{hint} Installed: {', '.join(self) or 'none'}."
 
+    def _article(self) -> str:
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
-def _on_one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+
+def _way_out(error: BaseException, origin: Origin) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        top = error.name.partition(".")[0]
+        if top != origin.entry.module.partition(".")[0]:
+            return f"install what provides {top!r}, or uninstall it"
+    return "update or uninstall it"
+
+
+def _may_be_the_values(error: BaseException, factory: Factory, spec: Spec) -> bool:
+    """Whether a TypeError can be due to a value that no annotation has vouched for."""
+    unchecked = spec.kwargs.keys() - option_types(factory).keys()
+    return isinstance(error, TypeError) and bool(unchecked)
 
 
 def _options(signature: inspect.Signature) -> str:
@@ -190,10 +224,16 @@ def _options(signature: inspect.Signature) -> str:
     return f"({', '.join(options)})"
 
 
-@cache
-def installed() -> Installed:
-    """Find the components, once per process."""
-    return scan_distributions()
+def kinds_of(name: str) -> list[str]:
+    """The kinds of component that have a name, in words."""
+    return [registry.kind for registry in REGISTRIES.values() if name in registry]
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The name that a misspelt one may have meant, whatever its case."""
+    known = {one.casefold(): one for one in sorted(names, reverse=True)}
+    near = get_close_matches(name.casefold(), known, n=1)
+    return known[near[0]] if near else None
 
 
 encoders = Registry("encoder", "volbench.encoders")

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import click
@@ -10,6 +11,7 @@ from volbench import catalogue
 from volbench.registry import REGISTRIES
 
 KINDS = (*REGISTRIES, "recipes", "plugins")
+Row = tuple[str, ...]
 
 
 @click.command("list")
@@ -19,67 +21,78 @@ def command(kind: str | None, as_json: bool) -> None:
     """List what is installed; KIND narrows it.
 
     KIND is one of encoders, aggregators, losses, augmentations, datasets, recipes, plugins. Nothing
-    is imported, and a broken plugin is one warning line.
+    is imported, and a broken plugin is one warning line. `volbench list plugins` goes further: it
+    imports the components of each plugin once, in a process of its own, and says what came of it.
     """
     kinds = (kind,) if kind else KINDS
-    for warning in catalogue.warnings():
-        click.echo(f"volbench: warning: {warning}", err=True)
+    if kind != "plugins":  # whose table has a column for it
+        for warning in catalogue.warnings():
+            click.echo(f"volbench: warning: {warning}", err=True)
+    plugins = catalogue.plugins(trial=kind == "plugins") if "plugins" in kinds else []
     if as_json:
-        click.echo(json.dumps({name: _records(name) for name in kinds}, indent=2))
-    elif sys.stdout.isatty():
-        _show_tables(kinds)
+        found = {name: plugins if name == "plugins" else _items(name) for name in kinds}
+        records = {name: [asdict(item) for item in items] for name, items in found.items()}
+        click.echo(json.dumps(records, indent=2))
+        return
+    tables = {name: _plugin_rows(plugins) if name == "plugins" else _rows(name) for name in kinds}
+    if sys.stdout.isatty():
+        _show_tables(tables)
     else:
-        click.echo("\n\n".join(_plain(name, heading=kind is None) for name in kinds))
-
-
-def _records(kind: str) -> list[dict[str, object]]:
-    items = catalogue.plugins() if kind == "plugins" else _items(kind)
-    return [asdict(item) for item in items]
+        sections = (_plain(name, rows, heading=kind is None) for name, rows in tables.items())
+        click.echo("\n\n".join(sections))
 
 
 def _items(kind: str) -> list[catalogue.Item]:
     return catalogue.recipes() if kind == "recipes" else catalogue.components(kind)
 
 
-def _rows(kind: str) -> list[tuple[str, str, str]]:
-    """Three columns: the name, where it is from, what it is."""
-    if kind == "plugins":
-        return [
-            (
-                plugin.distribution,
-                plugin.version,
-                "; ".join(f"{of}: {', '.join(names)}" for of, names in plugin.components.items()),
-            )
-            for plugin in catalogue.plugins()
-        ]
+def _rows(kind: str) -> list[Row]:
+    """The name, where it is from, what it is."""
     return [
         (item.name, f"{item.distribution} {item.version}", item.summary) for item in _items(kind)
     ]
 
 
-def _plain(kind: str, *, heading: bool) -> str:
+def _plugin_rows(plugins: Sequence[catalogue.Plugin]) -> list[Row]:
+    """The distribution, its version, its state, its components."""
+    return [
+        (
+            plugin.distribution,
+            plugin.version,
+            plugin.state,
+            "; ".join(f"{of}: {', '.join(names)}" for of, names in plugin.components.items()),
+        )
+        for plugin in plugins
+    ]
+
+
+def _plain(kind: str, rows: Sequence[Row], *, heading: bool) -> str:
     """Align the columns with spaces, so that ``cut``, ``awk`` and a person can read them."""
-    rows = _rows(kind)
-    name_width, origin_width = (max((len(row[i]) for row in rows), default=0) for i in (0, 1))
+    count = len(rows[0]) if rows else 0
+    widths = [max(len(row[i]) for row in rows) for i in range(count - 1)]
     lines = [
-        f"{name:<{name_width}}  {origin:<{origin_width}}  {text}".rstrip()
-        for name, origin, text in rows
+        "  ".join(
+            [*(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)), row[-1]]
+        ).rstrip()
+        for row in rows
     ]
     return "\n".join([kind, *(f"  {line}" for line in lines)] if heading else lines)
 
 
-def _show_tables(kinds: tuple[str, ...]) -> None:
+def _show_tables(tables: Mapping[str, Sequence[Row]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console()
-    for kind in kinds:
-        head = ("plugin", "version", "provides") if kind == "plugins" else (kind, "from", "what")
+    for kind, rows in tables.items():
+        head = (kind, "from", "what")
+        head = ("plugin", "version", "state", "provides") if kind == "plugins" else head
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for title, style in zip(head, ("bold cyan", "dim", ""), strict=True):
-            table.add_column(title, style=style, no_wrap=title != head[-1])
-        for row in _rows(kind):
+        for title in head:
+            style = {head[0]: "bold cyan", "from": "dim", "version": "dim"}.get(title, "")
+            table.add_column(title, style=style, no_wrap=title in head[:2])
+        for row in rows:
             table.add_row(*map(Text, row))  # Text: a docstring's brackets are not rich's markup
         console.print(table)
