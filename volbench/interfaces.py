@@ -1,9 +1,17 @@
-"""The five contracts a plugin may fulfil, and what they speak of."""
+"""The five contracts a plugin may fulfil, and what they speak of.
+
+Each has a ``search_space``: where the author of a component would look for good values of its
+options. It maps the name of an option to a search space, written as a spec:
+``uniform(low=0, high=5)``, ``loguniform(low=1e-4, high=1)``, ``integer(low=1, high=8)`` or
+``choice(among=("mean", "sum"))``. A factory that is a function carries it as an attribute. It is a
+proposal: nothing is searched unless someone asks for it.
+"""
 
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from torch import nn
 
@@ -19,6 +27,7 @@ class Encoder(nn.Module, abc.ABC):
         slice_stride: Slices per token; 1 unless the encoder reduces the through-plane axis.
     """
 
+    search_space: ClassVar[Mapping[str, str]] = {}
     num_features: int
     slice_stride: int = 1
 
@@ -34,6 +43,7 @@ class Aggregator(nn.Module, abc.ABC):
         num_features: Length of the vector it returns.
     """
 
+    search_space: ClassVar[Mapping[str, str]] = {}
     num_features: int
 
     @abc.abstractmethod
@@ -57,6 +67,8 @@ class Problem:
 class Loss(nn.Module, abc.ABC):
     """What is minimised. Built as ``factory(problem, *, ...)``; its parameters are trained too."""
 
+    search_space: ClassVar[Mapping[str, str]] = {}
+
     @abc.abstractmethod
     def forward(self, output: Output, labels: Labels) -> Scalar:
         """Score a batch; must not synchronise with the host."""
@@ -64,6 +76,8 @@ class Loss(nn.Module, abc.ABC):
 
 class Augmentation(abc.ABC):
     """Changes a batch of volumes at random, on their own device. Built as ``factory(*, ...)``."""
+
+    search_space: ClassVar[Mapping[str, str]] = {}
 
     @abc.abstractmethod
     def __call__(self, volume: Volume, mask: SliceMask, generator: CaseGenerator) -> Volume:
@@ -145,6 +159,7 @@ class Dataset(abc.ABC):
         native_size: In-plane size all volumes share, already localised; None where it varies.
     """
 
+    search_space: ClassVar[Mapping[str, str]] = {}
     card: Card
     classes: tuple[str, ...]
     channels: tuple[str, ...] = ("image",)

@@ -1,6 +1,8 @@
 """Focal loss (Lin et al., ICCV 2017, arXiv:1708.02002)."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +32,7 @@ class Focal(Loss):
         ValueError: an option is out of range.
     """
 
+    search_space: ClassVar[Mapping[str, str]] = {"gamma": "uniform(low=0, high=5)"}
     alpha: Tensor | None
 
     def __init__(

@@ -1,6 +1,8 @@
 """Triplet loss, mined in the batch (Schroff et al., FaceNet, CVPR 2015, arXiv:1503.03832)."""
 
 import math
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -39,6 +41,9 @@ class Triplet(Loss):
     Raises:
         ValueError: an option is out of range.
     """
+
+    # Distances are from 0 to 4 as long as embeddings are normalised; beyond 1 few triplets are easy.
+    search_space: ClassVar[Mapping[str, str]] = {"margin": "uniform(low=0.05, high=1)"}
 
     def __init__(
         self,
