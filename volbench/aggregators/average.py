@@ -1,4 +1,7 @@
-"""Average over slices: global average pooling, once the encoder has averaged in-plane."""
+"""Average over slices: global average pooling, once the encoder has averaged in-plane.
+
+Source: Lin et al., Network in network, 2014, arXiv:1312.4400.
+"""
 
 from volbench.aggregators.masking import count_slices, fill_padding
 from volbench.interfaces import Aggregator

@@ -1,4 +1,7 @@
-"""Maximum over slices, per feature."""
+"""Maximum over slices, per feature.
+
+Source: one of the four ways to pool that Lee et al., MICCAI 2022, compare.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""Horizontal flip: left and right change places."""
+"""Horizontal flip: left and right change places.
+
+Source: common practice.
+"""
 
 from volbench.augmentations.options import check_range
 from volbench.interfaces import Augmentation

@@ -1,4 +1,7 @@
-"""No augmentation."""
+"""No augmentation.
+
+Source: nothing to cite.
+"""
 
 from volbench.interfaces import Augmentation
 from volbench.randomness import CaseGenerator

@@ -1,4 +1,7 @@
-"""Your own volumes: a CSV file with one row per case."""
+"""Your own volumes: a CSV file with one row per case.
+
+Source: a format of volbench's own.
+"""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""Cross-entropy: binary for one logit, softmax for one logit per class."""
+"""Cross-entropy: binary for one logit, softmax for one logit per class.
+
+Source: Bishop, Pattern Recognition and Machine Learning, 2006, section 4.3.
+"""
 
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,6 +1,6 @@
 """Contract of an aggregator: subclass ``AggregatorContract`` and set ``spec``.
 
-from volbench.testing.aggregators import AggregatorContract
+from volbench.testing import AggregatorContract
 
 class TestLogSumExp(AggregatorContract):
     spec = "lse(r=2)"
@@ -13,10 +13,11 @@ from torch.testing import assert_close
 
 from volbench.interfaces import Aggregator
 from volbench.registry import aggregators
+from volbench.testing.component import ComputingContract
 from volbench.testing.values import check_asks_for_no_values
 
 
-class AggregatorContract:
+class AggregatorContract(ComputingContract):
     """What every aggregator must do.
 
     Attributes:
@@ -24,7 +25,7 @@ class AggregatorContract:
         num_features: Length of the tokens it is built for.
     """
 
-    spec: str
+    registry = aggregators
     num_features: int = 6
 
     @pytest.fixture
@@ -36,6 +37,15 @@ class AggregatorContract:
         """Build ``spec`` with the weights that follow from a seed."""
         torch.manual_seed(seed)
         return aggregators.build(self.spec, Aggregator, self.num_features).eval()
+
+    def inputs(self, device: str = "cpu") -> tuple[Tensor, ...]:
+        """Tokens of two cases and which of them are real."""
+        return self.tokens(2, 5).to(device), self.mask().to(device)
+
+    def compute(self, component: Aggregator, *inputs: Tensor) -> Tensor:
+        """Pool them."""
+        embedding: Tensor = component(*inputs)
+        return embedding
 
     def tokens(self, batch: int, slices: int, *, seed: int = 1) -> Tensor:
         """Draw tokens in which every slice holds the largest value of some feature."""
@@ -51,10 +61,10 @@ class AggregatorContract:
         """``num_features`` is what the head is built for."""
         embedding = aggregator(self.tokens(3, 5))
         expected = (3, aggregator.num_features)
-        assert embedding.shape == expected, _says(
-            self.spec, f"returned {tuple(embedding.shape)}, not {expected}; correct num_features"
+        assert embedding.shape == expected, self.says(
+            f"returned {tuple(embedding.shape)}, not {expected}; correct num_features"
         )
-        assert embedding.isfinite().all(), _says(self.spec, "returned NaN or infinity")
+        assert embedding.isfinite().all(), self.says("returned NaN or infinity")
 
     @pytest.mark.parametrize("junk", [0.0, 1e4, -1e4])
     def test_padding_does_not_change_the_result(self, aggregator: Aggregator, junk: float) -> None:
@@ -64,7 +74,7 @@ class AggregatorContract:
         _assert_same(
             aggregator(padded, self.mask())[:1],
             aggregator(tokens[:1, :3]),
-            _says(self.spec, f"padding of {junk} changes the result; use the mask"),
+            self.says(f"padding of {junk} changes the result; use the mask"),
         )
 
     def test_no_mask_means_that_all_slices_are_real(self, aggregator: Aggregator) -> None:
@@ -73,7 +83,7 @@ class AggregatorContract:
         _assert_same(
             aggregator(tokens),
             aggregator(tokens, torch.ones(2, 5, dtype=torch.bool)),
-            _says(self.spec, "mask=None must mean that every slice is real"),
+            self.says("mask=None must mean that every slice is real"),
         )
 
     def test_a_case_does_not_depend_on_its_batch(self, aggregator: Aggregator) -> None:
@@ -83,27 +93,49 @@ class AggregatorContract:
         _assert_same(
             aggregator(tokens),
             alone,
-            _says(self.spec, "a case changes with its batch; pool each case on its own"),
+            self.says("a case changes with its batch; pool each case on its own"),
         )
 
-    def test_takes_a_single_slice(self, aggregator: Aggregator) -> None:
-        """A case may have one slice only."""
-        embedding = aggregator(self.tokens(2, 1))
-        assert embedding.shape == (2, aggregator.num_features)
-        assert embedding.isfinite().all(), _says(self.spec, "one slice gives NaN or infinity")
+    @pytest.mark.parametrize("slices", [1, 2, 7, 100])
+    def test_takes_one_slice_and_many(self, aggregator: Aggregator, slices: int) -> None:
+        """A case may have one slice only, or a hundred."""
+        embedding = aggregator(self.tokens(2, slices))
+        expected = (2, aggregator.num_features)
+        assert embedding.shape == expected, self.says(
+            f"{slices} slices give {tuple(embedding.shape)}, not {expected}; the length of its "
+            "result must not depend on their number"
+        )
+        assert embedding.isfinite().all(), self.says(f"{slices} slices give NaN or infinity")
+
+    def test_gradients_reach_its_own_parameters(self, aggregator: Aggregator) -> None:
+        """What it owns is trained; parameters are moved off zeros they may start from."""
+        if not any(parameter.requires_grad for parameter in aggregator.parameters()):
+            return
+        with torch.no_grad():
+            for parameter in aggregator.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        _functional(aggregator(self.tokens(2, 5), self.mask())).backward()
+        for name, parameter in aggregator.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            gradient = parameter.grad
+            idle = f"its parameter {name} gets no gradient; make it a buffer or use it"
+            assert gradient is not None, self.says(idle)
+            assert gradient.any(), self.says(idle)
+            assert gradient.isfinite().all(), self.says(
+                f"the gradient of {name} holds NaN or infinity"
+            )
 
     def test_gradients_reach_every_real_token_and_no_padding(self, aggregator: Aggregator) -> None:
         """Every real slice can be learned from."""
         tokens = self.tokens(2, 5).requires_grad_()
         _functional(aggregator(tokens, self.mask())).backward()
-        gradient = _gradient(tokens, self.spec)
+        gradient = self.gradient(tokens)
         reached = gradient.abs().sum(dim=2) > 0
-        assert reached[self.mask()].all(), _says(
-            self.spec, "some real token gets no gradient, though it holds a feature's maximum"
+        assert reached[self.mask()].all(), self.says(
+            "some real token gets no gradient, though it holds a feature's maximum"
         )
-        assert not reached[~self.mask()].any(), _says(
-            self.spec, "padding gets a gradient; use the mask"
-        )
+        assert not reached[~self.mask()].any(), self.says("padding gets a gradient; use the mask")
 
     @pytest.mark.parametrize("value", [0.0, 1.0, -2.0])
     def test_constant_tokens_have_finite_values_and_gradients(
@@ -113,10 +145,10 @@ class AggregatorContract:
         tokens = torch.full((2, 5, self.num_features), value, requires_grad=True)
         embedding = aggregator(tokens, self.mask())
         _functional(embedding).backward()
-        assert embedding.isfinite().all(), _says(
-            self.spec, f"tokens that are all {value} give NaN or infinity"
+        assert embedding.isfinite().all(), self.says(
+            f"tokens that are all {value} give NaN or infinity"
         )
-        _gradient(tokens, self.spec)
+        self.gradient(tokens)
 
     def test_large_and_small_tokens_have_finite_values_and_gradients(
         self, aggregator: Aggregator
@@ -126,15 +158,15 @@ class AggregatorContract:
             tokens = (factor * self.tokens(2, 5)).requires_grad_()
             embedding = aggregator(tokens, self.mask())
             _functional(embedding).backward()
-            assert embedding.isfinite().all(), _says(
-                self.spec, f"tokens about {factor} give NaN or infinity"
+            assert embedding.isfinite().all(), self.says(
+                f"tokens about {factor} give NaN or infinity"
             )
-            _gradient(tokens, self.spec)
+            self.gradient(tokens)
 
     def test_the_same_tokens_give_the_same_result_twice(self, aggregator: Aggregator) -> None:
         """No randomness, and no state, in use."""
         first, second = (aggregator(self.tokens(2, 5), self.mask()) for _ in range(2))
-        assert torch.equal(first, second), _says(self.spec, "in eval mode two calls differ")
+        assert torch.equal(first, second), self.says("in eval mode two calls differ")
 
     def test_a_state_dict_restores_the_result(self, aggregator: Aggregator) -> None:
         """Whatever was learned is in the state dict."""
@@ -144,8 +176,8 @@ class AggregatorContract:
         other = self.build(seed=2)
         other.load_state_dict(aggregator.state_dict())
         first, second = (a(self.tokens(2, 5), self.mask()) for a in (aggregator, other))
-        assert torch.equal(first, second), _says(
-            self.spec, "a loaded copy differs; register parameters and buffers"
+        assert torch.equal(first, second), self.says(
+            "a loaded copy differs; register parameters and buffers"
         )
 
     def test_bfloat16_autocast_changes_little(self, aggregator: Aggregator) -> None:
@@ -158,16 +190,25 @@ class AggregatorContract:
         _assert_same(
             embedding.float(),
             full,
-            _says(self.spec, "autocast changes the result by more than bfloat16 rounds"),
+            self.says("autocast changes the result by more than bfloat16 rounds"),
             relative=0.05,
         )
-        _gradient(tokens, self.spec)
+        self.gradient(tokens)
 
     def test_does_not_synchronise_with_the_host(self, aggregator: Aggregator) -> None:
         """On a GPU, whatever asks for a value waits until everything before is computed."""
         check_asks_for_no_values(
             aggregator, self.tokens(2, 5), self.mask(), who=f"aggregator {self.spec}"
         )
+
+    def gradient(self, tokens: Tensor) -> Tensor:
+        """What came back to the tokens, and is finite."""
+        gradient = tokens.grad
+        assert gradient is not None, self.says("no gradient comes back; do not detach")
+        assert gradient.isfinite().all(), self.says(
+            "the gradient holds NaN or infinity; no root, logarithm or quotient of 0 may occur"
+        )
+        return gradient
 
 
 def _functional(embedding: Tensor) -> Tensor:
@@ -176,19 +217,8 @@ def _functional(embedding: Tensor) -> Tensor:
     return (embedding.float() * weights).sum()
 
 
-def _gradient(tokens: Tensor, spec: str) -> Tensor:
-    gradient = tokens.grad
-    assert gradient is not None, _says(spec, "no gradient comes back; do not detach")
-    assert gradient.isfinite().all(), _says(spec, "the gradient holds NaN or infinity")
-    return gradient
-
-
 def _assert_same(actual: Tensor, expected: Tensor, message: str, relative: float = 1e-5) -> None:
     absolute = relative * float(expected.abs().max().clamp(min=0.1))
     assert_close(
         actual, expected, rtol=relative, atol=absolute, msg=lambda detail: f"{message}\n{detail}"
     )
-
-
-def _says(spec: str, problem: str) -> str:
-    return f"aggregator {spec}: {problem}"

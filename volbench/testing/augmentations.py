@@ -1,6 +1,6 @@
 """Contract of an augmentation: subclass ``AugmentationContract`` and set ``spec``.
 
-from volbench.testing.augmentations import AugmentationContract
+from volbench.testing import AugmentationContract
 
 class TestGamma(AugmentationContract):
     spec = "gamma(low=0.8, high=1.2)"
@@ -14,10 +14,11 @@ from torch.testing import assert_close
 from volbench.interfaces import Augmentation
 from volbench.randomness import CaseGenerator
 from volbench.registry import augmentations
+from volbench.testing.component import ComputingContract
 from volbench.testing.values import check_asks_for_no_values
 
 
-class AugmentationContract:
+class AugmentationContract(ComputingContract):
     """What every augmentation must do.
 
     Attributes:
@@ -26,7 +27,8 @@ class AugmentationContract:
         size: Height and width of the volumes.
     """
 
-    spec: str
+    registry = augmentations
+    context = 0
     channels: int = 2
     size: tuple[int, int] = (20, 24)
 
@@ -35,7 +37,21 @@ class AugmentationContract:
     @pytest.fixture
     def augmentation(self) -> Augmentation:
         """The augmentation of ``spec``."""
+        return self.build(seed=0)
+
+    def build(self, *, seed: int) -> Augmentation:
+        """Build ``spec``; what it draws later comes from the generator of the cases."""
+        torch.manual_seed(seed)
         return augmentations.build(self.spec, Augmentation)
+
+    def inputs(self, device: str = "cpu") -> tuple[Tensor, ...]:
+        """A padded batch and which slices are real."""
+        return self.volume().to(device), self.mask().to(device)
+
+    def compute(self, component: Augmentation, *inputs: Tensor) -> Tensor:
+        """Change it, drawing from the streams of the same cases each time."""
+        volume, mask = inputs
+        return component(volume, mask, CaseGenerator(self.seeds, volume.device))
 
     def mask(self) -> Tensor:
         """Three cases of four, two and one real slices, padded to four."""
@@ -53,40 +69,63 @@ class AugmentationContract:
             volume = self.volume().to(dtype)
             changed = augmentation(volume, self.mask(), CaseGenerator(self.seeds))
             expected = augmentation.still(volume)
-            assert (changed.shape, changed.dtype) == (expected.shape, dtype), _says(
-                self.spec,
+            assert (changed.shape, changed.dtype) == (expected.shape, dtype), self.says(
                 f"turned {tuple(volume.shape)} {dtype} into {tuple(changed.shape)} "
                 f"{changed.dtype}, but still() into {tuple(expected.shape)}; make them agree",
             )
-            assert changed.shape[:3] == volume.shape[:3], _says(
-                self.spec, "changed the number of cases, channels or slices"
+            assert changed.shape[:3] == volume.shape[:3], self.says(
+                "changed the number of cases, channels or slices"
             )
-            assert changed.isfinite().all(), _says(self.spec, "made NaN or infinity")
+            assert changed.isfinite().all(), self.says(
+                "makes NaN or infinity; divide by no standard deviation of 0"
+            )
+
+    @pytest.mark.parametrize(
+        ("slices", "channels", "size"), [(1, 1, (16, 16)), (40, 1, (16, 18)), (3, 3, (17, 23))]
+    )
+    def test_takes_volumes_of_any_size(
+        self, augmentation: Augmentation, slices: int, channels: int, size: tuple[int, int]
+    ) -> None:
+        """One slice and many, one channel and several, odd and oblong planes."""
+        generator = torch.Generator().manual_seed(2)
+        volume = 100 + 30 * torch.randn(2, channels, slices, *size, generator=generator)
+        mask = torch.ones(2, slices, dtype=torch.bool)
+        changed = augmentation(volume, mask, CaseGenerator(self.seeds[:2]))
+        expected = augmentation.still(volume).shape
+        assert changed.shape == expected, self.says(
+            f"turned {tuple(volume.shape)} into {tuple(changed.shape)}, not {tuple(expected)}; "
+            "take sizes from the volume"
+        )
+        assert changed.isfinite().all(), self.says(f"{tuple(volume.shape)} gives NaN or infinity")
 
     def test_still_draws_nothing_and_keeps_padding_zero(self, augmentation: Augmentation) -> None:
         """Evaluation has no generator to draw from."""
         before = torch.get_rng_state()
         first, second = (augmentation.still(self.volume()) for _ in range(2))
-        assert torch.equal(first, second), _says(self.spec, "still() is not still")
-        assert torch.equal(torch.get_rng_state(), before), _says(self.spec, "still() draws")
-        assert not first.movedim(2, 1)[~self.mask()].any(), _says(
-            self.spec, "still() fills padding"
+        assert torch.equal(first, second), self.says(
+            "two calls of still() differ; draw nothing in it"
+        )
+        assert torch.equal(torch.get_rng_state(), before), self.says(
+            "still() draws from PyTorch's generator; draw nothing in it"
+        )
+        assert not first.movedim(2, 1)[~self.mask()].any(), self.says(
+            "still() fills padding; multiply by the mask in it"
         )
 
     def test_leaves_its_input_alone(self, augmentation: Augmentation) -> None:
         """The input may be the data set itself, resident on the device."""
         volume, mask = self.volume(), self.mask()
         augmentation(volume, mask, CaseGenerator(self.seeds))
-        assert torch.equal(volume, self.volume()), _says(self.spec, "changes its input in place")
-        assert torch.equal(mask, self.mask()), _says(self.spec, "changes the mask in place")
+        assert torch.equal(volume, self.volume()), self.says("changes its input in place")
+        assert torch.equal(mask, self.mask()), self.says("changes the mask in place")
 
     def test_padding_stays_exactly_zero(self, augmentation: Augmentation) -> None:
         """An encoder relies on it."""
         for _ in range(3):
             changed = augmentation(self.volume(), self.mask(), CaseGenerator(self.seeds))
             padding = changed.movedim(2, 1)[~self.mask()]
-            assert not padding.any(), _says(
-                self.spec, f"padding became {padding.abs().max().item():g}; multiply by the mask"
+            assert not padding.any(), self.says(
+                f"padding became {padding.abs().max().item():g}; multiply by the mask"
             )
 
     def test_the_same_seeds_give_the_same_result(self, augmentation: Augmentation) -> None:
@@ -96,10 +135,10 @@ class AugmentationContract:
             torch.manual_seed(seed)
             before = torch.get_rng_state()
             results.append(augmentation(self.volume(), self.mask(), CaseGenerator(self.seeds)))
-            assert torch.equal(torch.get_rng_state(), before), _says(
-                self.spec, "draws from PyTorch's global generator; draw from the one given"
+            assert torch.equal(torch.get_rng_state(), before), self.says(
+                "draws from PyTorch's global generator; draw from the one given"
             )
-        assert torch.equal(*results), _says(self.spec, "the same seeds give different results")
+        assert torch.equal(*results), self.says("the same seeds give different results")
 
     def test_a_case_does_not_depend_on_its_batch(self, augmentation: Augmentation) -> None:
         """Alone and unpadded, or anywhere in a padded batch: the same."""
@@ -126,9 +165,10 @@ class AugmentationContract:
         generator, fresh = CaseGenerator(self.seeds), CaseGenerator(self.seeds)
         augmentation(self.volume(), self.mask(), generator)
         moved = not torch.equal(generator.uniform(4), fresh.uniform(4))
+        moved |= bool((generator.choices(4) != fresh.choices(4)).any())
         changed = augmentation(self.volume(), self.mask(), CaseGenerator(self.seeds))
-        assert moved or torch.equal(changed, augmentation.still(self.volume())), _says(
-            self.spec, "changes volumes without drawing from the generator it is given"
+        assert moved or torch.equal(changed, augmentation.still(self.volume())), self.says(
+            "changes volumes without drawing from the generator it is given"
         )
 
     def test_constant_volumes_stay_finite(self, augmentation: Augmentation) -> None:
@@ -136,8 +176,8 @@ class AugmentationContract:
         for value in (0.0, 7.0, 0.1, -1000.3):  # the last two are not exact in binary
             volume = torch.full_like(self.volume(), value) * self.mask()[:, None, :, None, None]
             changed = augmentation(volume, self.mask(), CaseGenerator(self.seeds))
-            assert changed.isfinite().all(), _says(
-                self.spec, f"a volume of {value:g} everywhere gives NaN or infinity"
+            assert changed.isfinite().all(), self.says(
+                f"a volume of {value:g} everywhere gives NaN or infinity"
             )
 
     def test_bfloat16_autocast_changes_little(self, augmentation: Augmentation) -> None:
@@ -163,9 +203,5 @@ class AugmentationContract:
             expected,
             rtol=1e-4,
             atol=1e-2,
-            msg=lambda detail: _says(self.spec, f"{problem}\n{detail}"),
+            msg=lambda detail: self.says(f"{problem}\n{detail}"),
         )
-
-
-def _says(spec: str, problem: str) -> str:
-    return f"augmentation {spec}: {problem}"

@@ -1,5 +1,12 @@
-"""The contract of an encoder as a test suite: subclass it, set ``spec``, run pytest."""
+"""Contract of an encoder: subclass ``EncoderContract`` and set ``spec``.
 
+from volbench.testing import EncoderContract
+
+class TestTiny(EncoderContract):
+    spec = "tiny(width=4)"
+"""
+
+import pytest
 import torch
 from jaxtyping import Float
 from safetensors.torch import load, save
@@ -7,18 +14,21 @@ from torch import Tensor, nn
 
 from volbench.interfaces import Encoder
 from volbench.registry import encoders
-from volbench.types import SliceMask, Tokens, Volume
+from volbench.testing.component import ComputingContract
+from volbench.types import SliceMask, Volume
+
+DROPOUT = nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d
 
 
-class EncoderContract:
-    """What every encoder promises.
+class EncoderContract(ComputingContract):
+    """What every encoder must do.
 
     Attributes:
         spec: The encoder under test, as on the command line.
         planes: In-plane sizes to try; name the only one where an encoder takes no other.
     """
 
-    spec: str
+    registry = encoders
     planes: tuple[tuple[int, int], ...] = ((32, 32), (17, 23))
 
     def build(self, *, in_channels: int = 1, seed: int = 0) -> Encoder:
@@ -26,9 +36,19 @@ class EncoderContract:
         torch.manual_seed(seed)
         encoder = encoders.build(self.spec, Encoder, in_channels)
         for module in encoder.modules():
-            if isinstance(module, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
+            if isinstance(module, DROPOUT):
                 module.p = 0.0
         return encoder
+
+    def inputs(self, device: str = "cpu") -> tuple[Tensor, ...]:
+        """Two volumes of three and of five slices, padded to five."""
+        return self.volume(3, 5).to(device), _mask(3, 5, slices=5).to(device)
+
+    def compute(self, component: Encoder, *inputs: Tensor) -> Tensor:
+        """Tokens, in evaluation; of padding none."""
+        tokens = component.eval()(*inputs)
+        real = _mask(_tokens(3, component), _tokens(5, component), slices=tokens.shape[1])
+        return tokens * real[..., None].to(tokens.device)
 
     def volume(self, *lengths: int, in_channels: int = 1, plane: int = 0) -> Volume:
         """Draw volumes of ``lengths`` slices; beyond its end each is zero."""
@@ -39,52 +59,64 @@ class EncoderContract:
             volume[number, :, length:] = 0
         return volume
 
-    def test_it_is_an_encoder_and_says_the_length_of_its_token(self) -> None:
+    def test_it_says_the_length_of_its_token(self) -> None:
         """One token per ``slice_stride`` slices, each of ``num_features``."""
         encoder = self.build()
-        assert isinstance(encoder.num_features, int)
-        assert encoder.slice_stride >= 1
-        tokens = encoder(self.volume(5, 5))
-        assert tokens.shape == (2, _tokens(5, encoder), encoder.num_features)
-        assert tokens.isfinite().all()
+        assert isinstance(encoder.num_features, int), self.says(
+            f"its num_features is {encoder.num_features!r}; make it a whole number"
+        )
+        assert encoder.slice_stride >= 1, self.says(
+            f"its slice_stride is {encoder.slice_stride!r}; it counts slices per token, from 1"
+        )
+        self.check_tokens(encoder, encoder(self.volume(5, 5)), 2, 5)
 
-    def test_it_takes_every_plane(self) -> None:
+    @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+    def test_it_takes_every_plane(self, training: bool) -> None:
         """Odd and oblong planes too, in training and in evaluation."""
-        for training in (True, False):
-            encoder = self.build().train(training)
-            for plane in range(len(self.planes)):
-                tokens = encoder(self.volume(4, 4, plane=plane))
-                assert tokens.shape == (2, _tokens(4, encoder), encoder.num_features)
+        encoder = self.build().train(training)
+        for plane in range(len(self.planes)):
+            self.check_tokens(encoder, encoder(self.volume(4, 4, plane=plane)), 2, 4)
 
-    def test_it_takes_one_slice(self) -> None:
-        """A volume may have a single slice."""
+    @pytest.mark.parametrize("slices", [1, 33])
+    def test_it_takes_one_slice_and_many(self, slices: int) -> None:
+        """A volume may have a single slice, or dozens."""
         encoder = self.build().eval()
-        tokens = encoder(self.volume(1))
-        assert tokens.shape == (1, 1, encoder.num_features)
-        assert tokens.isfinite().all()
+        with torch.no_grad():
+            self.check_tokens(encoder, encoder(self.volume(slices)), 1, slices)
 
     def test_every_channel_counts(self) -> None:
         """Volumes may have several channels, and none of them is ignored."""
         encoder = self.build(in_channels=3).eval()
         volume = self.volume(3, in_channels=3).requires_grad_()
         encoder(volume).square().sum().backward()
-        gradient = _gradient(volume)
-        assert gradient.abs().sum(dim=(0, 2, 3, 4)).gt(0).all()
+        assert volume.grad is not None, self.says("no gradient comes back; do not detach")
+        reached = volume.grad.abs().sum(dim=(0, 2, 3, 4)).gt(0)
+        assert reached.all(), self.says(
+            f"of three channels it looks at {int(reached.sum())}; build it for in_channels"
+        )
 
     def test_no_mask_is_a_mask_of_real_slices(self) -> None:
         """Both ways to say that nothing is padded agree."""
         encoder = self.build().eval()
         volume = self.volume(4, 4)
-        torch.testing.assert_close(encoder(volume), encoder(volume, _mask(4, 4, slices=4)))
+        self.check_same(
+            encoder(volume, _mask(4, 4, slices=4)),
+            encoder(volume),
+            "mask=None must mean that every slice is real",
+        )
 
-    def test_padding_does_not_change_a_token(self) -> None:
+    @pytest.mark.parametrize(("slices", "junk"), [(4, 0.0), (7, 1e3)])
+    def test_padding_does_not_change_a_token(self, slices: int, junk: float) -> None:
         """In evaluation, whatever the padding holds and however long it is."""
         encoder = self.build().eval()
-        alone = self.volume(3)
-        for slices, junk in ((4, 0.0), (7, 1e3)):
-            padded = _pad(alone, _mask(3, slices=slices), junk)
-            tokens = encoder(padded, _mask(3, slices=slices))
-            _assert_same_tokens(encoder(alone), tokens)
+        alone, mask = self.volume(3), _mask(3, slices=slices)
+        expected = encoder(alone)
+        self.check_same(
+            encoder(_pad(alone, mask, junk), mask)[:, : expected.shape[1]],
+            expected,
+            f"{slices - 3} padded slices of {junk:g} change a token; set them to 0 before every "
+            "layer that looks across slices",
+        )
 
     def test_padding_does_not_change_training(self) -> None:
         """Tokens, gradients and running statistics do not depend on the padding."""
@@ -97,7 +129,12 @@ class EncoderContract:
             sum((t * torch.linspace(-1, 1, t.numel()).view_as(t)).sum() for t in short).backward()
             results.append((short, _gradients(encoder), dict(encoder.named_buffers())))
         for first, second in zip(*results, strict=True):
-            torch.testing.assert_close(second, first, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(
+                second, first, rtol=1e-3, atol=1e-4, msg=lambda detail: self.says(
+                    "padding changes training; keep padded slices out of BatchNorm statistics, as "
+                    f"by packing the real ones along the batch\n{detail}"
+                )
+            )  # fmt: skip
 
     def test_batch_mates_do_not_change_a_token(self) -> None:
         """In evaluation, a case is encoded as if it were alone."""
@@ -105,7 +142,12 @@ class EncoderContract:
         volume, mask = self.volume(3, 5, 1), _mask(3, 5, 1, slices=5)
         together = encoder(volume, mask)
         for case, length in enumerate((3, 5, 1)):
-            _assert_same_tokens(encoder(volume[case : case + 1, :, :length]), together[[case]])
+            alone = encoder(volume[case : case + 1, :, :length])
+            self.check_same(
+                together[[case], : alone.shape[1]],
+                alone,
+                "a case changes with its batch; let no layer mix cases in evaluation",
+            )
 
     def test_gradients_reach_every_trained_parameter(self) -> None:
         """Nothing is trained in name only; parameters are moved off zeros they may start from."""
@@ -117,9 +159,40 @@ class EncoderContract:
         (tokens * torch.randn_like(tokens)).sum().backward()
         for name, parameter in encoder.named_parameters():
             if parameter.requires_grad:
-                assert parameter.grad is not None, f"no gradient reaches {name}"
-                assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
-                assert parameter.grad.any(), f"the gradient of {name} is all zero"
+                idle = f"its parameter {name} gets no gradient; use it, or do not train it"
+                assert parameter.grad is not None, self.says(idle)
+                assert parameter.grad.any(), self.says(idle)
+                assert parameter.grad.isfinite().all(), self.says(
+                    f"the gradient of {name} holds NaN or infinity"
+                )
+
+    def test_constant_volumes_give_finite_tokens_and_gradients(self) -> None:
+        """A crop of air has no contrast to divide by."""
+        encoder = self.build().train()
+        volume = torch.zeros_like(self.volume(3, 5))
+        volume[1] = 7
+        tokens = encoder(volume, _mask(3, 5, slices=5))
+        tokens.square().sum().backward()
+        finite = all(gradient.isfinite().all() for gradient in _gradients(encoder).values())
+        assert tokens.isfinite().all() and finite, self.says(  # noqa: PT018
+            "volumes of one value everywhere give NaN or infinity; add an epsilon to what divides"
+        )
+
+    def test_bfloat16_autocast_changes_little(self) -> None:
+        """Mixed precision costs rounding, not the result."""
+        encoder = self.build().eval()
+        volume, mask = self.inputs()
+        full = self.use(encoder)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            cast = self.compute(encoder, volume, mask)
+            cast.square().sum().backward()
+        difference = (cast.detach().float() - full).norm() / full.norm().clamp(min=1e-3)
+        assert difference < 0.1, self.says(
+            f"autocast changes tokens by {difference:.2g} of their length; keep sums and "
+            "normalisation in float32"
+        )
+        finite = all(gradient.isfinite().all() for gradient in _gradients(encoder).values())
+        assert finite, self.says("under autocast a gradient holds NaN or infinity")
 
     def test_its_state_survives_a_round_trip(self) -> None:
         """Saved and loaded as safetensors, it computes the same to the last bit."""
@@ -128,7 +201,9 @@ class EncoderContract:
         other = self.build(seed=1)
         other.load_state_dict(load(save(encoder.state_dict())))
         volume = self.volume(3)
-        assert torch.equal(other.eval()(volume), encoder.eval()(volume))
+        assert torch.equal(other.eval()(volume), encoder.eval()(volume)), self.says(
+            "a loaded copy differs; register parameters and buffers"
+        )
 
     def test_the_seed_decides_everything(self) -> None:
         """Built and run twice from one seed: the same tokens and gradients, to the last bit."""
@@ -138,7 +213,27 @@ class EncoderContract:
             tokens = encoder(self.volume(2, 4), _mask(2, 4, slices=4))
             tokens.square().sum().backward()
             results.append((tokens, *_gradients(encoder).values()))
-        assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
+        same = all(torch.equal(first, second) for first, second in zip(*results, strict=True))
+        assert same, self.says("one seed gives two results; draw from PyTorch's generator only")
+
+    def check_tokens(self, encoder: Encoder, tokens: Tensor, batch: int, slices: int) -> None:
+        """Assert the shape of tokens, and that they are finite."""
+        expected = (batch, _tokens(slices, encoder), encoder.num_features)
+        assert tokens.shape == expected, self.says(
+            f"{slices} slices give tokens of {tuple(tokens.shape)}, not {expected}; correct "
+            "num_features or slice_stride"
+        )
+        assert tokens.isfinite().all(), self.says(f"{slices} slices give NaN or infinity")
+
+    def check_same(self, actual: Tensor, expected: Tensor, problem: str) -> None:
+        """Assert equality to float32 rounding."""
+        torch.testing.assert_close(
+            actual,
+            expected,
+            rtol=1e-4,
+            atol=1e-5,
+            msg=lambda detail: self.says(f"{problem}\n{detail}"),
+        )
 
 
 def _tokens(slices: int, encoder: Encoder) -> int:
@@ -157,15 +252,6 @@ def _pad(
     padded = volume.new_zeros(batch, channels, mask.shape[1], height, width)
     padded[:, :, :slices] = volume
     return padded.masked_fill(~mask[:, None, :, None, None], junk)
-
-
-def _assert_same_tokens(alone: Tokens, padded: Float[Tensor, "batch padded feature"]) -> None:
-    torch.testing.assert_close(padded[:, : alone.shape[1]], alone, rtol=1e-4, atol=1e-5)
-
-
-def _gradient(tensor: Tensor) -> Tensor:
-    assert tensor.grad is not None
-    return tensor.grad
 
 
 def _gradients(encoder: Encoder) -> dict[str, Tensor]:

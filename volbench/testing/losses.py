@@ -1,6 +1,6 @@
 """Contract of a loss: subclass ``LossContract`` and set ``spec``.
 
-from volbench.testing.losses import LossContract
+from volbench.testing import LossContract
 
 class TestHinge(LossContract):
     spec = "hinge(margin=1)"
@@ -16,11 +16,12 @@ from torch.testing import assert_close
 
 from volbench.interfaces import Loss, Problem
 from volbench.registry import losses
+from volbench.testing.component import ComputingContract
 from volbench.testing.values import check_asks_for_no_values
 from volbench.types import Output
 
 
-class LossContract:
+class LossContract(ComputingContract):
     """What every loss must do.
 
     Attributes:
@@ -29,7 +30,7 @@ class LossContract:
         num_features: Length of the embedding.
     """
 
-    spec: str
+    registry = losses
     num_classes: int = 2
     num_features: int = 8
 
@@ -43,6 +44,18 @@ class LossContract:
         torch.manual_seed(seed)
         counts = tuple(10 + 4 * k for k in range(self.num_classes))
         return losses.build(self.spec, Loss, Problem(counts, self.num_features))
+
+    def inputs(self, device: str = "cpu") -> tuple[Tensor, ...]:
+        """Logits, embeddings and labels of a batch."""
+        output = self.output()
+        leaves = output.logits.detach(), output.embedding.detach()
+        return *(leaf.to(device) for leaf in leaves), self.labels().to(device)
+
+    def compute(self, component: Loss, *inputs: Tensor) -> Tensor:
+        """Score them."""
+        logits, embedding, labels = inputs
+        value: Tensor = component(Output(logits, embedding), labels)
+        return value
 
     def output(self, items: int = 12, *, seed: int = 1) -> Output:
         """Draw logits and embeddings, as leaves of the graph."""
@@ -60,11 +73,15 @@ class LossContract:
         """The gradient reaches the logits or the embedding."""
         output = self.output()
         value = loss(output, self.labels())
-        assert value.shape == (), _says(self.spec, f"returned {tuple(value.shape)}, not a scalar")
-        assert value.isfinite(), _says(self.spec, f"is {value.item()}")
+        assert value.shape == (), self.says(
+            f"returned {tuple(value.shape)}, not a scalar; average over items"
+        )
+        assert value.isfinite(), self.says(
+            f"is {value.item()}; use logsigmoid, log_softmax or logsumexp, and divide by no 0"
+        )
         self.backward(value, output)
         reached = [x.grad is not None and x.grad.any() for x in (output.logits, output.embedding)]
-        assert any(reached), _says(self.spec, "no gradient reaches the logits or the embedding")
+        assert any(reached), self.says("no gradient reaches the logits or the embedding")
 
     def test_gradients_reach_its_own_parameters(self, loss: Loss) -> None:
         """What a loss owns, the optimiser trains."""
@@ -72,10 +89,10 @@ class LossContract:
         for name, parameter in loss.named_parameters():
             gradient = parameter.grad
             idle = f"its parameter {name} gets no gradient; make it a buffer or use it"
-            assert gradient is not None, _says(self.spec, idle)
-            assert gradient.any(), _says(self.spec, idle)
-            assert gradient.isfinite().all(), _says(
-                self.spec, f"the gradient of {name} holds NaN or infinity"
+            assert gradient is not None, self.says(idle)
+            assert gradient.any(), self.says(idle)
+            assert gradient.isfinite().all(), self.says(
+                f"the gradient of {name} holds NaN or infinity"
             )
 
     def test_survives_a_batch_of_one_class(self, loss: Loss) -> None:
@@ -115,20 +132,20 @@ class LossContract:
         assert_close(
             loss(shuffled, labels[order]),
             loss(output, labels),
-            msg=lambda detail: _says(self.spec, f"depends on the order of the batch\n{detail}"),
+            msg=lambda detail: self.says(f"depends on the order of the batch\n{detail}"),
         )
 
     def test_takes_labels_of_any_width(self, loss: Loss) -> None:
         """Labels in 32 bits are as good as in 64."""
         output, labels = self.output(), self.labels()
-        assert torch.equal(loss(output, labels.int()), loss(output, labels)), _says(
-            self.spec, "int32 labels give another value"
+        assert torch.equal(loss(output, labels.int()), loss(output, labels)), self.says(
+            "int32 labels give another value"
         )
 
     def test_the_same_batch_gives_the_same_value_twice(self, loss: Loss) -> None:
         """No randomness, and no state that a batch changes."""
         first, second = (loss(self.output(), self.labels()) for _ in range(2))
-        assert torch.equal(first, second), _says(self.spec, "two calls differ")
+        assert torch.equal(first, second), self.says("two calls differ")
 
     def test_a_state_dict_restores_the_value(self, loss: Loss) -> None:
         """Whatever was learned is in the state dict."""
@@ -138,8 +155,8 @@ class LossContract:
         other = self.build(seed=2)
         other.load_state_dict(loss.state_dict())
         first, second = (x(self.output(), self.labels()) for x in (loss, other))
-        assert torch.equal(first, second), _says(
-            self.spec, "a loaded copy differs; register parameters and buffers"
+        assert torch.equal(first, second), self.says(
+            "a loaded copy differs; register parameters and buffers"
         )
 
     def test_bfloat16_autocast_changes_little(self, loss: Loss) -> None:
@@ -156,8 +173,8 @@ class LossContract:
             loss(rounded, self.labels()),
             rtol=0.02,
             atol=0.01,
-            msg=lambda detail: _says(
-                self.spec, f"autocast changes it by more than bfloat16 rounds\n{detail}"
+            msg=lambda detail: self.says(
+                f"autocast changes it by more than bfloat16 rounds\n{detail}"
             ),
         )
         self.backward(value, half)
@@ -176,18 +193,16 @@ class LossContract:
     def check_finite(self, loss: Loss, output: Output, labels: Tensor) -> None:
         """Assert that value and gradients are finite."""
         value = loss(output, labels)
-        assert value.isfinite(), _says(self.spec, f"is {value.item()}")
+        assert value.isfinite(), self.says(
+            f"is {value.item()}; use logsigmoid, log_softmax or logsumexp, and divide by no 0"
+        )
         self.backward(value, output)
 
     def backward(self, value: Tensor, output: Output) -> None:
         """Go back, and assert that what arrives is finite."""
-        assert value.requires_grad, _says(self.spec, "has no gradient; do not detach")
+        assert value.requires_grad, self.says("has no gradient; do not detach")
         value.backward()
         for name, leaf in (("logits", output.logits), ("embedding", output.embedding)):
-            assert leaf.grad is None or leaf.grad.isfinite().all(), _says(
-                self.spec, f"its gradient with respect to the {name} holds NaN or infinity"
+            assert leaf.grad is None or leaf.grad.isfinite().all(), self.says(
+                f"its gradient with respect to the {name} holds NaN or infinity"
             )
-
-
-def _says(spec: str, problem: str) -> str:
-    return f"loss {spec}: {problem}"
