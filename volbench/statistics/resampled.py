@@ -7,6 +7,7 @@ enlarges the variance of the mean difference from $s^2/k$ to $(1/k + n_test/n_tr
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -122,6 +123,7 @@ def corrected_t_test(
     )
 
 
+@lru_cache
 def detectable_effect(degrees_of_freedom: int, *, alpha: float = 0.05, power: float = 0.8) -> float:
     """Find the true difference, in standard errors, that a two-sided t-test detects with a power.
 

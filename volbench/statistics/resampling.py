@@ -24,7 +24,7 @@ class Clusters:
     """
 
     of_case: Int[np.ndarray, " item"]
-    strata: tuple[Int[np.ndarray, " cluster"], ...]
+    strata: tuple[Int[np.ndarray, " _"], ...]
 
     @property
     def total(self) -> int:
