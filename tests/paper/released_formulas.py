@@ -7,6 +7,11 @@ and returns the vector and the function that pulls a gradient back to the tokens
 
 import numpy as np
 
+# The released losses as volbench writes them.
+FOCAL = "focal(reduction='sum')"
+TRIPLET = "0.00390625*triplet(margin=256, mining='hard', normalize=False, reduction='sum')"
+CENTER = "0.006*center(reduction='sum')"  # lambda 0.003, and the half that the code leaves out
+
 
 def sigmoid(z):
     return 1 / (1 + np.exp(-z))

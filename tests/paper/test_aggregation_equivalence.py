@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from released_formulas import (
+    FOCAL,
+    TRIPLET,
     attention,
     average,
     bilinear,
@@ -192,11 +194,7 @@ def test_pooling_head_and_losses_of_table_4_give_the_released_value_and_gradient
     model = Classifier(Tokens(features), aggregator, num_classes=2).double()
     torch.nn.init.normal_(model.head.weight)
     torch.nn.init.normal_(model.head.bias)
-    text = (
-        "focal(gamma=2, reduction='sum')"
-        "+0.00390625*triplet(margin=256, mining='hard', normalize=False, reduction='sum')"
-    )
-    loss = build_loss(parse_sum(text), Problem((4, 4), aggregator.num_features))
+    loss = build_loss(parse_sum(f"{FOCAL}+{TRIPLET}"), Problem((4, 4), aggregator.num_features))
     volume = torch.from_numpy(tokens.transpose(0, 2, 1)[..., None, None].copy()).requires_grad_()
     value = loss(model(volume), torch.tensor(labels))
     value.backward()

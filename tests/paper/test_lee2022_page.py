@@ -1,7 +1,9 @@
 """The page on Lee et al. 2022 keeps its word: recipes, files, specs and figures are as it says."""
 
+import inspect
 import re
 import tomllib
+from fractions import Fraction
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -9,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from released_formulas import CENTER, FOCAL, TRIPLET
 from scipy import stats
 
-from volbench.interfaces import Aggregator, Problem
+from volbench.augmentations.rectal import Rectal
+from volbench.interfaces import Aggregator, Augmentation, Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.recipe import Optimizer, load_recipe
-from volbench.registry import aggregators
+from volbench.registry import aggregators, augmentations
 from volbench.spec import parse_sum
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,7 +29,7 @@ NOTHING = "–"
 
 def table_under(heading):
     """Cells of the table in a section, without its head."""
-    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = re.split(rf"\n##+ {re.escape(heading)}\n", PAGE)[1].split("\n##")[0]
     rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
     return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
 
@@ -97,6 +101,28 @@ def test_the_losses_and_poolings_it_writes_down_can_be_built():
         assert build_loss(parse_sum(text), Problem((4, 4), 8)) is not None
     for text in re.findall(r"`(bilinear\([^`]*\))`", PAGE):
         assert aggregators.build(text, Aggregator, 8).num_features == 36
+
+
+def test_the_suite_of_the_released_code_has_the_losses_that_are_checked_against_numpy():
+    text = (ROOT / "benchmarks" / "rectal2022" / "authors.toml").read_text(encoding="utf-8")
+    listed = re.findall(r'"(focal\([^"]*)"', text)
+    assert {str(parse_sum(loss)) for loss in listed} == {
+        str(parse_sum(loss)) for loss in (FOCAL, f"{FOCAL}+{TRIPLET}", f"{FOCAL}+{CENTER}")
+    }
+
+
+def test_the_strengths_of_the_fourteen_are_the_defaults():
+    default = {name: p.default for name, p in inspect.signature(Rectal).parameters.items()}
+    options = " ".join(row[-1] for row in table_under("The fourteen augmentations"))
+    shown = re.findall(r"`(\w+)=([\d./]+)`", options)
+    assert len(shown) == 22
+    assert {name: float(Fraction(value)) for name, value in shown} == {
+        name: pytest.approx(default[name]) for name, _ in shown
+    }
+    for name, box in (("paper", False), ("authors", True)):
+        built = augmentations.build(load_recipe(name).training.augmentation, Augmentation)
+        assert isinstance(built, Rectal)
+        assert built.box is box
 
 
 def auc(**row):

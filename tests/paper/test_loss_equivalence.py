@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 from released_formulas import (
+    CENTER,
+    FOCAL,
+    TRIPLET,
     hard_triplets,
     semi_hard_triplets,
     sgd_step,
@@ -21,10 +24,6 @@ from volbench.losses.weighted_sum import build_loss
 from volbench.recipe import Optimizer
 from volbench.spec import parse_sum
 from volbench.types import Output
-
-FOCAL = "focal(gamma=2, reduction='sum')"
-TRIPLET = "0.00390625*triplet(margin=256, mining='hard', normalize=False, reduction='sum')"
-CENTER = "0.006*center(reduction='sum')"  # lambda 0.003, and the half that the code leaves out
 
 FEATURES = 6
 LABELS = [0, 1, 0, 0, 1, 1, 0, 1]  # 4 + 4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from released_formulas import sigmoid_focal
+from released_formulas import FOCAL, sigmoid_focal
 from released_network import ReleasedNetwork, channels_between, convolve, normalise
 from torch import nn
 
@@ -112,7 +112,7 @@ def test_one_step_of_table_2_is_that_of_plain_numpy():
     """A shared head on representative slices only, focal loss on its logit, summed."""
     model, volumes = build("rmc5", training=True), draw_volumes()
     nn.init.normal_(model.head.weight, std=0.1)  # logits that differ, as after some training
-    focal = losses.build("focal(gamma=2, reduction='sum')", Loss, Problem((1, 1), 256))
+    focal = losses.build(FOCAL, Loss, Problem((1, 1), 256))
     volume, number = [0, 1, 1], [1, 0, 1]  # one slice of the first, two of the second
     labels = [1, 0, 0]
     batch, mask = padded(volumes)
@@ -245,9 +245,8 @@ def test_the_convolution_written_here_agrees_with_scipy():
         np.testing.assert_allclose(ours, np.stack(expected)[:, :, ::stride, ::stride], atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["rmc5", "r2plus1d"])
-def test_the_gradients_written_here_agree_with_finite_differences(name):
-    weights = arrays(build(name, training=True).encoder)
+def test_the_gradients_written_here_agree_with_finite_differences():
+    weights = arrays(build("rmc5", training=True).encoder)
     trained = [key for key in weights if key.endswith((".weight", ".bias"))]
     volumes = draw_volumes()
     random = np.random.default_rng(4)
@@ -258,7 +257,7 @@ def test_the_gradients_written_here_agree_with_finite_differences(name):
 
     def scalar(step):
         there = weights | {key: weights[key] + step * towards[key] for key in trained}
-        reference = ReleasedNetwork(name, there, training=True)
+        reference = ReleasedNetwork("rmc5", there, training=True)
         shifted = [v + step * m for v, m in zip(volumes, moved, strict=True)]
         tokens = reference.forward(shifted)
         return sum((t * u).sum() for t, u in zip(tokens, upstream, strict=True)), reference
@@ -267,5 +266,5 @@ def test_the_gradients_written_here_agree_with_finite_differences(name):
     by_volume = reference.pull(upstream)
     slope = sum((g * m).sum() for g, m in zip(by_volume, moved, strict=True))
     slope += sum((reference.gradients[key] * towards[key]).sum() for key in trained)
-    step = 1e-7  # in r2plus1d a ReLU turns with larger ones
+    step = 1e-6
     assert (scalar(step)[0] - scalar(-step)[0]) / (2 * step) == pytest.approx(slope, rel=1e-5)
