@@ -1,7 +1,7 @@
 """Metrics of decisions: a threshold makes classes of probabilities, a table counts them.
 
-All are quotients of counts, and NaN where the denominator is zero. scikit-learn has them too, each
-a hundred times slower because of the checks on its input, and with a warning in place of the NaN.
+All are quotients of counts, and NaN where the denominator is zero. scikit-learn has them too, but
+checks its input at every call, of which a bootstrap makes thousands, and warns where we say NaN.
 """
 
 import math

@@ -33,8 +33,8 @@ def area_under_curve(labels: LabelArray, probabilities: ProbabilityArray) -> flo
     """Area under the ROC curve; over several classes the mean of one against the rest.
 
     Counted from midranks, as the share of pairs in the right order, ties by half (Hanley and
-    McNeil, 1982, doi:10.1148/radiology.143.1.7063747): a tenth of scikit-learn's time, which
-    counts when it is resampled thousands of times.
+    McNeil, 1982, doi:10.1148/radiology.143.1.7063747), without the checks that scikit-learn makes
+    of its input at every call: a bootstrap makes thousands of calls.
     """
     if _a_class_is_missing(labels, probabilities):
         return UNDEFINED

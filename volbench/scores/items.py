@@ -150,8 +150,9 @@ def _together(rows: Sequence[Prediction], classes: tuple[str, ...], unit: Unit) 
         raise UsageError("unit 'slice': these predictions are one per case; use case or patient")
     if unit == "patient" and (torn := _patients_of_several_classes(rows)):
         raise UsageError(
-            f"unit 'patient': {len(torn)} patients have cases of several classes, the first is "
-            f"{torn[0]!r}, so they have no class of their own; use case"
+            f"unit 'patient': cases of several classes belong to one patient, as to {torn[0]!r} "
+            f"({len(torn)} such patient{'s' if len(torn) > 1 else ''}), who has no class then; "
+            "use case"
         )
     key: dict[Unit, Callable[[Prediction], Hashable]] = {
         "slice": lambda row: (row.case, row.slice),
