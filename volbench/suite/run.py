@@ -6,6 +6,7 @@ from pathlib import Path
 
 from volbench.benchmark import Outcome, Plan, Shared, Workers, make_plan, run
 from volbench.benchmark.run import Watcher
+from volbench.engine.compute import choose_compute
 from volbench.errors import StorageError, UsageError, VolbenchError
 from volbench.experiment import Precision
 from volbench.files import FolderInUseError, FolderLock
@@ -130,6 +131,7 @@ def run_suite(
     """
     watcher = watcher or SuiteWatcher()
     out = out or suite.out
+    choose_compute(device, "auto", jobs=1)  # a device that is not there fails all of them
     planned = plan_suite(suite, jobs=jobs) if planned is None else planned
     with FolderLock(out), Workers() as workers:
         entries = {**read_index(out), **{each.candidate: _entry(each) for each in planned}}
@@ -165,8 +167,6 @@ def _run(
         if not isinstance(error, FolderInUseError):
             raise
         return Result(planned.candidate, None, str(error))
-    except UsageError:  # the device, which no other experiment would find either
-        raise
     except VolbenchError as error:
         return Result(planned.candidate, None, str(error))
     error = None
