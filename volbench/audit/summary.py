@@ -83,29 +83,25 @@ def verdict(scores: Sequence[Score]) -> list[str]:
             )
     bars = [row for row in best.values() if row.finding == "beat this"]
     alone = [row for row in bars if row.features not in (STRATA, EVERYTHING)]
-    if alone:
-        lines.append(
-            f"{_subject(alone[0].features)} alone reaches {alone[0].auc:.2f}: "
-            "a model must beat that before its AUC says anything."
-        )
-        others = alone[1 : 1 + OTHERS]
-        lines += [f"{_subject(row.features)} alone reaches {row.auc:.2f}." for row in others]
-        if len(alone) > 1 + OTHERS:
-            lines.append(f"{len(alone) - 1 - OTHERS} more do better than chance.")
     joined = [row for row in bars if row.features in (STRATA, EVERYTHING)]
-    first = alone[0].auc if alone else 0.0
-    if joined and f"{joined[0].auc:.2f}" > f"{first:.2f}":
-        row = joined[0]
-        what = (
-            "All strata together reach" if row.features == STRATA else "Everything together reaches"
-        )
-        lines.append(f"{what} {row.auc:.2f}{f' ({row.note})' if row.note else ''}.")
-    if not bars and not lines:
-        lines.append(
-            f"Nothing here tells the label: no row is above {scores[0].chance:.2f}, which chance "
-            "alone can reach with so few patients."
-        )
-    return lines
+    said = [f"{_subject(row.features)} alone reaches {row.auc:.2f}" for row in alone]
+    if joined and (not alone or round(joined[0].auc, 2) > round(alone[0].auc, 2)):
+        note = f" ({joined[0].note})" if joined[0].note else ""
+        together = f"{_subject(joined[0].features)} {joined[0].auc:.2f}{note}"
+    else:
+        together = ""
+    if len(said) > 1 + OTHERS:
+        said[1 + OTHERS :] = [f"{len(said) - 1 - OTHERS} more do better than chance"]
+    said += [together] if together else []
+    if said:
+        said[0] += ": a model must beat that before its AUC says anything"
+    lines += [f"{sentence}." for sentence in said]
+    if all(row.finding == "undefined" for row in scores):
+        return ["No fold holds out cases of every class, so no area is defined."]
+    return lines or [
+        f"Nothing here tells the label: no row is above {scores[0].chance:.2f}, which chance alone "
+        "can reach with so few patients."
+    ]
 
 
 def chance_area(audit: Audit) -> float:
@@ -162,4 +158,5 @@ def _score(row: AuditRow, classes: Sequence[str], chance: float) -> Score:
 def _subject(features: str) -> str:
     if features.startswith(STRATUM):
         return f"The column {features.removeprefix(STRATUM)}"
-    return features[0].upper() + features[1:]
+    joined = {STRATA: "All strata together reach", EVERYTHING: "Everything together reaches"}
+    return joined.get(features, features[0].upper() + features[1:])
