@@ -48,6 +48,7 @@ class PreparedCase:
         stored_shape: Slices, rows and columns before preparation.
         stored_spacing_mm: Distance between slices, rows and columns before preparation.
         roi_mm3: Volume of the region of interest, from the whole mask; None without a mask.
+        file_type: Suffix of the image as it was stored, or ``dicom``; None if not known.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PreparedCase:
     stored_shape: tuple[int, int, int]
     stored_spacing_mm: tuple[float, float, float]
     roi_mm3: float | None
+    file_type: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from volbench.data.cache import SCHEMA, Prepared, PreparedCase, is_prepared, open_prepared
+from volbench.data.files import format_of, suffix_of
 from volbench.data.fingerprints import data_digest, fingerprints_of
 from volbench.data.options import Preprocessing
 from volbench.data.pack import Description, redescribe, write_prepared
@@ -19,7 +20,7 @@ from volbench.data.parts import Facts, Part, discard, load, make
 from volbench.data.workers import each
 from volbench.errors import DataError, StateError
 from volbench.files import FolderInUseError, FolderLock
-from volbench.interfaces import Case, Dataset
+from volbench.interfaces import Case, Dataset, Files
 
 OnCase = Callable[[int, int], None]
 
@@ -96,7 +97,7 @@ def _summary(description: Description, cases: Sequence[Case]) -> str:
 
     A finished folder is thus never changed, whoever has it open.
     """
-    rows = [[case.name, dict(case.strata), case.fold] for case in cases]
+    rows = [[case.name, dict(case.strata), case.fold, _file_type(case)] for case in cases]
     text = json.dumps([SCHEMA, description.content(), rows], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -181,7 +182,16 @@ def _case(part: Part, facts: Facts | PreparedCase, description: Description) -> 
         stored_shape=facts.stored_shape,
         stored_spacing_mm=facts.stored_spacing_mm,
         roi_mm3=facts.roi_mm3,
+        file_type=_file_type(case),
     )
+
+
+def _file_type(case: Case) -> str | None:
+    """How a case is stored: of one kind, unless its channels differ."""
+    if not isinstance(case.source, Files):
+        return None
+    kinds = {suffix_of(path).strip(".") or format_of(path) for path in case.source.images}
+    return "+".join(sorted(kinds))
 
 
 def _broken(reasons: Sequence[str], total: int) -> DataError:
