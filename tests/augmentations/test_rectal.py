@@ -117,9 +117,9 @@ def test_training_and_evaluation_see_the_same_size(height, width, crop, seed):
         ({"distortion_p": 0.5, "optical": 0}, 0.5 * 5 / 14),
         ({"shade_p": 0.8}, 0.8),
         ({"blur_p": 0.1}, 0.1),
-        ({"blur_p": 0.9, "median": 1, "gaussian": 1}, 0.9 * 9 / 19),
-        ({"blur_p": 0.9, "motion": 1, "gaussian": 1}, 0.9 * 5 / 19),
-        ({"blur_p": 0.9, "motion": 1, "median": 1}, 0.9 * 5 / 19),
+        ({"blur_p": 0.3, "median": 1, "gaussian": 1}, 0.3 * 9 / 19),
+        ({"blur_p": 0.3, "motion": 1, "gaussian": 1}, 0.3 * 5 / 19),
+        ({"blur_p": 0.3, "motion": 1, "median": 1}, 0.3 * 5 / 19),
     ],
 )
 def test_each_step_is_taken_as_often_as_asked(options, rate):

@@ -52,12 +52,10 @@ class Rectal(Augmentation):
 
     Args:
         p: Probability of anything but the crop.
-        elastic: Largest standard deviation of the elastic displacement, as a fraction of the
-            shorter side; drawn from 0. The code's alpha of 20 pixels with noise smoothed over 50
-            comes to 0.065 pixels: nothing that is seen. 0.01 shows.
+        elastic: Largest standard deviation of the elastic displacement, drawn from 0, as a fraction
+            of the shorter side. The code's comes to 0.065 pixels, which nobody sees; 0.01 shows.
         elastic_smooth: Width (standard deviation) of its smoothing, as a fraction of the side.
-        elastic_corners: Largest offset of the three points that an affine map is drawn from, as a
-            fraction of the shorter side.
+        elastic_corners: Largest offset of three points that an affine map follows, in such sides.
         elastic_p: Probability of both.
         distortion_p: Probability of either of the following two.
         optical: Largest coefficient of the optical distortion.
