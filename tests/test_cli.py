@@ -93,12 +93,19 @@ def test_the_commands_are_those_of_the_manual():
     assert [path for path, command in commands() if not isinstance(command, click.Group)] == [
         ("run",),
         ("compare",),
+        ("suite", "run"),
+        ("suite", "show"),
+        ("predict",),
+        ("export",),
         ("list",),
         ("info",),
         ("data", "check"),
         ("data", "describe"),
         ("data", "prepare"),
+        ("data", "audit"),
         ("data", "phantom"),
+        ("plugin", "new"),
+        ("plugin", "check"),
     ]
 
 

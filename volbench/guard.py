@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from types import FrameType, ModuleType
+from typing import Any
 
 
 @dataclass
@@ -78,16 +79,22 @@ def _generators(seen: Seen, may_draw: bool) -> Iterator[None]:
     import numpy as np
     import torch
 
-    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    python, pytorch = random.getstate(), torch.get_rng_state()
+    numpy: Any = np.random.get_state()
     moved: list[str] = []
     seed = random.seed
-    random.seed = lambda *args, **kwargs: (moved.append("Python's"), seed(*args, **kwargs))[1]
+
+    def noted(*args: Any, **kwargs: Any) -> None:
+        moved.append("Python's")
+        seed(*args, **kwargs)
+
+    random.seed = noted
     try:
         yield
     finally:
         random.seed = seed
         random.setstate(python)
-        now = np.random.get_state()
+        now: Any = np.random.get_state()
         if now[0] != numpy[0] or now[2:] != numpy[2:] or not np.array_equal(now[1], numpy[1]):
             moved.append("NumPy's")
             np.random.set_state(numpy)

@@ -34,7 +34,9 @@ def option_types(factory: Callable[..., object]) -> Mapping[str, object]:
     if any(isinstance(parameter.annotation, str) for parameter in parameters):
         plain = inspect.unwrap(factory)
         try:
-            hints = get_type_hints(plain.__init__ if isinstance(plain, type) else plain)
+            hints = get_type_hints(
+                vars(plain).get("__init__", plain) if isinstance(plain, type) else plain
+            )
         except Exception:  # names that exist only for a type checker, for instance
             hints = {}
     return {

@@ -87,7 +87,7 @@ def _show_tables(tables: Mapping[str, Sequence[Row]]) -> None:
 
     console = Console()
     for kind, rows in tables.items():
-        head = (kind, "from", "what")
+        head: Row = (kind, "from", "what")
         head = ("plugin", "version", "state", "provides") if kind == "plugins" else head
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for title in head:

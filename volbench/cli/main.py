@@ -51,9 +51,13 @@ def _end(message: str, exit_code: int) -> None:
     modules={
         "run": "volbench.cli.run",
         "compare": "volbench.cli.compare",
+        "suite": "volbench.cli.suite",
+        "predict": "volbench.cli.predict",
+        "export": "volbench.cli.export",
         "list": "volbench.cli.list",
         "info": "volbench.cli.info",
         "data": "volbench.cli.data",
+        "plugin": "volbench.cli.plugin",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -46,9 +46,9 @@ class EncoderContract(ComputingContract):
 
     def compute(self, component: Encoder, *inputs: Tensor) -> Tensor:
         """Tokens, in evaluation; of padding none."""
-        tokens = component.eval()(*inputs)
+        tokens: Tensor = component.eval()(*inputs)
         real = _mask(_tokens(3, component), _tokens(5, component), slices=tokens.shape[1])
-        return tokens * real[..., None].to(tokens.device)
+        return tokens.masked_fill(~real[..., None].to(tokens.device), 0)
 
     def volume(self, *lengths: int, in_channels: int = 1, plane: int = 0) -> Volume:
         """Draw volumes of ``lengths`` slices; beyond its end each is zero."""
