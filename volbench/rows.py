@@ -34,6 +34,7 @@ class CaseRow:
         spacing_mm: Distance between slices, rows and columns as stored.
         roi_mm3: Volume of the region of interest; None without a mask.
         strata: Columns to report by, without the prefix that they have in the file.
+        plane: That of the slices: axial, coronal or sagittal; None if it was not kept.
     """
 
     case: str
@@ -44,6 +45,7 @@ class CaseRow:
     spacing_mm: tuple[float, float, float]
     roi_mm3: float | None
     strata: Mapping[str, str] = field(default_factory=dict[str, str])
+    plane: str | None = None
 
 
 STRATUM = "stratum_"
@@ -107,11 +109,12 @@ def cases_csv(split: Split, classes: Sequence[str]) -> str:
             *case.stored_shape,
             *case.stored_spacing_mm,
             "" if case.roi_mm3 is None else case.roi_mm3,
+            case.plane or "",
             *(case.strata.get(name, "") for name in strata),
         ]
         for case, fold in zip(split.cases, split.assigned, strict=True)
     ]
-    return _csv([[*_CASE_COLUMNS, *(STRATUM + name for name in strata)], *rows])
+    return _csv([[*_CASE_COLUMNS, "plane", *(STRATUM + name for name in strata)], *rows])
 
 
 def read_cases(text: str) -> list[CaseRow]:
@@ -132,6 +135,7 @@ def read_cases(text: str) -> list[CaseRow]:
             shape=(int(row["slices"]), int(row["rows"]), int(row["columns"])),
             spacing_mm=(float(row["slice_mm"]), float(row["row_mm"]), float(row["column_mm"])),
             roi_mm3=float(row["roi_mm3"]) if row["roi_mm3"] else None,
+            plane=row.get("plane") or None,
             strata={
                 name.removeprefix(STRATUM): value
                 for name, value in row.items()

@@ -46,9 +46,11 @@ class Scan:
         spacing_mm: Distance between slices, rows and columns.
         mask: Region of interest, on the image's grid.
         representative: Numbers of the slices that show the finding, counted from 0 along ``image``.
+        plane: That of the slices: axial, coronal or sagittal; None if it is not known.
     """
 
     image: Voxels
     spacing_mm: tuple[float, float, float]
     mask: VoxelMask | None = None
     representative: tuple[int, ...] = ()
+    plane: str | None = None

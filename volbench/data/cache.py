@@ -49,6 +49,7 @@ class PreparedCase:
         stored_spacing_mm: Distance between slices, rows and columns before preparation.
         roi_mm3: Volume of the region of interest, from the whole mask; None without a mask.
         file_type: Suffix of the image as it was stored, or ``dicom``; None if not known.
+        plane: That of the slices: axial, coronal or sagittal; None if not known.
     """
 
     name: str
@@ -63,6 +64,7 @@ class PreparedCase:
     stored_spacing_mm: tuple[float, float, float]
     roi_mm3: float | None
     file_type: str | None = None
+    plane: str | None = None
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Facts:
     stored_shape: tuple[int, int, int]
     stored_spacing_mm: tuple[float, float, float]
     roi_mm3: float | None
+    plane: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def _prepared(part: Part) -> tuple[Float16[np.ndarray, "slice channel size size"
         stored_shape=(depth, height, width),
         stored_spacing_mm=scan.spacing_mm,
         roi_mm3=roi_mm3,
+        plane=scan.plane,
     )
     return np.ascontiguousarray(np.moveaxis(done.image, 0, 1), np.float16), facts
 

@@ -183,6 +183,7 @@ def _case(part: Part, facts: Facts | PreparedCase, description: Description) -> 
         stored_spacing_mm=facts.stored_spacing_mm,
         roi_mm3=facts.roi_mm3,
         file_type=_file_type(case),
+        plane=facts.plane,
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from volbench.data.dicom import load_series
 from volbench.data.integrity import digest_of
-from volbench.data.raster import Raster, load_file
+from volbench.data.raster import PLANES, Raster, load_file
 from volbench.errors import DataError
 from volbench.interfaces import Case, Files, Generated
 from volbench.types import Scan
@@ -106,6 +106,7 @@ def _read_files(case: Case, source: Files) -> tuple[Scan, str]:
                 for number in case.representative
             )
         ),
+        plane=PLANES[axis],
     )
     return scan, _combined(case, [*digests, mask_digest, str(source.plane)])
 
