@@ -75,7 +75,8 @@ def command(
     from volbench.files import write_atomic
     from volbench.machine import available_cores
     from volbench.predict.ensemble import Ensemble
-    from volbench.predict.show import NOTICE, show
+    from volbench.predict.results import NOTICE
+    from volbench.predict.show import show
     from volbench.predict.volumes import find_cases
 
     named = _named(channels)

@@ -15,7 +15,7 @@ from volbench.export.graph import BY_FOLD, INPUT, MEAN, Voting, build_graph, req
 from volbench.files import write_atomic
 from volbench.predict.checks import TOLERANCE as SPACING_TOLERANCE
 from volbench.predict.checks import training_range
-from volbench.predict.results import THRESHOLD
+from volbench.predict.results import NOTICE, THRESHOLD
 from volbench.predict.trained import TrainedRun, load_trained
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ SCHEMA = 1
 CHECKED_SLICES = (1, 2, 3, 7)
 LARGEST_DIFFERENCE = 1e-4
 """Largest difference from PyTorch's probabilities, in float32, at which a file is still written."""
-
-NOTICE = "Research software; not for clinical use."
 
 
 @dataclass(frozen=True)
@@ -128,6 +126,7 @@ def _describe(proto: "ModelProto", trained: TrainedRun) -> None:
             )
         },
         "spacing_tolerance": SPACING_TOLERANCE,
+        "planes": list(spacing.planes) if spacing else [],
         "data_digest": experiment["data_digest"],
         "data": dict(trained.card),
         "tta": {**trained.recipe.tta.model_dump(mode="json"), "in_this_file": False},

@@ -28,11 +28,13 @@ class Range:
         low_mm: Smallest distance between slices, rows and columns.
         high_mm: Largest.
         fewest: Slices of the volume that has the fewest.
+        planes: Planes the slices lay in; empty if that was not kept.
     """
 
     low_mm: tuple[float, ...]
     high_mm: tuple[float, ...]
     fewest: int
+    planes: tuple[str, ...]
 
 
 def training_rows(run: LoadedRun, folds: Sequence[int]) -> list[CaseRow]:
@@ -50,6 +52,7 @@ def training_range(run: LoadedRun, folds: Sequence[int]) -> Range | None:
         low_mm=tuple(map(min, spacings)),
         high_mm=tuple(map(max, spacings)),
         fewest=min(row.shape[0] for row in rows),
+        planes=tuple(sorted({row.plane for row in rows if row.plane})),
     )
 
 
@@ -76,3 +79,10 @@ def slices_problem(facts: Facts, trained: Range) -> str | None:
         f"{found} slice{'s' * (found > 1)}, the run was trained on {trained.fewest} or more; "
         "is this the right series, and all of it?"
     )
+
+
+def plane_problem(facts: Facts, trained: Range) -> str | None:
+    """Say that the slices lie in another plane; None if not, or if nothing is known of it."""
+    if not trained.planes or facts.plane in (None, *trained.planes):
+        return None
+    return f"{facts.plane} slices, the run was trained on {' and '.join(trained.planes)} ones"

@@ -14,7 +14,7 @@ from volbench.engine.compute import choose_compute
 from volbench.engine.scoring import Scores, predict
 from volbench.errors import DataError
 from volbench.interfaces import Case
-from volbench.predict.checks import slices_problem, spacing_problem, training_range
+from volbench.predict.checks import plane_problem, slices_problem, spacing_problem, training_range
 from volbench.predict.familiar import familiar, in_words, read_split
 from volbench.predict.preparation import OnStep, prepare_volumes
 from volbench.predict.results import Predicted
@@ -84,8 +84,9 @@ class Ensemble:
         def check(case: Case, facts: Facts) -> str | None:
             if self.range is None:
                 return None
-            if few := slices_problem(facts, self.range):
-                return few
+            hopeless = plane_problem(facts, self.range) or slices_problem(facts, self.range)
+            if hopeless:
+                return hopeless
             other = spacing_problem(facts, self.range)
             if other and anyway:
                 warned[case.name] = other

@@ -90,6 +90,7 @@ def _case(case: Case, facts: Facts, *, every_slice: bool) -> PreparedCase:
         stored_shape=facts.stored_shape,
         stored_spacing_mm=facts.stored_spacing_mm,
         roi_mm3=facts.roi_mm3,
+        plane=facts.plane,
     )
     if every_slice and not prepared.representative:
         return replace(prepared, representative=tuple(range(facts.slices)))

@@ -8,6 +8,8 @@ from jaxtyping import Float
 
 from volbench.interfaces import Case
 
+NOTICE = "Research software; not for clinical use."
+
 THRESHOLD = 0.5
 """Of two classes the positive one is predicted from this probability on."""
 

@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from volbench.predict.ensemble import Ensemble
-from volbench.predict.results import THRESHOLD, Predicted, Spread, decide
+from volbench.predict.results import NOTICE, THRESHOLD, Predicted, Spread, decide
 
 SCHEMA = 1
-NOTICE = "Research software; not for clinical use."
 Format: TypeAlias = Literal["csv", "json"]
 
 

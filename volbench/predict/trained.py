@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,6 @@ def load_trained(path: Path, *, folds: Sequence[int] | None = None) -> TrainedRu
     facts = _data(run)
     recipe = _recipe(run)
     channels = tuple(facts["channels"])
-    build = partial(_network, run, len(channels))
     with _installed(path):
         return TrainedRun(
             run=run,
@@ -111,7 +110,7 @@ def load_trained(path: Path, *, folds: Sequence[int] | None = None) -> TrainedRu
             card={
                 key: facts[key] for key in ("title", "licence", "citation", "url") if key in facts
             },
-            networks={fold: build(fold) for fold in finished},
+            networks=_networks(run, len(channels), finished),
             missing=missing,
             views=build_views(recipe, int(run.experiment["seed"])),
         )
@@ -147,16 +146,21 @@ def _recipe(run: LoadedRun) -> Recipe:
         ) from None
 
 
-def _network(run: LoadedRun, in_channels: int, fold: int) -> Classifier:
-    folder = RunFolder(run.path).fold(fold)
-    folder.verify(run.results[fold], only=MODEL)
+def _networks(run: LoadedRun, in_channels: int, folds: Sequence[int]) -> dict[int, Classifier]:
+    """Build the network once, and give a copy of it the weights of each fold."""
     aggregator = run.experiment["aggregator"]
-    network = build_classifier(
+    blank = build_classifier(
         _without_download(parse(run.experiment["encoder"])),
         None if aggregator is None else parse(aggregator),
         in_channels=in_channels,
         num_classes=len(run.classes),
-    )
+    ).eval()
+    return {fold: _filled(deepcopy(blank), run, fold) for fold in folds}
+
+
+def _filled(network: Classifier, run: LoadedRun, fold: int) -> Classifier:
+    folder = RunFolder(run.path).fold(fold)
+    folder.verify(run.results[fold], only=MODEL)
     try:
         network.load_state_dict(load((folder.path / MODEL).read_bytes()))
     except (RuntimeError, SafetensorError) as error:
@@ -166,7 +170,7 @@ def _network(run: LoadedRun, in_channels: int, fold: int) -> Classifier:
             f"{folder.path / MODEL} does not fit the network as it is built now ({shown}); install "
             "the versions in environment.json"
         ) from None
-    return network.eval()
+    return network
 
 
 def _without_download(spec: Spec) -> Spec:
