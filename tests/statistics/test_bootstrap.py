@@ -83,12 +83,12 @@ def test_an_interval_of_an_area_is_scipys(method):
     theirs = stats.bootstrap(
         (positive, negative),
         area,
-        n_resamples=20_000,
+        n_resamples=10_000,
         method=method,
         rng=np.random.default_rng(0),
         batch=2000,
     )
-    ours = bootstrap_interval(labels, first, resamples=20_000, method=method)
+    ours = bootstrap_interval(labels, first, resamples=10_000, method=method)
     low, high = theirs.confidence_interval
     assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.004)
     assert ours.standard_error == pytest.approx(theirs.standard_error, rel=0.03)
@@ -102,7 +102,7 @@ def test_an_interval_of_a_mean_of_one_class_is_scipys(method):
     theirs = stats.bootstrap(
         ((1 - skewed) ** 2,),
         np.mean,
-        n_resamples=20_000,
+        n_resamples=10_000,
         method=method,
         rng=np.random.default_rng(0),
     )
