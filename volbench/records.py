@@ -1,6 +1,6 @@
 """A run's folder: what was asked, on which data, what each fold predicted.
 
-    experiment.json   environment.json   data.json   splits.csv   cases.csv
+    experiment.json   environment.json   data.json   splits.csv   cases.csv   audit.csv
     folds/00/         predictions.csv  [validation.csv]  history.csv  model.safetensors  result.json
 
 Predictions are the only source of numbers in tables; `result.json` is written last and vouches for
@@ -23,7 +23,7 @@ from volbench.splits import Split
 PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
     "predictions.csv", "validation.csv", "history.csv", "model.safetensors", "result.json",
 )  # fmt: skip
-CASES = "cases.csv"
+CASES, AUDIT = "cases.csv", "audit.csv"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pytest
 from torch import nn
 
 from tests.small import write_small
+from volbench.audit import read_audit
 from volbench.benchmark import make_plan, run
 from volbench.errors import SpecError, StateError, StorageError, UsageError
 from volbench.files import FolderLock
@@ -54,7 +55,7 @@ def fold_bytes(path, *names):
 def test_a_run_leaves_the_folder_that_was_promised(data, tmp_path):
     outcome = run(plan_for(data), out=tmp_path, name="a", jobs=1)
     assert not outcome.failed
-    assert all((outcome.path / name).is_file() for name in FILES)
+    assert all((outcome.path / name).is_file() for name in (*FILES, "audit.csv"))
     for fold in range(3):
         folder = outcome.path / "folds" / f"{fold:02d}"
         assert sorted(entry.name for entry in folder.iterdir()) == sorted(OF_A_FOLD)
@@ -68,6 +69,16 @@ def test_a_run_leaves_the_folder_that_was_promised(data, tmp_path):
     assert not inner & {row.case for row in loaded.predictions[0]}
     data_json = json.loads((outcome.path / "data.json").read_text())
     assert (data_json["classes"], data_json["licence"]) == (["T2", "T3"], "none")
+
+
+def test_the_audit_waits_for_the_last_fold_and_is_of_the_same_cases(data, tmp_path):
+    path = run(plan_for(data), out=tmp_path, jobs=1, folds=[0, 1]).path
+    assert not (path / "audit.csv").exists()
+    run(plan_for(data), out=tmp_path, jobs=1)
+    audited = read_audit(path / "audit.csv")
+    folds = {row.case: row.fold for row in load_run(path).case_rows}
+    for row in audited.rows:
+        assert {p.case: str(p.fold) for p in row.predictions} == folds
 
 
 def test_a_run_keeps_what_is_known_of_each_case(data, tmp_path):

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from volbench.audit import audit_cached
 from volbench.benchmark.environment import describe_data, describe_environment
 from volbench.benchmark.executor import Workers, execute
 from volbench.benchmark.plan import Plan
 from volbench.benchmark.task import Task
+from volbench.data.prepare import cache_root
 from volbench.engine.compute import Compute, choose_compute
 from volbench.engine.fold import CHECKPOINT_SECONDS, EpochReport
 from volbench.errors import UsageError
-from volbench.files import FolderLock
+from volbench.files import FolderLock, write_atomic
 from volbench.machine import available_cores
-from volbench.records import FoldResult, RunFolder
+from volbench.records import AUDIT, FoldResult, RunFolder
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class Watcher:
 
     def on_end(self, result: FoldResult) -> None:
         """A fold ended; its files are written."""
+
+    def on_audit(self) -> None:
+        """All folds are finished; the data are audited for shortcuts, once for all their runs."""
 
 
 def run(
@@ -109,7 +114,19 @@ def run(
         ):
             results[result.fold] = result
             watcher.on_end(result)
+        if len(_finished(folder, plan.split.folds)) == len(plan.split.folds):
+            _audit(plan, folder, watcher)
     return Outcome(folder.path, dict(sorted(results.items())))
+
+
+def _audit(plan: Plan, folder: RunFolder, watcher: Watcher) -> None:
+    """Keep beside the run what its labels give away without a picture, on the same folds."""
+    path = folder.path / AUDIT
+    if path.is_file():
+        return
+    watcher.on_audit()
+    found = audit_cached(plan.prepared, plan.split, cache=cache_root())
+    write_atomic(path, found.to_csv())
 
 
 def _asked(plan: Plan, folds: Sequence[int] | None) -> tuple[int, ...]:

@@ -139,6 +139,10 @@ class TrainingProgress(Watcher):
             line += f"  ({task.completed:.0f} of {task.total:.0f} folds, {self._state()})"
         self._say(line)
 
+    def on_audit(self) -> None:
+        """Say what takes the last seconds."""
+        self._say("auditing: what the label gives away without a picture, on the same folds")
+
     def summarise(self, outcome: Outcome) -> None:
         """Print how the run ended and what to do next."""
         finished = len(outcome.results) - len(outcome.failed)
