@@ -28,12 +28,12 @@ def defect(entry: EntryPoint) -> str | None:
         return f"has an unreadable module {entry.module!r} ({type(error).__name__})"
     if tree is None:  # compiled
         return None
-    top = entry.attr.partition(".")[0]
-    if top and not _defines(tree, top):
-        return f"is not there: module {entry.module!r} has no {top!r}"
     for needed in _needed(tree):
         if not _is_there(needed):
             return f"needs the module {needed!r}, which is not installed"
+    top = entry.attr.partition(".")[0]
+    if top and not _defines(tree, top):
+        return f"is not there: module {entry.module!r} has no {top!r}"
     return None
 
 

@@ -42,7 +42,7 @@ class Triplet(Loss):
         ValueError: an option is out of range.
     """
 
-    # Distances are from 0 to 4 as long as embeddings are normalised; beyond 1 few triplets are easy.
+    # With unit length, distances are from 0 to 4.
     search_space: ClassVar[Mapping[str, str]] = {"margin": "uniform(low=0.05, high=1)"}
 
     def __init__(

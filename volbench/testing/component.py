@@ -4,7 +4,7 @@ import copy
 import inspect
 import re
 import sys
-from functools import cache
+from importlib.metadata import EntryPoint
 from typing import Any, ClassVar
 
 import pytest
@@ -92,7 +92,7 @@ class ComponentContract:
         if self.name not in self.registry.origins:
             pytest.skip("not installed, but added in this process")
         origin = self.registry.origin(self.name)
-        trial = _trials(origin.distribution)[self.registry.group, self.name]
+        trial = _trial(origin)
         assert trial.error is None, self.says(f"cannot be imported anew: {trial.error}")
         assert not trial.offences, self.says(f"when imported, {'; '.join(trial.offences)}")
         assert trial.seconds <= self.import_seconds, self.says(
@@ -180,20 +180,22 @@ class ComputingContract(ComponentContract):
         )
 
 
-@cache
-def _trials(distribution: str) -> dict[tuple[str, str], Trial]:
+TRIED: dict[EntryPoint, Trial] = {}
+"""Imports that were tried; whoever runs several suites may try all of them at once."""
+
+
+def _trial(origin: Origin) -> Trial:
     """One process tries all that a distribution provides, as starting one takes seconds."""
-    groups = [registry.group for registry in REGISTRIES.values()]
-    origins = [
-        origin
-        for origin in installed().origins
-        if origin.distribution == distribution and origin.entry.group in groups
-    ]
-    return dict(zip(map(_key, origins), try_imports(origins), strict=True))
-
-
-def _key(origin: Origin) -> tuple[str, str]:
-    return origin.entry.group, origin.entry.name
+    if origin.entry not in TRIED:
+        groups = [registry.group for registry in REGISTRIES.values()]
+        origins = [
+            other
+            for other in installed().origins
+            if other.distribution == origin.distribution and other.entry.group in groups
+        ]
+        entries = [other.entry for other in origins]
+        TRIED.update(zip(entries, try_imports(origins), strict=True))
+    return TRIED[origin.entry]
 
 
 def _documentation(factory: Factory) -> str:

@@ -7,12 +7,13 @@ process is a failed component and nothing more.
 import inspect
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from volbench.child import Answer, ask, serve
 from volbench.errors import PluginError, UnknownComponentError, UsageError
+from volbench.probe import Trial, try_imports
 from volbench.registry import REGISTRIES, Registry, nearest
 from volbench.spec import Spec, parse
 from volbench.testing import CONTRACTS
@@ -98,8 +99,15 @@ def check(targets: Sequence[Target], *, import_seconds: float = 15.0) -> Iterato
     if find_spec("pytest") is None:
         raise UsageError("the suites need pytest; install it with: pip install 'volbench[test]'")
     sound = [target for target in targets if not target.problem]
+    trials = try_imports([REGISTRIES[t.kinds].origin(t.spec.name) for t in sound])
     tasks: list[Answer] = [
-        {"kinds": t.kinds, "spec": str(t.spec), "import_seconds": import_seconds} for t in sound
+        {
+            "kinds": target.kinds,
+            "spec": str(target.spec),
+            "import_seconds": import_seconds,
+            "trial": asdict(trial),
+        }
+        for target, trial in zip(sound, trials, strict=True)
     ]
     answers = ask("volbench.testing.run", tasks, limit_s=LIMIT_S)
     for target in targets:
@@ -140,7 +148,13 @@ def main(pipe: int) -> None:
 def _run_suite(task: Answer) -> Answer:
     import pytest
 
+    from volbench.testing.component import TRIED
+
     registry, spec = REGISTRIES[task["kinds"]], parse(task["spec"])
+    trial = Trial(**task["trial"])
+    if trial.error:
+        return {"failed": 1, "message": trial.error}
+    TRIED[registry.origin(spec.name).entry] = trial
     try:
         missing = _missing(registry, spec)
     except PluginError as error:
