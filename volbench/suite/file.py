@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -143,7 +143,10 @@ def _placed(file: SuiteFile, folder: Path) -> SuiteFile:
     )
 
 
-def _with(section: Section, **values: object) -> Any:
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def _with(section: SectionT, **values: object) -> SectionT:
     """Change the keys that are given in the file; what is not given must not look as if it were."""
     given = {key: value for key, value in values.items() if key in section.model_fields_set}
     return section.model_copy(update=given)

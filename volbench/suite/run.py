@@ -169,12 +169,12 @@ def _run(
         return Result(planned.candidate, None, str(error))
     except VolbenchError as error:
         return Result(planned.candidate, None, str(error))
-    error = None
-    if outcome.failed:
-        first = outcome.failed[0]
-        error = f"{len(outcome.failed)} folds failed; fold {first.fold}: {first.error}"
-        error = error.replace("1 folds", "1 fold", 1) if len(outcome.failed) == 1 else error
-    return Result(planned.candidate, outcome, error)
+    if not outcome.failed:
+        return Result(planned.candidate, outcome, None)
+    first, number = outcome.failed[0], len(outcome.failed)
+    folds = "1 fold" if number == 1 else f"{number} folds"
+    reason = f"{folds} failed; fold {first.fold}: {first.error}"
+    return Result(planned.candidate, outcome, reason)
 
 
 def _entry(planned: Planned) -> Entry:
