@@ -18,7 +18,7 @@ COMPONENTS = {"encoders", "aggregators", "losses", "augmentations", "datasets"}
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
     {"spec", "types", "randomness", "files", "machine", "recipes", "references"},
-    {"distributions", "guard", "options", "child", "unimported"},
+    {"distributions", "guard", "options", "space", "child", "unimported"},
     {"registry", "interfaces", "catalogue", "probe", "scaffold"},
     COMPONENTS,
     {"model", "data", "profile", "describe"},

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from volbench.errors import SpecError, UsageError
 from volbench.recipe import Recipe
+from volbench.space import refuse_search_spaces
 from volbench.spec import Spec, Sum, parse, parse_sum
 
 SCHEMA = 1
@@ -24,6 +25,9 @@ class Experiment:
         data_digest: Identifies every case's voxels, label and patient.
         split_digest: Identifies the folds.
         folds: How many folds hold something out.
+        tuning: How options were searched for; None where all of them were given. ``shown`` holds
+            the components' text with a question mark for what was searched for, which takes the
+            place of theirs here: an example of what was tried. The recipe is an example too.
     """
 
     encoder: Spec
@@ -36,6 +40,7 @@ class Experiment:
     folds: int
     seed: int = 0
     precision: Precision = "auto"
+    tuning: Mapping[str, Any] | None = None
 
     @property
     def level(self) -> Level:
@@ -44,7 +49,7 @@ class Experiment:
 
     def canonical(self) -> dict[str, Any]:
         """Everything that decides the numbers, as plain JSON values."""
-        return {
+        given = {
             "encoder": str(self.encoder),
             "aggregator": None if self.aggregator is None else str(self.aggregator),
             "loss": str(self.loss),
@@ -56,6 +61,9 @@ class Experiment:
             "seed": self.seed,
             "precision": self.precision,
         }
+        if self.tuning is None:
+            return given
+        return {**given, **self.tuning["shown"], "tuning": self.tuning}
 
     @property
     def id(self) -> str:
@@ -68,7 +76,8 @@ class Experiment:
         """A folder name that a person recognises and no other experiment has."""
         aggregator = "slice" if self.aggregator is None else self.aggregator.name
         loss = "+".join(term.spec.name for term in self.loss.terms)
-        return f"{self.encoder.name}-{aggregator}-{loss}-{self.id[:8]}"
+        name = f"{self.encoder.name}-{aggregator}-{loss}-{self.id[:8]}"
+        return name if self.tuning is None else f"tuned-{name}"
 
     def to_json(self) -> dict[str, Any]:
         """What experiment.json holds."""
@@ -87,7 +96,7 @@ def parse_components(
     """Read the three specs of an experiment at its level.
 
     Raises:
-        SpecError: one of them cannot be read.
+        SpecError: one of them cannot be read, or holds a search space.
         UsageError: slice level with an aggregator, or volume level without one.
     """
     if level == "slice" and aggregator is not None:
@@ -97,7 +106,11 @@ def parse_components(
     if level == "volume" and aggregator is None:
         raise UsageError("--level volume needs --agg, as in --agg bilinear; or use --level slice")
     pooling = None if aggregator is None else parse(aggregator)
-    return parse(encoder), pooling, parse_sum(loss)
+    network, minimised = parse(encoder), parse_sum(loss)
+    for spec in (network, pooling, *(term.spec for term in minimised.terms)):
+        if spec is not None:
+            refuse_search_spaces(spec)
+    return network, pooling, minimised
 
 
 def differing_keys(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from volbench.data.options import Preprocessing
 from volbench.errors import SpecError, VolbenchError
+from volbench.space import refuse_search_space_text
 from volbench.spec import parse_value
 
 Positive = Annotated[float, Field(gt=0)]
@@ -199,6 +200,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise SpecError(
             f"--set {override!r}: unknown section {section!r}; one of {', '.join(_sections())}"
         )
+    refuse_search_space_text(text.strip(), f"--set {override}")
     there = values.get(section, {})
     values[section] = _merged(
         there if isinstance(there, dict) else {}, {name: _parse(text.strip())}

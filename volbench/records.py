@@ -162,7 +162,7 @@ class RunFolder:
             write_json(path, experiment.to_json())
             return
         check_schema(there, path)
-        ours = experiment.canonical()
+        ours = {"tuning": None, **experiment.canonical()}
         if different := differing_keys(ours, {key: there.get(key) for key in ours}):
             raise StateError(
                 f"{self.path} holds another experiment; it differs in {', '.join(different)}. "

@@ -84,10 +84,38 @@ def parse_sum(text: str) -> Sum:
     Raises:
         SpecError: with the column where reading stopped.
     """
+    terms = []
+    for weight, spec in parse_terms(text):
+        if isinstance(weight, Spec):
+            raise SpecError(
+                f"{weight}*{spec}: a weight must be a number, unless volbench tune searches for it"
+            )
+        terms.append(Term(1 if weight is None else weight, spec))
+    return Sum(tuple(terms))
+
+
+def parse_terms(text: str) -> list[tuple[float | Spec | None, Spec]]:
+    """Read a weighted sum whose weights may be calls, as in ``uniform(low=0, high=1)*triplet``.
+
+    Returns:
+        Each term's weight, None where none is written, and its spec.
+
+    Raises:
+        SpecError: with the column where reading stopped.
+    """
     try:
-        return Sum(tuple(_Reader(text).terms(_tree(text))))
+        return list(_Reader(text).terms(_tree(text)))
     except RecursionError:
         raise _error(text, "too many terms", 0) from None
+
+
+def show_value(value: Value) -> str:
+    """Write a value as it stands in a canonical spec.
+
+    >>> show_value((1, "a"))
+    "(1, 'a')"
+    """
+    return _show(value)
 
 
 def parse_value(text: str) -> Value:
@@ -114,7 +142,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def terms(self, node: ast.expr) -> Iterator[Term]:
+    def terms(self, node: ast.expr) -> Iterator[tuple[float | Spec | None, Spec]]:
         match node:
             case ast.BinOp(left, ast.Add(), right):
                 yield from self.terms(left)
@@ -122,9 +150,11 @@ class _Reader:
             case ast.BinOp(ast.Constant(weight), ast.Mult(), right) if _is_number(weight):
                 if not (_is_finite(weight) and weight > 0):
                     raise self.error("a weight must be a positive finite number", node)
-                yield Term(_normalised(weight), self.call(right))
+                yield _normalised(weight), self.call(right)
+            case ast.BinOp(ast.Call() as weight, ast.Mult(), right):
+                yield self.call(weight), self.call(right)
             case _:
-                yield Term(1, self.call(node))
+                yield None, self.call(node)
 
     def call(self, node: ast.expr) -> Spec:
         match node:

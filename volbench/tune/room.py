@@ -1,0 +1,64 @@
+"""The run folder as a room: several tuning processes may be in it, and each knows if it is alone.
+
+A trial that is said to run while nobody is in the room was cut off. The kernel holds the lock and
+lets it go with the process, so whoever enters first can tell at once, without waiting for missed
+heartbeats.
+"""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from volbench.errors import StorageError
+
+LOCK = ".lock"
+"""The same that a run takes for itself, so that no run can be in the room."""
+
+
+class Room:
+    """Holds a run folder together with other tuning processes, for a ``with`` block.
+
+    Args:
+        path: The run folder; made if it is missing.
+
+    Attributes:
+        alone: Whether nobody else was in the room on entering; others wait outside until `settle`.
+
+    Raises:
+        StorageError: on entering, where the folder cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.alone = False
+        self._descriptor = -1
+
+    @property
+    def name(self) -> str:
+        """Tells this room from that of another machine or folder."""
+        return f"{socket.gethostname()}:{self.path.resolve()}"
+
+    def __enter__(self) -> "Room":
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self.path / LOCK, flags, 0o666)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.alone = True
+            except BlockingIOError:
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StorageError(
+                f"cannot lock {self.path}: {reason}; choose a folder you may write to"
+            ) from error
+        return self
+
+    def settle(self) -> None:
+        """Let others in, once what only one may do is done."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
