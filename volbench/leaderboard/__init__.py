@@ -1,6 +1,26 @@
 """From run folders to a table that does not overclaim."""
 
+from volbench.leaderboard.compare import compare_runs, tables_of
+from volbench.leaderboard.comparison import Candidate, Comparison
+from volbench.leaderboard.findings import Bar, Cost, Design, Estimate, Pair, Shortcut
 from volbench.leaderboard.runs import LoadedRun, find_runs, load_run
 from volbench.leaderboard.table import comparable, fold_scores, leaderboard
 
-__all__ = ["LoadedRun", "comparable", "find_runs", "fold_scores", "leaderboard", "load_run"]
+__all__ = [
+    "Bar",
+    "Candidate",
+    "Comparison",
+    "Cost",
+    "Design",
+    "Estimate",
+    "LoadedRun",
+    "Pair",
+    "Shortcut",
+    "comparable",
+    "compare_runs",
+    "find_runs",
+    "fold_scores",
+    "leaderboard",
+    "load_run",
+    "tables_of",
+]

@@ -4,8 +4,10 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from volbench.errors import SpecError
@@ -34,6 +36,16 @@ class Row:
     run: LoadedRun | None = None
     remark: str = "not run"
     reported: Mapping[str, MeanStd] = field(default_factory=dict[str, MeanStd])
+
+    @cached_property
+    def scores(self) -> pd.DataFrame | None:
+        """Metrics of each finished fold, from its predictions; None before any."""
+        return fold_scores(self.run) if self.run is not None and self.run.predictions else None
+
+    @cached_property
+    def names(self) -> tuple[str, str, str]:
+        """What it shares with rows that correspond."""
+        return components(self.encoder, self.aggregator, self.loss)
 
 
 def row_of(run: LoadedRun, *, reported: Mapping[str, MeanStd]) -> Row:
@@ -79,11 +91,11 @@ def components(encoder: str, aggregator: str | None, loss: str) -> tuple[str, st
         return encoder, aggregator or "", loss
 
 
-def summary(run: LoadedRun | None, *, ddof: int) -> dict[str, MeanStd]:
+def summary(row: Row, *, ddof: int) -> dict[str, MeanStd]:
     """Mean and standard deviation over finished folds of every metric; empty before any."""
-    if run is None or not run.predictions:
+    scores = row.scores
+    if scores is None:
         return {}
-    scores = fold_scores(run)
     return {
         str(name): (
             float(scores[name].mean(skipna=False)),
@@ -98,7 +110,7 @@ def cells(rows: Sequence[Row], *, ddof: int) -> dict[str, list[str]]:
 
     Beside published rows, percentages stand without their standard deviations, which would not fit.
     """
-    ours = [summary(row.run, ddof=ddof) for row in rows]
+    ours = [summary(row, ddof=ddof) for row in rows]
     both = any(row.reported for row in rows)
     shown = _identities(rows)
     shown["folds"] = [_folds(row.run) for row in rows]
@@ -136,14 +148,14 @@ def agreement(rows: Sequence[Row]) -> Agreement | None:
     Returns:
         None for fewer than three such rows.
     """
-    counted = [components(row.encoder, row.aggregator, row.loss) for row in rows if row.run]
+    counted = [row.names for row in rows if row.run]
     pairs = [
-        (summary(row.run, ddof=0)["auc"][0], row.reported["auc"][0])
+        (summary(row, ddof=0)["auc"][0], row.reported["auc"][0])
         for row in rows
         if row.run is not None
         and len(row.run.predictions) == row.run.experiment["folds"]
         and "auc" in row.reported
-        and counted.count(components(row.encoder, row.aggregator, row.loss)) == 1
+        and counted.count(row.names) == 1
     ]
     pairs = [pair for pair in pairs if not any(map(math.isnan, pair))]
     if len(pairs) < 3:

@@ -150,7 +150,7 @@ class Rectal2022(Reference):
             ours = {
                 "run": row.run.name,
                 "folds": len(row.run.predictions),
-                **_numbers(summary(row.run, ddof=self.ddof), named),
+                **_numbers(summary(row, ddof=self.ddof), named),
             }
         return {
             "encoder": row.encoder,
@@ -204,7 +204,7 @@ def _components_of(run: LoadedRun) -> tuple[str, str, str]:
 
 def _measured(rows: Sequence[Row]) -> list[str]:
     """The metrics that make sense beside ours: recalls only where the classes are T2 and T3."""
-    return metrics(rows, [summary(row.run, ddof=0) for row in rows])
+    return metrics(rows, [summary(row, ddof=0) for row in rows])
 
 
 def _numbers(
