@@ -95,7 +95,7 @@ def _row(candidate: Candidate, found: LoadedRun | str, beside: Rectal2022 | None
 
 
 def _behind_the_best(row: Row, ddof: int) -> float:
-    auc, _ = summary(row.run, ddof=ddof).get("auc", (math.nan, math.nan))
+    auc, _ = summary(row, ddof=ddof).get("auc", (math.nan, math.nan))
     return math.inf if math.isnan(auc) else -auc
 
 
