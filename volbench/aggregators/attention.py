@@ -2,6 +2,9 @@
 
 import math
 
+from jaxtyping import Float
+from torch import Tensor
+
 from volbench.aggregators.masking import fill_padding
 from volbench.interfaces import Aggregator
 from volbench.types import Embedding, SliceMask, Tokens
@@ -25,6 +28,16 @@ class Attention(Aggregator):
 
     def forward(self, tokens: Tokens, mask: SliceMask | None = None) -> Embedding:
         """Pool ``[batch, slice, feature]`` to ``[batch, feature]``."""
-        weight = fill_padding(tokens, mask, value=-math.inf).softmax(dim=1)
+        weight = _weights(tokens, mask)
         # A padded token's weight is zero, but zero times infinity is not.
         return (weight * fill_padding(tokens, mask, value=0.0)).sum(dim=1)
+
+    def slice_weights(
+        self, tokens: Tokens, mask: SliceMask | None = None
+    ) -> Float[Tensor, "batch slice"]:
+        """Weight of each slice, the mean over features; for those who want to see it."""
+        return _weights(tokens, mask).mean(dim=2)
+
+
+def _weights(tokens: Tokens, mask: SliceMask | None) -> Float[Tensor, "batch slice feature"]:
+    return fill_padding(tokens, mask, value=-math.inf).softmax(dim=1)

@@ -51,6 +51,7 @@ def _end(message: str, exit_code: int) -> None:
     modules={
         "run": "volbench.cli.run",
         "compare": "volbench.cli.compare",
+        "report": "volbench.cli.report",
         "suite": "volbench.cli.suite",
         "predict": "volbench.cli.predict",
         "export": "volbench.cli.export",

@@ -1,0 +1,67 @@
+"""`volbench report`: runs as one page that people read."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN|FOLDER..."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    metavar="FILE.html",
+    help="The page.",
+)
+@click.option("--title", metavar="TEXT", help="Of the page; names the data if left out.")
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="A prepared folder to take pictures from; repeatable. The cache is searched anyway.",
+)
+def command(
+    paths: tuple[Path, ...], output: Path, title: str | None, data: tuple[Path, ...]
+) -> None:
+    """Write one HTML file about runs: what was asked, what was found, what it does not show.
+
+    The file needs no network and holds no script, so it can be mailed and archived. It shows
+    patients' names and slices of their scans if the data has them: treat it like the data.
+
+    Runs on other data or other folds get a section of their own; named together they are refused,
+    because their numbers cannot be compared.
+
+    \b
+    volbench report runs
+    volbench report runs/first runs/second --output first-second.html
+    """
+    from volbench.errors import StateError
+    from volbench.files import write_atomic
+    from volbench.leaderboard import find_runs, load_run
+    from volbench.leaderboard.compare import tables_of
+    from volbench.report import make_report
+
+    found = find_runs(paths)
+    runs = [load_run(path) for path in found]
+    tables = tables_of(runs)
+    if len(tables) > 1 and set(found) <= set(paths):
+        first, second = tables[0][0], tables[1][0]
+        what = "data" if first.protocol[0] != second.protocol[0] else "folds"
+        raise StateError(
+            f"{first.name} and {second.name} were run on different {what}; their numbers cannot be "
+            "compared. Name runs of the same data and folds, or the folder that holds them"
+        )
+    text = make_report(
+        runs,
+        title=title,
+        data=data,
+        on_section=lambda name: click.echo(f"drawing: {name}", err=True),
+    )
+    write_atomic(output, text)
+    count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    click.echo(f"{output}: {count}, {len(text.encode()) / 1e6:.1f} MB")

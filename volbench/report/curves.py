@@ -1,0 +1,151 @@
+"""Curves of one candidate over its folds: ROC with a band, calibration with counts, learning."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from volbench.metrics import ReliabilityBin, RocCurve, reliability_bins, roc_curve
+from volbench.report.shown import Shown, number
+from volbench.report.svg import ACCENT, FAINT, INK, MUTED, SECOND, figure
+from volbench.scores import Items
+
+WIDTH, HEIGHT = 300, 270
+GRID = np.linspace(0, 1, 401)
+TICKS = (0, 0.25, 0.5, 0.75, 1)
+TOLD = (0.1, 0.2, 0.3)
+"""False positive rates at which the text beside a curve gives the sensitivity."""
+
+Sensitivity = Float[np.ndarray, " rate"]
+
+
+def sensitivities(curve: RocCurve, rates: Float[np.ndarray, " rate"]) -> Sensitivity:
+    """Sensitivity at false positive rates, straight between achieved points.
+
+    So the area below is that of the trapezoidal rule, which is the AUC. Where a rate is achieved
+    with several sensitivities, the largest counts.
+    """
+    x, y = curve.false_positive_rate, curve.true_positive_rate
+    before = np.searchsorted(x, rates, side="right") - 1
+    after = np.minimum(before + 1, len(x) - 1)
+    step = np.where(after > before, x[after] - x[before], 1.0)
+    return np.asarray(y[before] + (y[after] - y[before]) * (rates - x[before]) / step)
+
+
+def fold_curves(folds: Sequence[Items], rates: Float[np.ndarray, " rate"]) -> list[Sensitivity]:
+    """The curve of each fold that has cases of all classes; of several, the mean one-vs-rest."""
+    found = []
+    for items in folds:
+        classes = (1,) if len(items.classes) == 2 else range(len(items.classes))
+        curves = [roc_curve(items.labels, items.probabilities, of) for of in classes]
+        if all(len(curve.thresholds) for curve in curves):
+            found.append(np.mean([sensitivities(curve, rates) for curve in curves], axis=0))
+    return found
+
+
+def roc(shown: Shown, *, name: str) -> Markup | None:
+    """Mean sensitivity over folds at each false positive rate, with one standard deviation."""
+    curves = fold_curves(shown.by_fold, GRID)
+    if not curves:
+        return None
+    mean = np.mean(curves, axis=0)
+    std = np.std(curves, axis=0, ddof=1) if len(curves) > 1 else None
+
+    def draw(sheet: Figure) -> None:
+        axes = sheet.add_subplot()
+        axes.grid()
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (2, 3)))
+        if std is not None:
+            low, high = np.clip(mean - std, 0, 1), np.clip(mean + std, 0, 1)
+            axes.fill_between(GRID, low, high, color=ACCENT, alpha=0.22, lw=0)
+        axes.plot([0.0, *GRID], [0.0, *mean], color=ACCENT, lw=2)
+        axes.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=TICKS, yticks=TICKS)
+
+    told = np.mean(fold_curves(shown.by_fold, np.array(TOLD)), axis=0)
+    said = ", ".join(f"{at:.2f} at {1 - rate:.1f}" for rate, at in zip(TOLD, told, strict=True))
+    auc = shown.candidate.score("auc")
+    label = (
+        f"ROC curve of {shown.label}, mean of {len(curves)} folds. Sensitivity at specificity: "
+        f"{said}. AUC {number(auc.mean)}, standard deviation {number(auc.std)}."
+    )
+    return figure(draw, width=WIDTH, height=HEIGHT, name=name, label=label)
+
+
+def bins_of(items: Sequence[Items]) -> list[ReliabilityBin]:
+    """Bins of the second of two classes, or of the most probable of several; all folds together."""
+    labels = np.concatenate([each.labels for each in items])
+    probabilities = np.concatenate([each.probabilities for each in items])
+    return reliability_bins(labels, probabilities, of=1 if probabilities.shape[1] == 2 else None)
+
+
+def calibration(shown: Shown, *, name: str, x: str, y: str) -> Markup | None:
+    """What was predicted against what came true, and below how many items each point is."""
+    if not shown.items:
+        return None
+    bins = bins_of(shown.items)
+
+    def draw(sheet: Figure) -> None:
+        axes, counts = sheet.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        axes.grid()
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (2, 3)))
+        points = [each.probability for each in bins], [each.observed for each in bins]
+        axes.plot(*points, color=ACCENT, lw=1.5, marker="o", ms=5)
+        axes.set(ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.04, 1.04), yticks=TICKS)
+        most = max(each.items for each in bins)
+        middle = [(each.low + each.high) / 2 for each in bins]
+        counts.bar(middle, [each.items for each in bins], width=0.08, color=FAINT)
+        counts.set(xlabel=x, ylabel="n", yticks=(0, most), ylim=(0, most * 1.05), xticks=TICKS)
+
+    said = "; ".join(
+        f"predicted {each.probability:.2f}, observed {each.observed:.2f}, n {each.items}"
+        for each in bins
+    )
+    label = f"Calibration of {shown.label}. {said}."
+    return figure(draw, width=WIDTH, height=HEIGHT, name=name, label=label)
+
+
+def learning(histories: Sequence[pd.DataFrame], *, title: str, name: str) -> Markup | None:
+    """Training and validation loss by epoch: every fold thin, their mean bold."""
+    if not histories:
+        return None
+    kinds = [
+        (key, text, tone, dashes)
+        for key, text, tone, dashes in (
+            ("train_loss", "training", ACCENT, "solid"),
+            ("validation_loss", "validation", SECOND, (0, (4, 2))),
+        )
+        if all(key in history for history in histories)
+    ]
+    means = {
+        key: pd.concat([history.set_index("epoch")[key] for history in histories], axis=1)
+        .mean(axis=1)
+        .dropna()
+        for key, *_ in kinds
+    }
+
+    def draw(sheet: Figure) -> None:
+        axes = sheet.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
+        for place, (key, text, tone, dashes) in zip(axes, kinds, strict=True):
+            place.grid()
+            marker = "o" if len(means[key]) < 3 else None
+            for history in histories:
+                place.plot(history["epoch"], history[key], color=tone, alpha=0.35, lw=0.8)
+            mean = means[key]
+            place.plot(mean.index, mean, color=tone, lw=2.2, ls=dashes, marker=marker, ms=4)
+            place.set_ylabel(text, color=INK)
+            place.locator_params(axis="y", nbins=4)
+        axes[-1].set_xlabel("epoch")
+        axes[-1].xaxis.get_major_locator().set_params(integer=True)
+
+    said = "; ".join(
+        f"{text} loss {means[key].iloc[0]:.3g} in the first epoch, {means[key].min():.3g} at its "
+        f"lowest (epoch {means[key].idxmin():.0f}), {means[key].iloc[-1]:.3g} in the last"
+        for key, text, *_ in kinds
+        if len(means[key])
+    )
+    label = f"Learning curves of {title}, mean of {len(histories)} folds: {said}."
+    return figure(draw, width=WIDTH, height=HEIGHT, name=name, label=label)

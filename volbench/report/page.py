@@ -1,0 +1,61 @@
+"""Sections to one HTML file: nothing is fetched, nothing runs, everything of others is escaped."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import volbench
+from volbench.report.section import Section
+from volbench.report.shown import number, signed
+from volbench.report.words import p_value
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(sections: Sequence[Section], *, title: str) -> str:
+    """Fill the templates."""
+    style = _style()
+    text: str = (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=title,
+            sections=sections,
+            style=Markup(style),
+            policy=policy(style),
+            version=volbench.__version__,
+        )
+    )
+    return text
+
+
+def policy(style: str) -> str:
+    """What a browser may do with the page: show it, its own pictures and this one style sheet."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+
+
+@cache
+def _style() -> str:
+    return (TEMPLATES / "report.css").read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "signed": signed, "p_value": p_value}
+    return environment

@@ -1,0 +1,155 @@
+"""One comparison as everything that its part of the page needs, ready-made."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from volbench.leaderboard.comparison import Comparison
+from volbench.report import curves, rows, tables
+from volbench.report.examples import Examples, examples
+from volbench.report.prepared import find_prepared
+from volbench.report.provenance import Origin, origins
+from volbench.report.shown import Shown, histories, shown
+from volbench.report.words import conclusion, protocol, question
+from volbench.report.wrong import WrongCases, wrong_cases
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A small figure and its title."""
+
+    title: str
+    figure: Markup
+
+
+@dataclass(frozen=True)
+class Section:
+    """One comparison; figures that cannot be drawn are None or missing."""
+
+    anchor: str
+    title: str
+    question: str
+    protocol: Sequence[str]
+    conclusion: Sequence[str]
+    comparison: Comparison
+    rows: Sequence[Shown]
+    leaderboard: tables.Table
+    roc: Sequence[Panel]
+    calibration: Sequence[Panel]
+    bins: tables.Table
+    folds: Markup | None
+    differences: Markup | None
+    confusions: Sequence[tables.Confusion]
+    strata: Sequence[tuple[tables.Stratum, Markup | None]]
+    learning: Sequence[Panel]
+    cost: tables.Table
+    wrong: WrongCases | None
+    pictured: bool
+    examples: Examples | None
+    origins: Sequence[Origin]
+
+    @property
+    def against(self) -> str:
+        """What the others are shown against."""
+        place = self.comparison.against
+        return "" if place is None else self.rows[place].title
+
+
+def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) -> Section:
+    """Compute and draw everything.
+
+    Args:
+        comparison: What to show.
+        number: Of the section on its page, for names that are unique there.
+        folders: Prepared folders to look for pictures in.
+    """
+    candidates = shown(comparison)
+    run = comparison.first_run
+    data, split = run.protocol
+    prepared = find_prepared(run, folders)
+    best = _best(comparison, candidates)
+    explained = None
+    if best is not None:
+        there = find_prepared(best.candidate.runs[0], folders)
+        explained = examples(best, there, threshold=comparison.threshold)
+    several = len(comparison.classes) > 2
+    positive = comparison.classes[-1] if comparison.classes else ""
+    x = "probability of the decision" if several else "predicted probability"
+    y = "share that was right" if several else "observed share"
+    found_strata = tables.strata(comparison, candidates)
+    name = f"s{number}"
+    return Section(
+        anchor=name,
+        title=f"{run.data}: {run.cases} cases, data {data[:8]}, split {split[:8]}",
+        question=question(comparison, candidates),
+        protocol=protocol(comparison, candidates),
+        conclusion=conclusion(comparison, candidates),
+        comparison=comparison,
+        rows=candidates,
+        leaderboard=tables.leaderboard(comparison, candidates),
+        roc=_panels((row, curves.roc(row, name=f"{name}-roc{row.number}")) for row in candidates),
+        calibration=_panels(
+            (row, curves.calibration(row, name=f"{name}-cal{row.number}", x=x, y=y))
+            for row in candidates
+        ),
+        bins=_bins(candidates, positive),
+        folds=rows.folds(candidates, name=f"{name}-folds"),
+        differences=rows.differences(comparison, candidates, name=f"{name}-differences"),
+        confusions=tables.confusions(candidates),
+        strata=[
+            (each, rows.strata(each.groups, each.areas, candidates, name=f"{name}-strata{place}"))
+            for place, each in enumerate(found_strata)
+        ],
+        learning=_panels(
+            (
+                row,
+                curves.learning(
+                    [each for one in row.candidate.runs for each in histories(one).values()],
+                    title=row.label,
+                    name=f"{name}-learning{row.number}",
+                ),
+            )
+            for row in candidates
+        ),
+        cost=tables.cost(comparison, candidates),
+        wrong=wrong_cases(comparison, candidates, prepared),
+        pictured=prepared is not None,
+        examples=explained,
+        origins=origins(candidates),
+    )
+
+
+def _best(comparison: Comparison, candidates: Sequence[Shown]) -> Shown | None:
+    """The complete candidate with the largest AUC; else the first with any prediction."""
+    able = [row for row in candidates if row.candidate.runs[0].predictions]
+    complete = [row for row in able if row.candidate.status == "complete"]
+    means = [row.candidate.score("auc").mean for row in complete]
+    if means and not np.isnan(means).all():
+        return complete[int(np.nanargmax(means))]
+    return next(iter(able), None)
+
+
+def _panels(found: Iterable[tuple[Shown, Markup | None]]) -> list[Panel]:
+    return [Panel(row.title, drawn) for row, drawn in found if drawn is not None]
+
+
+def _bins(candidates: Sequence[Shown], positive: str) -> tables.Table:
+    body = [
+        tables.Row(
+            row.title,
+            (
+                f"{each.low:.1f} to {each.high:.1f}",
+                str(each.items),
+                f"{each.probability:.3f}",
+                f"{each.observed:.3f}",
+            ),
+        )
+        for row in candidates
+        if row.items
+        for each in curves.bins_of(row.items)
+    ]
+    columns = ("candidate", "probability", "n", "mean probability", "observed share")
+    return tables.Table("Points of the calibration curves", columns, tuple(body), texts=1)
