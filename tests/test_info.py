@@ -1,3 +1,4 @@
+import functools
 import json
 import subprocess
 import sys
@@ -128,6 +129,27 @@ def test_it_names_signature_source_and_citation() -> None:
     )
 
 
+def test_it_shows_where_its_author_would_search() -> None:
+    (described,) = describe("focal")
+    assert described.search_space == {"gamma": "uniform(high=5, low=0)"}
+    shown = CliRunner().invoke(command, ["triplet"]).stdout
+    assert "\nsearch space  margin: uniform(high=1, low=0.05)\n" in shown
+    assert "\nsearch space  none proposed\n" in CliRunner().invoke(command, ["max"]).stdout
+
+
+def test_a_broken_component_of_another_kind_stands_in_nobodys_way() -> None:
+    with aggregators.adding(focal=dict):  # which does not say how it is called
+        (described,) = describe("focal")
+    assert described.kind == "loss"
+
+
+def test_a_component_without_a_module_of_its_own_is_described_all_the_same() -> None:
+    with aggregators.adding(half=functools.partial(Peephole, kernel=3)):
+        (described,) = describe("half")
+    assert described.provider == "this process"
+    assert described.signature == "half(in_channels: int, *, kernel: int = 3)"
+
+
 def test_piped_output_is_plain_lines() -> None:
     result = CliRunner().invoke(command, ["rmc5(width=2)"])
     assert result.exit_code == 0, result.output
@@ -158,6 +180,15 @@ def test_json_holds_the_same_figures() -> None:
         (
             "qqq",
             "volbench: Unknown component 'qqq'. `volbench list` shows what is installed.",
+        ),
+        (
+            "RMC5",
+            "volbench: Unknown component 'RMC5'. Did you mean 'rmc5'?",
+        ),
+        (
+            "standard",
+            "volbench: 'standard' is a recipe, not a component; `volbench list recipes` "
+            "describes it",
         ),
         (
             "rmc5(depth=3)",

@@ -3,6 +3,8 @@
 import importlib
 import sys
 import textwrap
+from collections.abc import Mapping
+from typing import Literal
 
 import pytest
 
@@ -344,3 +346,118 @@ def test_the_catalogue_warns_of_a_name_provided_twice(install, shared):
     assert "one 1.0" in warning
     assert "two 2.0" in warning
     assert sum(item.name == "same" for item in catalogue.components("aggregators")) == 2
+
+
+def test_a_name_of_another_kind_is_told_from_a_misspelt_one():
+    with pytest.raises(UnknownComponentError) as caught:
+        REGISTRIES["encoders"]["bilinear"]
+    assert str(caught.value).startswith(
+        "Unknown encoder 'bilinear'. 'bilinear' is an aggregator, not an encoder. Installed: "
+    )
+    with pytest.raises(UnknownComponentError, match=r"Did you mean 'bilinear'\?"):
+        REGISTRIES["aggregators"]["BiLinear"]
+
+
+def test_nobody_can_take_over_a_name_of_volbenchs_own(install):
+    install("thief", components={"average": "thief_pool:Good"}, module="thief_pool", source=GOOD)
+    assert fresh()["average"].__module__ == "volbench.aggregators.average"
+
+
+def test_the_first_of_two_distributions_with_one_name_counts_as_it_does_for_imports(install):
+    install(
+        "Lab.Pools", "2.0", components={"good": "lab_pools:Good"}, module="lab_pools", source=GOOD
+    )
+    install("lab-pools", "1.0", components={"good": "lab_pools:Other"})
+    assert len(fresh().origins["good"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("typed(number='x')", "number must be a number, but got number='x'"),
+        ("typed(number=True)", "number must be a number, but got number=True"),
+        ("typed(count=2.5)", "count must be a whole number, but got count=2.5"),
+        ("typed(flag=1)", "flag must be True or False, but got flag=1"),
+        ("typed(text=3)", "text must be a quoted string or None, but got text=3"),
+        ("typed(mode='c')", "mode must be 'a' or 'b', but got mode='c'"),
+        (
+            "typed(pair=(1, 2, 3))",
+            "pair must be (a whole number, a number), but got pair=(1, 2, 3)",
+        ),
+        ("typed(many=(1, 'x'))", "many must be a tuple of whole numbers, but got many=(1, 'x')"),
+        ("typed(number=uniform(low=0))", "number must be a number, but got number=uniform(low=0)"),
+        ("later(number='x')", "number must be a number or None, but got number='x'"),
+    ],
+)
+def test_a_value_of_another_type_than_its_option_is_refused(text, message):
+    with (pools := fresh()).adding(typed=typed, later=Later), pytest.raises(SpecError) as caught:
+        pools.build(text, Base, 4)
+    assert str(caught.value) == f"aggregator {parse(text)}: {message}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "typed(count=2, flag=True, number=2, text=None)",
+        "typed(mode='b', pair=(1, 2), many=())",
+        "typed(unknown=(1, 'x', uniform(low=0)), bare='x')",
+        "later(number=2)",
+    ],
+)
+def test_values_that_fit_and_annotations_nobody_knows_pass(text):
+    with (pools := fresh()).adding(typed=typed, later=Later):
+        assert isinstance(pools.build(text, Base, 4), Base)
+
+
+def typed(
+    features,
+    *,
+    number: float = 1.0,
+    count: int = 1,
+    flag: bool = False,
+    text: str | None = None,
+    mode: Literal["a", "b"] = "a",
+    pair: tuple[int, float] = (1, 2.0),
+    many: tuple[int, ...] = (),
+    unknown: Mapping[str, int] | None = None,
+    bare=0,
+):
+    return Base()
+
+
+class Later(Base):
+    """Its annotations are text, as a module's with postponed annotations are."""
+
+    def __init__(self, features, *, number: "float | None" = None, odd: "Nowhere" = 0):
+        self.number = number
+
+
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        ({"gama": "uniform(low=0, high=1)"}, "names 'gama', which is no option"),
+        ({"gamma": "uniform(low=0"}, "search_space of 'gamma': cannot read spec"),
+        ({"gamma": "uniform(low=0)"}, "'uniform(low=0)', but must be one of uniform(low=, high=)"),
+        ({"gamma": "normal(low=0, high=1)"}, "but must be one of"),
+        ({"gamma": 3}, "search_space of 'gamma'"),
+        (["gamma"], "must map options to text"),
+    ],
+)
+def test_a_search_space_that_cannot_be_read_is_the_plugins_fault(declared, reason):
+    class Odd(Base):
+        search_space = declared
+
+        def __init__(self, features, *, gamma=1.0):
+            pass
+
+    pools = fresh()
+    with pools.adding(odd=Odd), pytest.raises(PluginError) as caught:
+        pools.search_space("odd")
+    assert reason in str(caught.value)
+    assert str(caught.value).endswith("; tell its authors")
+
+
+def test_a_search_space_maps_options_to_specs():
+    found = REGISTRIES["losses"].search_space("focal")
+    assert found == {"gamma": parse("uniform(low=0, high=5)")}
+    assert REGISTRIES["encoders"].search_space("r2d") == {}

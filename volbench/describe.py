@@ -4,12 +4,12 @@ import inspect
 import re
 import sys
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from volbench.errors import SpecError, UnknownComponentError
+from volbench.catalogue import recipes
+from volbench.errors import PluginError, SpecError, UnknownComponentError
 from volbench.interfaces import Encoder
 from volbench.profile import Profile, profile_encoder
-from volbench.registry import REGISTRIES, Factory, Registry
+from volbench.registry import REGISTRIES, Factory, Registry, nearest
 from volbench.spec import Spec, parse
 
 CITATIONS = (
@@ -28,6 +28,7 @@ class Description:
         name: The spec asked for.
         provider: Distribution and version.
         signature: With defaults.
+        search_space: Where its author would look for good values, by option.
         summary: First paragraph of its documentation.
         origin: The same of its module's: what it is and where it is from.
         source: ``module:name``.
@@ -40,6 +41,7 @@ class Description:
     name: str
     provider: str
     signature: str
+    search_space: dict[str, str]
     summary: str
     origin: str
     source: str
@@ -61,57 +63,79 @@ def describe(text: str, *, in_channels: int = 1) -> tuple[Description, ...]:
         PluginError: the component cannot be imported or built.
     """
     spec = parse(text)
-    found = [registry for registry in REGISTRIES.values() if spec.name in registry]
+    found = _sound([registry for registry in REGISTRIES.values() if spec.name in registry], spec)
     if not found:
-        names = sorted({name for registry in REGISTRIES.values() for name in registry})
-        near = get_close_matches(spec.name, names, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else "`volbench list` shows what is installed."
-        raise UnknownComponentError(f"Unknown component {spec.name!r}. {hint}")
-    fitting = [registry for registry in found if _fits(registry[spec.name], spec)]
+        raise UnknownComponentError(_unknown(spec.name))
+    fitting = [registry for registry in found if _fits(registry, spec)]
     if not fitting:
-        signatures = " or ".join(_signature(spec.name, registry[spec.name]) for registry in found)
+        signatures = " or ".join(_signature(registry, spec.name) for registry in found)
         raise SpecError(f"{spec}: the arguments do not fit; the signature is {signatures}")
     return tuple(_describe(registry, spec, in_channels) for registry in fitting)
 
 
+def _sound(found: list[Registry], spec: Spec) -> list[Registry]:
+    """Those whose component can be imported; a broken one of another kind stands in nobody's way.
+
+    Raises:
+        PluginError: there are some, and none can be imported.
+    """
+    sound, errors = [], []
+    for registry in found:
+        try:
+            registry.signature(spec.name)
+        except PluginError as error:
+            errors.append(error)
+        else:
+            sound.append(registry)
+    if errors and not sound:
+        raise errors[0]
+    return sound
+
+
+def _unknown(name: str) -> str:
+    if name in [recipe.name for recipe in recipes()]:
+        return f"{name!r} is a recipe, not a component; `volbench list recipes` describes it"
+    near = nearest(name, [name for registry in REGISTRIES.values() for name in registry])
+    hint = f"Did you mean {near!r}?" if near else "`volbench list` shows what is installed."
+    return f"Unknown component {name!r}. {hint}"
+
+
 def _describe(registry: Registry, spec: Spec, in_channels: int) -> Description:
     factory = registry[spec.name]
-    module = sys.modules[factory.__module__]
+    module = getattr(factory, "__module__", None) or type(factory).__module__
     documentation = inspect.cleandoc(factory.__doc__ or "")
-    about_module = inspect.cleandoc(module.__doc__ or "")
+    about_module = inspect.cleandoc(getattr(sys.modules.get(module), "__doc__", None) or "")
     profile = None
     if registry is REGISTRIES["encoders"]:
         profile = profile_encoder(registry.build(spec, Encoder, in_channels), in_channels)
     return Description(
         kind=registry.kind,
         name=str(spec),
-        provider=_provider(registry, spec.name),
-        signature=_signature(spec.name, factory),
+        provider=registry.provider(spec.name),
+        signature=_signature(registry, spec.name),
+        search_space={
+            option: str(space) for option, space in registry.search_space(spec.name).items()
+        },
         summary=_first_paragraph(documentation),
         origin=_first_paragraph(about_module),
-        source=f"{factory.__module__}:{getattr(factory, '__qualname__', spec.name)}",
+        source=f"{module}:{getattr(factory, '__qualname__', spec.name)}",
         file=_file(factory),
         citations=_citations(f"{documentation}\n{about_module}"),
         profile=profile,
     )
 
 
-def _fits(factory: Factory, spec: Spec) -> bool:
+def _fits(registry: Registry, spec: Spec) -> bool:
     try:
-        inspect.signature(factory).bind_partial(**spec.kwargs)
+        registry.signature(spec.name).bind_partial(**spec.kwargs)
     except TypeError:
         return False
     return True
 
 
-def _signature(name: str, factory: Factory) -> str:
-    signature = inspect.signature(factory)
+def _signature(registry: Registry, name: str) -> str:
+    signature = registry.signature(name)
     return f"{name}{signature.replace(return_annotation=inspect.Signature.empty)}"
-
-
-def _provider(registry: Registry, name: str) -> str:
-    origins = registry.origins.get(name)
-    return str(origins[0]) if origins else "this process"
 
 
 def _first_paragraph(documentation: str) -> str:

@@ -3,7 +3,7 @@
 import inspect
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from volbench.errors import SpecError
 from volbench.spec import Spec, Value, parse
@@ -29,22 +29,21 @@ PLAIN: Mapping[object, str] = {
 
 def option_types(factory: Callable[..., object]) -> Mapping[str, object]:
     """Annotations of the keyword-only options, those that can be understood."""
-    parameters = inspect.signature(factory).parameters.values()
-    hints: dict[str, object] = {}
-    if any(isinstance(parameter.annotation, str) for parameter in parameters):
-        plain = inspect.unwrap(factory)
-        try:
-            hints = get_type_hints(
-                vars(plain).get("__init__", plain) if isinstance(plain, type) else plain
-            )
-        except Exception:  # names that exist only for a type checker, for instance
-            hints = {}
-    return {
-        parameter.name: hints.get(parameter.name, parameter.annotation)
-        for parameter in parameters
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        and parameter.annotation is not inspect.Parameter.empty
-    }
+    plain = inspect.unwrap(factory)
+    function = vars(plain).get("__init__", plain) if isinstance(plain, type) else plain
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    found = {}
+    for parameter in inspect.signature(factory).parameters.values():
+        annotation = parameter.annotation
+        if parameter.kind is not parameter.KEYWORD_ONLY or annotation is parameter.empty:
+            continue
+        if isinstance(annotation, str):  # postponed, as by `from __future__ import annotations`
+            try:
+                annotation = eval(annotation, dict(names))
+            except Exception:  # names that exist only for a type checker, for instance
+                continue
+        found[parameter.name] = annotation
+    return found
 
 
 def check_types(factory: Callable[..., object], spec: Spec) -> None:

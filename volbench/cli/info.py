@@ -50,6 +50,8 @@ def _rows(described: "Description") -> Iterator[tuple[str, str]]:
     if described.summary and described.origin:
         yield "module", described.origin
     yield "signature", described.signature
+    searched = ", ".join(f"{option}: {space}" for option, space in described.search_space.items())
+    yield "search space", searched or "none proposed"
     yield "source", described.source
     yield "file", described.file
     yield "citation", ", ".join(described.citations) or "none given"
