@@ -51,6 +51,7 @@ def _end(message: str, exit_code: int) -> None:
     modules={
         "run": "volbench.cli.run",
         "compare": "volbench.cli.compare",
+        "tune": "volbench.cli.tune",
         "report": "volbench.cli.report",
         "suite": "volbench.cli.suite",
         "predict": "volbench.cli.predict",

@@ -127,7 +127,7 @@ def write_outcome(outcome: TuningOutcome, tuning: TuningPlan) -> None:
             "fold": fold,
             "trial": winner.trial,
             "values": dict(winner.values),
-            **{key: value for key, value in asdict(winner.candidate).items()},
+            **asdict(winner.candidate),
             "inner_auc": winner.inner_auc,
             "outer_auc": _number(outcome.outer_auc.get(fold)),
             "optimism": _number(winner.inner_auc - outcome.outer_auc.get(fold, math.nan)),

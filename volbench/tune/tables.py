@@ -71,7 +71,7 @@ def attempts(trial: FrozenTrial) -> list[int]:
 
 def first_number(trial: FrozenTrial) -> int:
     """Number of the first attempt at a trial."""
-    return min([trial.number, *attempts(trial)])
+    return min([int(trial.number), *attempts(trial)])
 
 
 def is_cut_short(trial: FrozenTrial) -> bool:
