@@ -7,7 +7,7 @@ import pytest
 
 from tests.audit.cohort import SIZE, cohort
 from volbench.audit import audit, verdict, weigh
-from volbench.splits import make_split
+from volbench.splits import make_split, official_split
 
 
 def scores(prepared, folds=3):
@@ -139,6 +139,21 @@ def test_a_column_that_is_the_label_is_shown_as_such_and_left_out_of_those_toget
         "stratum grade: AUC 1.000: this column is nearly the label. "
         "Was it part of how the label was made?"
     ]
+
+
+def test_a_column_that_is_the_label_in_some_folds_only_is_counted(tmp_path):
+    """What trains for fold 0 is fold 1, where the column is the label, and the other way round."""
+
+    def plant(number, label, random):
+        told = label if number % 4 < 2 else int(random.integers(2))
+        strata = {"grade": str(told), "site": "ab"[int(random.integers(2))]}
+        return {"fold": str(int(number % 4 < 2)), "strata": strata}
+
+    data = cohort(tmp_path, plant=plant)
+    rows = audit(data, official_split(data.cases)).rows
+    notes = {row.features: row.note for row in rows}
+    assert notes["strata"] == notes["everything"] == "without grade in 1 of 2 folds"
+    assert notes["stratum grade"] == notes["geometry"] == ""
 
 
 def test_a_function_of_the_label_that_no_straight_line_follows_is_the_label_too(tmp_path):

@@ -1,6 +1,6 @@
 """The audit itself: every feature set and model on the folds of the runs, held-out cases only."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -47,7 +47,7 @@ def audit(
     sets = feature_sets(prepared, on_case)
     labels = np.array([case.label for case in prepared.cases], dtype=np.int64)
     predictions: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
-    left_out: set[str] = set()
+    left_out: Counter[str] = Counter()
     done = 0
     for number in split.folds:
         part = split.part(number, validation_fraction=None, seed=seed)
@@ -60,11 +60,16 @@ def audit(
             done += 1
             if on_fit:
                 on_fit(done, len(sets) * len(split.folds))
-        left_out |= fold.revealing
+        left_out.update(fold.revealing)
     return Audit(
         prepared.classes,
         tuple(
-            AuditRow(one.name, model, _note(one, left_out), tuple(predictions[one.name, model]))
+            AuditRow(
+                one.name,
+                model,
+                _note(one, left_out, len(split.folds)),
+                tuple(predictions[one.name, model]),
+            )
             for one in sets
             for model in MODELS
         ),
@@ -119,8 +124,12 @@ def _rows(
     ]
 
 
-def _note(features: FeatureSet, left_out: set[str]) -> str:
-    if features.sifted and left_out:
-        names = sorted(name.removeprefix(STRATUM) for name in left_out)
-        return f"without {', '.join(names)}"
-    return features.note
+def _note(features: FeatureSet, left_out: Counter[str], folds: int) -> str:
+    """What is said of a set; of a joined one, which columns it lacks, and in how many folds."""
+    if not (features.sifted and left_out):
+        return features.note
+    names = [
+        name.removeprefix(STRATUM) + (f" in {count} of {folds} folds" if count < folds else "")
+        for name, count in sorted(left_out.items())
+    ]
+    return f"without {', '.join(names)}"
