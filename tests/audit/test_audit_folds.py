@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 from tests.audit.cohort import SIZE, cohort
-from volbench.audit import audit
+from volbench.audit import audit, models
 from volbench.audit.columns import number_column, text_column
 from volbench.audit.models import encode
 from volbench.splits import Split, make_split, official_split
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_trees():
+    """Nothing here asks how good a forest is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "TREES", 3)
+        yield
 
 
 def plant(number, label, random):

@@ -8,12 +8,30 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.audit.cohort import cohort
-from volbench.audit import Audit, AuditRow, audit, audit_cached, read_audit, store, verdict, weigh
+from volbench.audit import (
+    Audit,
+    AuditRow,
+    audit,
+    audit_cached,
+    models,
+    read_audit,
+    store,
+    verdict,
+    weigh,
+)
 from volbench.audit.columns import is_identifier, text_column
 from volbench.audit.summary import Score, chance_area
 from volbench.errors import StateError
 from volbench.rows import Prediction
 from volbench.splits import make_split
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_trees():
+    """Nothing here asks how good a forest is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "TREES", 3)
+        yield
 
 
 def plant(number, label, random):
