@@ -1,4 +1,4 @@
-"""tuning.html: history, slices, parallel coordinates and importances of a tuned run, as one file."""
+"""tuning.html: history, slices, parallel coordinates, importances of a tuned run in one file."""
 
 from collections.abc import Sequence
 from html import escape
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from volbench.files import write_atomic
 from volbench.report import svg
-from volbench.tune.summary import StudySummary, TuningSummary, load_summary
+from volbench.tune.summary import StudySummary, TuningSummary, load_summary, number_or_text
 
 PAGE = "tuning.html"
 STYLE = Path(svg.__file__).parent / "templates" / "report.css"
@@ -127,12 +127,10 @@ def _slice(canvas: Figure, study: StudySummary, option: str, space: str) -> None
 
 
 def _mark_best(axes: Axes, study: StudySummary, option: str) -> None:
-    rows = [row for row in study.trials if row.trial == study.best]
-    for row in rows:
-        value = next(
-            p for p, r in zip(study.slice(option), _scored(study), strict=True) if r is row
-        )
-        axes.plot([value[0]], [value[1]], "o", color=svg.SECOND, markersize=8, fillstyle="none")
+    for row in study.trials:
+        if row.trial == study.best and row.auc is not None:
+            value = number_or_text(row.values[option])
+            axes.plot([value], [row.auc], "o", color=svg.SECOND, markersize=9, fillstyle="none")
 
 
 def _scored(study: StudySummary) -> list[object]:
