@@ -270,8 +270,8 @@ def test_csv_says_which_rows_are_ours(runs):
     reported = [row for row in rows if row["source"] == "reported"]
     assert len(ours) == 7
     assert len(reported) == 11 + 3 + 4 + 3
-    assert {row["ddof"] for row in ours} == {"1"}
-    assert {row["ddof"] for row in reported} == {"0"}
+    assert {float(row["ddof"]) for row in ours} == {1}
+    assert {float(row["ddof"]) for row in reported} == {0}
     (row,) = [row for row in reported if row["table"] == "4" and row["aggregator"] == "bilinear"]
     assert (float(row["auc_mean"]), float(row["auc_std"])) == (0.831, 0.062)
     assert float(row["recall_T2_mean"]) == pytest.approx(0.621)
