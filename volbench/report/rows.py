@@ -44,7 +44,7 @@ def folds(rows: Sequence[Shown], *, name: str) -> Markup | None:
         + ", ".join(number(row.areas.get(key, math.nan), 2) for key in keys)
         for row in with_areas
     )
-    return figure(draw, width=WIDTH, height=ROW * len(with_areas) + EDGE, name=name,
+    return figure(draw, width=WIDTH, left=12, height=ROW * len(with_areas) + EDGE, name=name,
                   label=f"AUC fold by fold. {said}.")  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def differences(comparison: Comparison, rows: Sequence[Shown], *, name: str) -> 
 
     against = rows[pairs[0].second].label
     said = "; ".join(f"{rows[pair.first].label}: {_said(pair)}" for pair in pairs)
-    return figure(draw, width=WIDTH, height=ROW * len(pairs) + EDGE, name=name,
+    return figure(draw, width=WIDTH, left=12, height=ROW * len(pairs) + EDGE, name=name,
                   label=f"Differences in AUC from {against}. {said}.")  # fmt: skip
 
 
@@ -96,7 +96,9 @@ def strata(
         + ", ".join(f"{group} {number(area, 2)}" for group, area in zip(groups, each, strict=True))
         for place, each in areas.items()
     )
-    return figure(draw, width=WIDTH, height=ROW * len(groups) + EDGE, name=name, label=said)
+    return figure(
+        draw, width=WIDTH, left=12, height=ROW * len(groups) + EDGE, name=name, label=said
+    )
 
 
 MARKS = [(tone, marker) for marker in "oDs^v" for tone in (ACCENT, SECOND, INK)]

@@ -58,7 +58,9 @@ KEPT = {
 }  # fmt: skip
 
 
-def figure(draw: Draw, *, width: float, height: float, name: str, label: str) -> Markup:
+def figure(
+    draw: Draw, *, width: float, height: float, name: str, label: str, left: float = 54
+) -> Markup:
     """Draw a figure and return it as an ``<svg>``.
 
     Args:
@@ -67,12 +69,15 @@ def figure(draw: Draw, *, width: float, height: float, name: str, label: str) ->
         height: In the same units.
         name: Unique on the page; its ids begin with it.
         label: What the figure says, for those who do not see it.
+        left: Room for the numbers and the name of the vertical axis.
     """
     with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
         # A name in a script that matplotlib's own font lacks; the reader's browser has it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        canvas = Figure(
-            figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH), layout="constrained"
+        canvas = Figure(figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH))
+        # Margins in units, not a layout that is solved: thirty figures are drawn for ten runs.
+        canvas.subplots_adjust(
+            left=left / width, right=1 - 12 / width, bottom=42 / height, top=1 - 8 / height
         )
         canvas.patch.set_visible(False)
         draw(canvas)

@@ -208,8 +208,8 @@ def _interval(candidate: Candidate) -> str:
 
 
 def _folds(candidate: Candidate) -> str:
-    failed = f", {candidate.failed} failed" if candidate.failed else ""
-    word = "" if candidate.status == "complete" else f" ({candidate.status}{failed})"
+    failed = f"{candidate.failed} failed" if candidate.failed else "incomplete"
+    word = "" if candidate.status == "complete" else f", {failed}"
     return f"{candidate.folds}/{candidate.folds_total}{word}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from volbench.audit.features import EVERYTHING, STRATUM
 from volbench.leaderboard.comparison import Comparison
+from volbench.leaderboard.findings import Pair
 from volbench.leaderboard.runs import LoadedRun
 from volbench.report.shown import Shown, number, signed
 
@@ -138,30 +139,48 @@ def _alone(complete: Sequence[Shown]) -> list[str]:
 
 
 def _verdicts(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
+    tested = sorted({place for pair in comparison.pairs for place in (pair.first, pair.second)})
+    if len(tested) == 2:
+        return [_pair(comparison.pairs[0], rows), *_power(comparison)]
     shown = [pair for pair in comparison.pairs if pair.verdict != "no difference shown"]
-    found = []
-    for pair in shown:
-        better, other = rows[pair.first], rows[pair.second]
-        turned = pair if pair.verdict == "better" else pair.turned()
-        if pair.verdict == "worse":
-            better, other = other, better
-        found.append(
-            f"Candidate {_named(better)} is better than candidate {_named(other)}: by "
-            f"{signed(turned.difference)} in AUC "
-            f"(95 % interval {signed(turned.low)} to {signed(turned.high)}, "
-            f"adjusted {p_value(pair.p_holm)})."
-        )
-    if len(found) > 3:
-        found[3:] = [f"{len(found) - 3} more pairs differ; the letters in the table say which."]
     if not shown:
-        names = [_named(row) for row in rows if row.candidate.status == "complete"]
-        who = f"between candidates {names[0]} and {names[1]}" if len(names) == 2 else (
-            f"between any two of the {_count(len(names))} candidates")  # fmt: skip
-        found.append(f"No difference {who} was shown.")
-    elif len(shown) < len(comparison.pairs):
-        rest = len(comparison.pairs) - len(shown)
-        found.append(f"Of the other {rest} pair{'s' if rest > 1 else ''} no difference was shown.")
+        count = _count(len(tested))
+        first = f"No difference between any two of the {count} candidates was shown."
+        return [first, *_power(comparison)]
+    best, others = comparison.against, comparison.shown_pairs()
+    assert best is not None
+    worse = [str(rows[pair.first].number) for pair in others if pair.verdict == "worse"]
+    alike = [str(rows[pair.first].number) for pair in others if pair.verdict != "worse"]
+    first = f"Candidate {_named(rows[best])} has the highest mean AUC"
+    found = []
+    if worse:
+        found.append(f"{first}; it is better than {_candidates(worse)}.")
+    if alike:
+        start = "No" if worse else f"{first}, but no"
+        found.append(f"{start} difference between it and {_candidates(alike)} was shown.")
+    rest = len(shown) - len(worse)
+    if rest:
+        found.append(
+            f"{_count(rest).capitalize()} other pair{'s differ' if rest > 1 else ' differs'} too; "
+            "the letters in the table say which."
+        )
     return [*found, *_power(comparison)]
+
+
+def _pair(pair: Pair, rows: Sequence[Shown]) -> str:
+    seen = pair.turned() if pair.verdict == "worse" else pair
+    better, other = rows[seen.first], rows[seen.second]
+    if pair.verdict == "no difference shown":
+        return f"No difference between candidates {_named(better)} and {_named(other)} was shown."
+    return (
+        f"Candidate {_named(better)} is better than candidate {_named(other)}: by "
+        f"{signed(seen.difference)} in AUC (95 % interval {signed(seen.low)} to "
+        f"{signed(seen.high)}, {p_value(pair.p_holm)})."
+    )
+
+
+def _candidates(numbers: Sequence[str]) -> str:
+    return f"candidate{'s' if len(numbers) > 1 else ''} {_listed(numbers)}"
 
 
 def _power(comparison: Comparison) -> list[str]:
@@ -218,8 +237,12 @@ def _unfinished(rows: Sequence[Shown]) -> list[str]:
 
 
 def p_value(p: float) -> str:
-    """A p value with its sign: ``p = 0.03``, ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    """A p value with its sign; a digit more where three would round it up to the level.
+
+    >>> p_value(0.0312), p_value(0.0497), p_value(0.00002)
+    ('p = 0.031', 'p = 0.0497', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.{4 if 0.0495 <= p < 0.05 else 3}f}"
 
 
 def _count(value: int) -> str:
