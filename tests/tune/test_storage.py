@@ -16,24 +16,24 @@ from volbench.tune.storage import hidden, open_storage
 
 def test_a_url_that_is_none_is_refused():
     with pytest.raises(UsageError, match="is not a URL such as"):
-        open_storage("my trials", heartbeat_s=1)
+        open_storage("my trials", heartbeat_s=1).__enter__()
 
 
 def test_a_folder_that_is_missing_is_said(tmp_path):
     with pytest.raises(StorageError, match="unable to open database file") as caught:
-        open_storage(f"sqlite:///{tmp_path}/nowhere/trials.db", heartbeat_s=1)
+        open_storage(f"sqlite:///{tmp_path}/nowhere/trials.db", heartbeat_s=1).__enter__()
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_driver_is_said_with_how_to_install_it():
     with pytest.raises(UsageError, match="pip install pymysql"):
-        open_storage("mysql+pymysql://anna:secret@localhost/none", heartbeat_s=1)
+        open_storage("mysql+pymysql://anna:secret@localhost/none", heartbeat_s=1).__enter__()
 
 
 def test_a_password_is_never_shown(tmp_path):
     assert "secret" not in hidden("postgresql+psycopg://anna:secret@host/name")
     with pytest.raises((StorageError, UsageError)) as caught:
-        open_storage("postgresql+psycopg://anna:secret@localhost:1/none", heartbeat_s=1)
+        open_storage("postgresql+psycopg://anna:secret@localhost:1/none", heartbeat_s=1).__enter__()
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -77,14 +77,7 @@ def test_the_line_to_paste_is_a_run_of_the_winner(tuned):
     assert line.endswith("--set training.epochs=4 --folds 2")
 
 
-def test_a_second_tuning_is_the_same_to_the_bit(tuned, data, tmp_path):
-    again = pretended(plan_for(data), tmp_path)
-    assert [trials(again.path, fold) for fold in (0, 1)] == [
-        trials(tuned.path, fold) for fold in (0, 1)
-    ]
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "qmc"])
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("qmc", marks=pytest.mark.slow)])
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not(sampler, data, tmp_path):
     settings = Settings(trials=6, inner_folds=2, sampler=sampler)
     plan = plan_for(data, settings=settings)
@@ -115,10 +108,10 @@ def test_another_search_under_the_same_name_is_refused(tuned, data):
 
 
 def test_tpe_comes_closer_to_the_optimum_than_its_first_draws(data, tmp_path):
-    plan = plan_for(data, settings=Settings(trials=16, inner_folds=2))
+    plan = plan_for(data, settings=Settings(trials=12, inner_folds=2))
     rows = trials(pretended(plan, tmp_path).path)
     distance = [abs(float(row["focal.gamma"]) - 2) for row in rows]
-    assert sum(distance[8:]) / 8 < sum(distance[:4]) / 4
+    assert sum(distance[8:]) / 4 < sum(distance[:4]) / 4
 
 
 def test_a_failed_trial_is_kept_with_its_reason_and_stops_nothing(data, tmp_path):

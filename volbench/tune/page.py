@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from volbench.files import write_atomic
 from volbench.report import svg
@@ -112,7 +113,7 @@ def _history(canvas: Figure, study: StudySummary) -> None:
     axes.plot(trials, aucs, "o", color=svg.ACCENT, markersize=5)
     axes.set_xlabel("trial")
     axes.set_ylabel("inner AUC")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _slice(canvas: Figure, study: StudySummary, option: str, space: str) -> None:

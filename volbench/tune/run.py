@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +75,11 @@ def tune(
     compute = choose_compute(compute.device, experiment.precision, jobs=jobs)
     environment = _without_password(describe_environment(compute, jobs=jobs))
     folder = RunFolder(out / (name or experiment.name))
-    with Room(folder.path) as room:
+    with ExitStack() as stack:
+        room = stack.enter_context(Room(folder.path))
         folder.open(experiment, tuning.plan.split, describe_data(tuning.plan.prepared), environment)
         url = storage or f"sqlite:///{(folder.path / STORAGE).resolve()}"
-        database = open_storage(url, heartbeat_s=heartbeat_s)
+        database = stack.enter_context(open_storage(url, heartbeat_s=heartbeat_s))
         searches = [
             Search(tuning, inner, database, _folder(folder, inner.outer), room.name)
             for inner in tuning.inner.values()

@@ -11,6 +11,7 @@ from volbench.tune.plan import Inner, TuningPlan
 from volbench.tune.sampling import distribution, make_pruner, make_sampler
 from volbench.tune.storage import quietly
 from volbench.tune.tables import (
+    BEST,
     CUT_OFF,
     REASON,
     ROOM,
@@ -112,7 +113,7 @@ class Search:
         """Write trials.csv and, at the end, best.json; all processes write the same."""
         write_trials(self.folder, self.trials, list(self.distributions))
         best = self.winner()
-        if best is not None and self.is_over:
+        if best is not None and self.is_over and not (self.folder / BEST).is_file():
             write_best(self.folder, self.study, best, self.trials.index(best))
 
     def start(self) -> ActiveTrial | None:

@@ -32,8 +32,9 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def open_storage(url: str, *, heartbeat_s: int) -> optuna.storages.RDBStorage:
-    """Open a database, and make its tables if it has none.
+@contextmanager
+def open_storage(url: str, *, heartbeat_s: int) -> Iterator[optuna.storages.RDBStorage]:
+    """Open a database for a ``with`` block, and make its tables if it has none.
 
     Args:
         url: As SQLAlchemy writes it: ``sqlite:///file.db``, ``postgresql+psycopg://host/name``.
@@ -43,6 +44,15 @@ def open_storage(url: str, *, heartbeat_s: int) -> optuna.storages.RDBStorage:
         UsageError: the URL cannot be read, or its driver is not installed.
         StorageError: the database cannot be reached, or another Optuna wrote it.
     """
+    storage = _connect(url, heartbeat_s)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _connect(url: str, heartbeat_s: int) -> optuna.storages.RDBStorage:
     optuna.logging.set_verbosity(logging.ERROR)
     shown = hidden(url)
     sqlite = url.startswith("sqlite")

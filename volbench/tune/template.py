@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from volbench.errors import UsageError
+from volbench.errors import SpecError, UsageError
 from volbench.experiment import Level
-from volbench.registry import Registry, aggregators, encoders, losses
+from volbench.options import SEARCH_SPACES
+from volbench.registry import Registry, aggregators, encoders, losses, nearest
 from volbench.space import Space, is_search_space, read_space, search_space_in
 from volbench.spec import Spec, Value, parse, parse_terms, show_value
 
@@ -129,12 +130,24 @@ def read_template(
                 "preparations with two runs"
             )
     if not template.spaces:
+        _refuse_misspelt(template)
         raise UsageError(
             "there is nothing to tune: give a search space, as in --loss "
             "'focal(gamma=uniform(low=0, high=5))', or the bare name of a component that declares "
             "one, as in --loss focal; volbench run trains a candidate that is given in full"
         )
     return template
+
+
+def _refuse_misspelt(template: Template) -> None:
+    parts = [template.encoder, template.aggregator, *(spec for _, spec in template.loss)]
+    for spec in parts:
+        for key, value in () if spec is None else spec.arguments:
+            if isinstance(value, Spec) and (meant := nearest(value.name, SEARCH_SPACES)):
+                raise SpecError(
+                    f"{key}={value} in {spec and spec.name}: unknown search space {value.name!r}. "
+                    f"Did you mean {meant!r}?"
+                )
 
 
 def _opened(spec: Spec, registry: Registry) -> Spec:
