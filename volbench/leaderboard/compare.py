@@ -21,6 +21,8 @@ from volbench.leaderboard.resampling import Draws, interval, resample
 from volbench.leaderboard.runs import LoadedRun
 from volbench.leaderboard.scoring import (
     Scored,
+    case_areas,
+    case_items,
     check_same_items,
     estimate,
     fold_frame,
@@ -28,7 +30,12 @@ from volbench.leaderboard.scoring import (
     native_unit,
     score_run,
 )
-from volbench.leaderboard.shortcuts import against_bar, audits_of, best_shortcuts
+from volbench.leaderboard.shortcuts import (
+    against_bar,
+    against_bar_by_case,
+    audits_of,
+    best_shortcuts,
+)
 from volbench.leaderboard.sorting import sort_values
 from volbench.metrics import metrics_for
 from volbench.scores import Unit
@@ -196,18 +203,21 @@ class _Table:
         found = best_shortcuts(
             audits_of(loaded, splits), unit=self.unit, folds=folds, ddof=self.ddof
         )
-        shortcuts = tuple(shortcut for shortcut, _ in found)
-        bar = next((areas for shortcut, areas in found if not shortcut.label), None)
-        if bar is None or not contenders or not fold_test_applies(contenders[0].areas - bar):
+        shortcuts = tuple(shortcut for shortcut, _, _ in found)
+        bars = [(areas, items) for shortcut, areas, items in found if not shortcut.label]
+        if not bars or not contenders:
             return shortcuts, {}
-        areas = [
-            np.stack(matrix(each.runs, "auc"))
-            if self.unit != "slice"
-            else np.stack([scored.other_units["case"] for scored in each.runs])
-            for each in contenders
-        ]
+        areas, items = bars[0]
         places = [each.place for each in contenders]
-        return shortcuts, dict(zip(places, against_bar(areas, bar, alpha=self.alpha), strict=True))
+        if fold_test_applies(contenders[0].areas - areas):
+            mine = [case_areas(each.runs) for each in contenders]
+            tested = against_bar(mine, areas, alpha=self.alpha)
+        elif len(self.classes) == 2 and len(items.labels):
+            cases = [case_items(each.runs[0], items.unit) for each in contenders]
+            tested = against_bar_by_case(cases, items, alpha=self.alpha)
+        else:
+            return shortcuts, {}
+        return shortcuts, dict(zip(places, tested, strict=True))
 
 
 def _with_intervals(

@@ -33,6 +33,11 @@ class Scored:
     other_units: Mapping[Unit, Folds]
 
     @property
+    def slice_areas(self) -> Folds:
+        """AUC of each fold at the run's own unit: that of cases where each has one slice."""
+        return np.asarray(self.by_fold["auc"], dtype=np.float64)
+
+    @property
     def complete(self) -> bool:
         """Whether every fold is finished."""
         return len(self.by_fold) == int(self.run.experiment["folds"])
@@ -108,6 +113,26 @@ def matrix(runs: Sequence[Scored], metric: str) -> list[Folds]:
         else np.asarray(each[0], dtype=np.float64)
         for _, each in sorted(by_split.items())
     ]
+
+
+def case_areas(runs: Sequence[Scored]) -> Float[np.ndarray, "repeat fold"]:
+    """AUC by division and fold; at the unit of slices, that of their cases."""
+    if runs[0].items is None or runs[0].items.unit != "slice":
+        return np.stack(matrix(runs, "auc"))
+    by_split: dict[str, list[Folds]] = {}
+    for scored in runs:
+        split = scored.run.experiment["split_digest"]
+        by_split.setdefault(split, []).append(scored.other_units.get("case", scored.slice_areas))
+    return np.stack([np.mean(each, axis=0) for _, each in sorted(by_split.items())])
+
+
+def case_items(scored: Scored, unit: Unit) -> Items:
+    """Its items, one per case or patient, sorted."""
+    assert scored.items is not None
+    if scored.items.unit == unit:
+        return scored.items
+    rows = chain.from_iterable(scored.run.predictions.values())
+    return sorted_items(gather(rows, scored.run.classes, unit=unit))
 
 
 def estimate(values: Iterable[Folds], *, ddof: int) -> Estimate:

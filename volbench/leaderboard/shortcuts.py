@@ -14,10 +14,10 @@ from volbench.audit.result import NEARLY_THE_LABEL
 from volbench.errors import UsageError
 from volbench.leaderboard.findings import Bar, Shortcut
 from volbench.leaderboard.runs import LoadedRun
-from volbench.leaderboard.scoring import estimate, fold_areas
+from volbench.leaderboard.scoring import estimate, fold_areas, sorted_items
 from volbench.records import AUDIT
-from volbench.scores import Unit, gather
-from volbench.statistics import corrected_t_test, holm
+from volbench.scores import Items, Unit, gather
+from volbench.statistics import corrected_t_test, delong_test, holm
 
 Areas = Float[np.ndarray, "repeat fold"]
 MOST = 4
@@ -35,7 +35,7 @@ def audits_of(runs: Sequence[LoadedRun], splits: Sequence[str]) -> list[Audit]:
 
 def best_shortcuts(
     audits: Sequence[Audit], *, unit: Unit, folds: int, ddof: int
-) -> list[tuple[Shortcut, Areas]]:
+) -> list[tuple[Shortcut, Areas, Items]]:
     """The best row of each kind of feature set, at most four, the largest AUC first.
 
     Columns of the manifest are one kind, alone or together.
@@ -45,8 +45,11 @@ def best_shortcuts(
         unit: ``case`` or ``patient``; at slices, cases are what an audit knows.
         folds: Folds of each division; an audit with others is left out.
         ddof: Of the standard deviations.
+
+    Returns:
+        Each row, its AUC by division and fold, and its items in the last division.
     """
-    best: dict[str, tuple[Shortcut, Areas]] = {}
+    best: dict[str, tuple[Shortcut, Areas, Items]] = {}
     for place, row in enumerate(audits[0].rows if audits else ()):
         areas = []
         for audit in audits:
@@ -72,7 +75,7 @@ def best_shortcuts(
         kind = f"{kind}, the label" if label else kind
         if kind not in best or found.mean > best[kind][0].auc.mean:
             shortcut = Shortcut(row.features, row.model, row.note, found, label)
-            best[kind] = (shortcut, np.stack(areas))
+            best[kind] = (shortcut, np.stack(areas), sorted_items(items))
     return sorted(best.values(), key=lambda each: -each[0].auc.mean)[:MOST]
 
 
@@ -81,6 +84,25 @@ def against_bar(rows: Sequence[Areas], bar: Areas, *, alpha: float) -> list[Bar]
     tests = [corrected_t_test(areas - bar, undefined="omit", alpha=alpha) for areas in rows]
     adjusted = holm(np.array([test.p for test in tests]))
     return [
-        Bar(test.mean, test.low, test.high, float(p), beaten=bool(p < alpha and test.mean > 0))
+        Bar(test.mean, test.low, test.high, float(p), bool(p < alpha and test.mean > 0))
+        for test, p in zip(tests, adjusted, strict=True)
+    ]
+
+
+def against_bar_by_case(rows: Sequence[Items], bar: Items, *, alpha: float) -> list[Bar]:
+    """Test each row against a row of the audit on the cases of one fold (DeLong, by patient)."""
+    tests = [
+        delong_test(
+            bar.labels,
+            items.probabilities[:, 1],
+            bar.probabilities[:, 1],
+            clusters=np.array(bar.patients),
+            alpha=alpha,
+        )
+        for items in rows
+    ]
+    adjusted = holm(np.array([test.p for test in tests]))
+    return [
+        Bar(test.difference, test.low, test.high, float(p), bool(p < alpha and test.difference > 0))
         for test, p in zip(tests, adjusted, strict=True)
     ]

@@ -1,0 +1,117 @@
+"""A comparison as plain JSON values: the documented schema, docs/reference/compare.md."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from volbench.leaderboard.comparison import Candidate, Comparison
+from volbench.leaderboard.findings import Pair
+from volbench.leaderboard.layout import names_needed
+from volbench.leaderboard.strata import ByStratum
+from volbench.leaderboard.words import headline_notes, label
+
+SCHEMA = 2
+
+
+def document(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, Any]:
+    """One table; NaN is None."""
+    run = found.first_run
+    values = {
+        "data": run.data,
+        "cases": run.cases,
+        "patients": run.patients,
+        "classes": list(found.classes),
+        "data_digest": run.protocol[0],
+        "split_digest": found.splits[0] if len(found.splits) == 1 else None,
+        "split_digests": list(found.splits),
+        "folds": run.experiment["folds"],
+        "repeats": found.repeats,
+        "unit": found.unit,
+        "threshold": found.threshold,
+        "sort": found.sort,
+        "ddof": found.ddof,
+        "test": found.test,
+        "alpha": found.alpha,
+        "margin": found.margin,
+        "resamples": found.resamples,
+        "seed": found.seed,
+        "undefined_folds": list(found.undefined),
+        "one_machine": found.one_machine,
+        "against": None if found.against is None else found.rows[found.against].name,
+        "design": found.design and asdict(found.design),
+        "rows": [row_values(row) for row in found.rows],
+        "pairs": [pair_values(pair, found.rows) for pair in found.pairs],
+        "audit": [asdict(shortcut) for shortcut in found.shortcuts],
+        "strata": [
+            {"column": table.column, "rows": table.frame.to_dict(orient="records")}
+            for table in strata
+        ],
+        "notes": headline_notes(found, stacked=False),
+    }
+    return {name: plain(value) for name, value in values.items()}
+
+
+def row_values(row: Candidate) -> dict[str, Any]:
+    """A row in flat columns; also what a line of the CSV holds."""
+    values: dict[str, Any] = {
+        "run": row.name,
+        "runs": [run.name for run in row.runs],
+        "seeds": list(row.seeds),
+        "encoder": row.encoder,
+        "aggregator": row.aggregator,
+        "loss": row.loss,
+        "level": row.level,
+        "status": row.status,
+        "folds": row.folds,
+        "folds_total": row.folds_total,
+        "failed": row.failed,
+        "n": row.n,
+        "group": row.letters,
+    }
+    for name, score in row.scores.items():
+        values |= {f"{name}_{key}": value for key, value in asdict(score).items()}
+    for unit, score in row.other_units.items():
+        values |= {f"auc_per_{unit}_mean": score.mean, f"auc_per_{unit}_std": score.std}
+    cost = asdict(row.cost)
+    values |= {name: value for name, value in cost.items() if name != "machine"}
+    values["machine"] = "; ".join(row.cost.machine)
+    values["beats_audit"] = None if row.bar is None else row.bar.beaten
+    for name in ("difference", "low", "high", "p"):
+        values[f"audit_{name}"] = None if row.bar is None else getattr(row.bar, name)
+    return values
+
+
+def pair_values(pair: Pair, rows: Sequence[Candidate]) -> dict[str, Any]:
+    """Two rows by name, and what was found of them."""
+    named = names_needed(rows)
+    rope = pair.rope
+    return {
+        "run": rows[pair.first].name,
+        "against": rows[pair.second].name,
+        "run_label": label(rows[pair.first], named=named),
+        "against_label": label(rows[pair.second], named=named),
+        "difference": pair.difference,
+        "low": pair.low,
+        "high": pair.high,
+        "std": pair.std,
+        "p": pair.p,
+        "p_holm": pair.p_holm,
+        "p_delong": pair.p_delong,
+        "p_bootstrap": pair.p_bootstrap,
+        "probability_worse": rope and rope.worse,
+        "probability_same": rope and rope.same,
+        "probability_better": rope and rope.better,
+        "verdict": pair.verdict,
+    }
+
+
+def plain(value: object) -> object:
+    """What JSON knows: NaN and infinity become None, NumPy's numbers Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
