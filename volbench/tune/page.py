@@ -8,10 +8,12 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from volbench.files import write_atomic
 from volbench.report import svg
+from volbench.space import read_space
+from volbench.spec import parse
 from volbench.tune.summary import StudySummary, TuningSummary, load_summary, number_or_text
 
 PAGE = "tuning.html"
@@ -123,6 +125,12 @@ def _slice(canvas: Figure, study: StudySummary, option: str, space: str) -> None
     _mark_best(axes, study, option)
     if _is_log(space):
         axes.set_xscale("log")
+        # Plain numbers: powers would be written in mathtext, which the page does not draw.
+        axes.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    bounds = read_space(parse(space))
+    if not bounds.among:
+        axes.set_xlim(bounds.low, bounds.high)
     axes.set_xlabel(option)
     axes.set_ylabel("inner AUC")
 

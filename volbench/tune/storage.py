@@ -11,6 +11,7 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from volbench.errors import StorageError, UsageError
 
@@ -59,8 +60,9 @@ def _connect(url: str, heartbeat_s: int) -> optuna.storages.RDBStorage:
     try:
         with quietly():
             retry = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=ATTEMPTS - 1)
-            # Several processes write the same file in turns: wait for the lock, do not fail.
-            waiting = {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}
+            # Several processes write the same file in turns: wait for the lock, do not fail. A
+            # server may drop a connection that waits for hours between two trials: keep none.
+            waiting = {"connect_args": {"timeout": 60}} if sqlite else {"poolclass": NullPool}
             options: dict[str, Any] = {
                 "engine_kwargs": waiting,
                 "heartbeat_interval": heartbeat_s,
