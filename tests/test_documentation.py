@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import click
@@ -47,10 +48,10 @@ def plugin_of(text):
         "volbench.aggregators"
     ].items()
     module, _, attribute = value.partition(":")
-    assert f"`{module}.py`" in text
-    defined = {"__name__": module}
-    exec(compile(blocks(text, "python")[0], f"{module}.py", "exec"), defined)
-    return name, defined[attribute]
+    assert f"`{module.replace('.', '/')}.py`" in text
+    defined = types.ModuleType(module)
+    exec(compile(blocks(text, "python")[0], f"{module}.py", "exec"), vars(defined))
+    return name, defined, getattr(defined, attribute)
 
 
 class TestPluginOfTheReadme(AggregatorContract):
@@ -58,8 +59,9 @@ class TestPluginOfTheReadme(AggregatorContract):
     page = ROOT / "README.md"
 
     @pytest.fixture(autouse=True)
-    def _installed(self):
-        name, factory = plugin_of(PAGES[self.page])
+    def _installed(self, monkeypatch):
+        name, module, factory = plugin_of(PAGES[self.page])
+        monkeypatch.setitem(sys.modules, module.__name__, module)
         with aggregators.adding(**{name: factory}):
             yield
 

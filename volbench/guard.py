@@ -36,13 +36,16 @@ def guarded(*, may_draw: bool = False) -> Iterator[Seen]:
     """Run code that must leave the process as it is; whatever it changed is put back.
 
     Args:
-        may_draw: PyTorch's generator may be drawn from, as initial weights are.
+        may_draw: The code builds a component: PyTorch's generator may be drawn from, as initial
+            weights are, and volbench's own functions are not watched.
     """
     seen = Seen()
     printed = _Printed()
     with ExitStack() as stack:
-        for watch in (_generators, _settings, _own_code):
-            stack.enter_context(watch(seen, may_draw))
+        stack.enter_context(_generators(seen, may_draw))
+        stack.enter_context(_settings(seen))
+        if not may_draw:  # costs milliseconds, and constructors that patch are a rarity
+            stack.enter_context(_own_code(seen))
         if threading.current_thread() is threading.main_thread():
             stack.enter_context(_signals(seen))
         stack.callback(_note_printed, printed, seen)
@@ -109,7 +112,7 @@ def _generators(seen: Seen, may_draw: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _settings(seen: Seen, may_draw: bool) -> Iterator[None]:
+def _settings(seen: Seen) -> Iterator[None]:
     """Settings of the whole process."""
     import torch
 
@@ -140,7 +143,7 @@ def _settings(seen: Seen, may_draw: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _own_code(seen: Seen, may_draw: bool) -> Iterator[None]:
+def _own_code(seen: Seen) -> Iterator[None]:
     """Functions and classes of volbench, which a plugin may replace by accident or on purpose."""
     before = {where: dict(_callables(where)) for where in _own_namespaces()}
     try:

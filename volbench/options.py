@@ -37,7 +37,7 @@ def option_types(factory: Callable[..., object]) -> Mapping[str, object]:
         annotation = parameter.annotation
         if parameter.kind is not parameter.KEYWORD_ONLY or annotation is parameter.empty:
             continue
-        if isinstance(annotation, str):  # postponed, as by `from __future__ import annotations`
+        if isinstance(annotation, str):  # postponed, as a module may ask for
             try:
                 annotation = eval(annotation, dict(names))
             except Exception:  # names that exist only for a type checker, for instance

@@ -181,6 +181,8 @@ class LossContract(ComputingContract):
 
     def test_does_not_synchronise_with_the_host(self, loss: Loss) -> None:
         """On a GPU, whatever asks for a value waits until everything before is computed."""
+        if loss.synchronises:
+            pytest.skip("says that it does")
         output = self.output()
         check_asks_for_no_values(
             lambda logits, embedding, labels: loss(Output(logits, embedding), labels),

@@ -132,6 +132,8 @@ def _named(spec: Spec) -> list[Target]:
 
 def _target(kinds: str, spec: Spec, provider: str) -> Target:
     """A name that is not its provider's to use cannot be checked."""
+    if spec.name not in REGISTRIES[kinds].origins:
+        return Target(kinds, spec, provider, problem="is not installed; install it to check it")
     try:
         used = str(REGISTRIES[kinds].origin(spec.name))
     except PluginError as error:
