@@ -65,13 +65,19 @@ class Problem:
 
 
 class Loss(nn.Module, abc.ABC):
-    """What is minimised. Built as ``factory(problem, *, ...)``; its parameters are trained too."""
+    """What is minimised. Built as ``factory(problem, *, ...)``; its parameters are trained too.
+
+    Attributes:
+        synchronises: Whether it asks the device for values, as lists of pairs or triplets do: it
+            costs a wait per batch on a GPU. False unless it cannot be helped.
+    """
 
     search_space: ClassVar[Mapping[str, str]] = {}
+    synchronises: ClassVar[bool] = False
 
     @abc.abstractmethod
     def forward(self, output: Output, labels: Labels) -> Scalar:
-        """Score a batch; must not synchronise with the host."""
+        """Score a batch; must not synchronise with the host unless it says so."""
 
 
 class Augmentation(abc.ABC):
