@@ -218,7 +218,7 @@ def _functional(embedding: Tensor) -> Tensor:
 
 
 def _assert_same(actual: Tensor, expected: Tensor, message: str, relative: float = 1e-5) -> None:
-    absolute = relative * float(expected.abs().max().clamp(min=0.1))
+    absolute = relative * float(expected.detach().abs().max().clamp(min=0.1))
     assert_close(
         actual, expected, rtol=relative, atol=absolute, msg=lambda detail: f"{message}\n{detail}"
     )
