@@ -144,7 +144,7 @@ def strata(comparison: Comparison, rows: Sequence[Shown]) -> list[Stratum]:
     frames: dict[int, pd.DataFrame] = {}
     for place, row in enumerate(rows):
         scored = [stratum_scores(items, known) for items in row.items] if known else []
-        if scored:
+        if any(map(len, scored)):  # else no column differs between cases
             each = pd.concat(scored).groupby(["stratum", "group"], sort=False)
             frames[place] = each.mean(numeric_only=True).reset_index()
     if not frames:
