@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,17 @@ from tests.small import write_small
 from volbench.benchmark import make_plan, run
 from volbench.interfaces import Aggregator, Encoder
 from volbench.leaderboard import load_run
+from volbench.leaderboard.compare import compare_runs
 from volbench.metrics import area_under_curve, roc_curve
 from volbench.model import Classifier, SliceIndex, build_classifier
 from volbench.report import make_report
 from volbench.report.attribution import slice_values
 from volbench.report.curves import sensitivities
+from volbench.report.examples import examples
 from volbench.report.gradcam import grad_cam
 from volbench.report.pictures import windowed
+from volbench.report.prepared import find_prepared
+from volbench.report.shown import shown
 from volbench.report.svg import printable
 from volbench.spec import parse
 
@@ -74,12 +80,12 @@ def test_grad_cam_finds_the_last_map_of_our_encoders(encoder):
         parse(encoder), parse("average"), in_channels=1, num_classes=3
     ).eval()
     found = grad_cam(network, torch.randn(1, 1, 5, 32, 32), of=2)
-    assert found.shape == (5, 4, 4)  # the plane is halved by the stem and three of four stages
+    assert found.shape == (5, 2, 2)  # 32 halved by the stem and by three stages
     assert found.min() >= 0
     assert found.max() <= 1
     alone = build_classifier(parse(encoder), None, in_channels=1, num_classes=2).eval()
     index = SliceIndex(torch.tensor([0]), torch.tensor([2]))
-    assert grad_cam(alone, torch.randn(1, 1, 5, 32, 32), of=1, slices=index).shape == (5, 4, 4)
+    assert grad_cam(alone, torch.randn(1, 1, 5, 32, 32), of=1, slices=index).shape == (5, 2, 2)
 
 
 def test_leaving_a_slice_out_is_the_difference_by_hand():
@@ -167,12 +173,16 @@ def test_cases_are_explained_where_volumes_and_networks_are(trained):
     assert all(image["src"].startswith("data:image/") for image in page.all("img"))
 
 
-def test_without_volumes_or_networks_a_line_says_so(trained):
+def test_without_volumes_or_networks_a_line_says_why(trained, tmp_path):
     data, path = trained
-    words = Page(make_report([load_run(path)])).words
-    assert "the prepared volumes are not on this machine" in words
-    for weights in path.glob("folds/*/model.safetensors"):
+    copy = shutil.copytree(path, tmp_path / "copy")
+    for weights in copy.glob("folds/*/model.safetensors"):
         weights.unlink()
-    words = Page(make_report([load_run(path)], data=[data])).words
-    assert "the networks cannot be used" in words
-    assert "case000" in words
+    run_ = load_run(copy)
+    (row,) = shown(compare_runs([run_]))
+    assert find_prepared(run_) is None
+    assert "volumes are not on this machine" in examples(row, None, threshold="0.5").reason
+    prepared = find_prepared(run_, [data])
+    found = examples(row, prepared, threshold="0.5")
+    assert found.reason.startswith("the networks cannot be used")
+    assert not found.cases

@@ -18,7 +18,7 @@ QUALITY = 80
 WINDOW = (1.0, 99.0)
 """Percentiles of a volume that are black and white."""
 
-Plane = Float[np.ndarray, "height width"]
+Heat = Float[np.ndarray, "row column"]
 Grey = UInt8[np.ndarray, "height width"]
 Greys = UInt8[np.ndarray, "slice height width"]
 
@@ -57,8 +57,8 @@ def windowed(volume: Float[np.ndarray, "slice height width"]) -> Greys:
     return np.asarray(np.clip(255 * shares, 0, 255).astype(np.uint8))
 
 
-def overlay(grey: Grey, heat: Plane, *, text: str) -> Picture:
-    """A slice with a map from 0 to 1 laid over it, in a palette that the colour-blind can read."""
+def overlay(grey: Grey, heat: Heat, *, text: str) -> Picture:
+    """A slice with a coarser map from 0 to 1 laid over it, in colours the colour-blind can read."""
     from matplotlib import colormaps
 
     image = Image.fromarray(grey).convert("RGB")
