@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -415,3 +416,9 @@ def test_a_damaged_run_is_refused(tmp_path):
     (run.path / "data.json").unlink()
     with pytest.raises(StateError, match=r"is not a run: it has no data\.json"):
         card_markdown(run)
+
+
+def test_the_manual_says_how_many_items_such_a_run_fills(card):
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "model-card.md").read_text("utf-8")
+    shown = page.split("<!-- counts -->\n")[1].split("<!-- /counts -->")[0]
+    assert shown in card

@@ -19,7 +19,7 @@ def run(
     level: Level = "volume",
     recipe: AnyPath = "standard",
     overrides: Sequence[str] = (),
-    folds: AnyPath = "10",
+    folds: int | AnyPath = 10,
     seed: int = 0,
     device: str = "auto",
     precision: Precision = "auto",

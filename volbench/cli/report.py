@@ -12,11 +12,11 @@ import click
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("report.html"),
-    show_default=True,
-    metavar="FILE.html",
+    show_default="report.html; with --card, the terminal",
+    metavar="FILE",
     help="The page.",
 )
+@click.option("--card", is_flag=True, help="A model card and checklists of one run, as Markdown.")
 @click.option("--title", metavar="TEXT", help="Of the page; names the data if left out.")
 @click.option(
     "--data",
@@ -26,7 +26,11 @@ import click
     help="A prepared folder to take pictures from; repeatable. The cache is searched anyway.",
 )
 def command(
-    paths: tuple[Path, ...], output: Path, title: str | None, data: tuple[Path, ...]
+    paths: tuple[Path, ...],
+    output: Path | None,
+    card: bool,
+    title: str | None,
+    data: tuple[Path, ...],
 ) -> None:
     """Write one HTML file about runs: what was asked, what was found, what it does not show.
 
@@ -36,16 +40,24 @@ def command(
     Runs on other data or other folds get a section of their own; named together they are refused,
     because their numbers cannot be compared.
 
+    With --card, write what one run knows of a model card and of the items of CLAIM 2024 and
+    TRIPOD+AI as Markdown; the rest is marked for the author.
+
     \b
     volbench report runs
     volbench report runs/first runs/second --output first-second.html
+    volbench report runs/first --card --output card.md
     """
+    if card:
+        _card(paths, output, other=bool(title or data))
+        return
     from volbench.errors import StateError
     from volbench.files import write_atomic
     from volbench.leaderboard import find_runs, load_run
     from volbench.leaderboard.compare import tables_of
     from volbench.report import make_report
 
+    output = output or Path("report.html")
     found = find_runs(paths)
     runs = [load_run(path) for path in found]
     tables = tables_of(runs)
@@ -65,3 +77,21 @@ def command(
     write_atomic(output, text)
     count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
     click.echo(f"{output}: {count}, {len(text.encode()) / 1e6:.1f} MB")
+
+
+def _card(paths: tuple[Path, ...], output: Path | None, *, other: bool) -> None:
+    from volbench.card import card_markdown
+    from volbench.errors import UsageError
+    from volbench.files import write_atomic
+    from volbench.leaderboard import find_runs, load_run
+
+    if other:
+        raise UsageError("--title and --data are of the page; leave them out with --card")
+    found = find_runs(paths)
+    if len(found) > 1:
+        raise UsageError(f"--card is about one run, and {len(found)} are named; name one of them")
+    text = card_markdown(load_run(found[0]))
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomic(output, text)
