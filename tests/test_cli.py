@@ -93,6 +93,7 @@ def test_the_commands_are_those_of_the_manual():
     assert [path for path, command in commands() if not isinstance(command, click.Group)] == [
         ("run",),
         ("compare",),
+        ("tune",),
         ("suite", "run"),
         ("suite", "show"),
         ("predict",),

@@ -41,7 +41,7 @@ def test_a_dry_run_says_what_would_be_searched_and_writes_nothing(data, tmp_path
 def test_it_ends_with_winners_optimism_and_a_line_to_paste_and_shows_them_again(data, tmp_path):
     done = tune(data, tmp_path)
     assert done.exit_code == 0, done.output
-    assert "choosing them flattered by" in done.stdout
+    assert ": optimism " in done.stdout
     line = next(line for line in done.stdout.splitlines() if line.startswith("volbench run"))
     assert "focal(gamma=" in line
     assert "fold 1 trial  2  inner AUC" in done.stderr

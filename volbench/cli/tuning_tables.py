@@ -60,7 +60,8 @@ def _words(summary: TuningSummary) -> str:
     if found["outer_auc"] is not None:
         lines.append(
             f"Outer AUC {found['outer_auc']:.3f}, inner AUC of the winners "
-            f"{found['inner_auc']:.3f}: choosing them flattered by {found['optimism']:+.3f}."
+            f"{found['inner_auc']:.3f}: optimism {found['optimism']:+.3f}. Choosing raises the "
+            "inner AUC; training on fewer cases lowers it."
         )
     if found["selected_on_these_data"]:
         lines.append(

@@ -54,7 +54,8 @@ def _words(summary: TuningSummary) -> str:
     if found["outer_auc"] is not None:
         reached = (
             f"Outer AUC {found['outer_auc']:.3f}; inner AUC of the winners "
-            f"{found['inner_auc']:.3f}, which the choosing flatters."
+            f"{found['inner_auc']:.3f}, which the choosing raises and training on fewer cases "
+            "lowers."
         )
     if found["selected_on_these_data"]:
         reached += " Selected on these data: the outer AUC is no estimate for new patients."
