@@ -212,7 +212,7 @@ class _Table:
         if fold_test_applies(contenders[0].areas - areas):
             mine = [case_areas(each.runs) for each in contenders]
             tested = against_bar(mine, areas, alpha=self.alpha)
-        elif len(self.classes) == 2 and len(items.labels):
+        elif len(self.classes) == 2 and len(loaded) == len(self.scored):
             cases = [case_items(each.runs[0], items.unit) for each in contenders]
             tested = against_bar_by_case(cases, items, alpha=self.alpha)
         else:

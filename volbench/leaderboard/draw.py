@@ -9,6 +9,7 @@ from typing import Literal
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -18,8 +19,8 @@ WORDS = ("run", "encoder", "agg", "loss", "method", "against", "features", "note
 LEFT = ("group", "model", "verdict")
 """Columns of a word, which is not broken; all others are numbers and stand right."""
 LEADING = (*WORDS, "folds", "group", "model")
-NARROWEST, HEADING = 10, 12
-"""Columns of the terminal that a text needs, and that a line of a heading may take."""
+NARROWEST, WORD, HEADING = 12, 14, 12
+"""Columns of the terminal for a text, for a word that is not broken, for a line of a heading."""
 
 Cells = Mapping[str, Sequence[str]]
 """Columns by heading; a heading may have several lines."""
@@ -49,7 +50,7 @@ def terminal(title: str, cells: Cells, notes: Sequence[str], *, color: bool = Fa
         for row in zip(*part.values(), strict=True):
             table.add_row(*(Text(cell) for cell in row))
         console.print()
-        console.print(table)
+        console.print(Padding(table, (0, 0, 0, 1)))
     if cells and notes:
         console.print()
     for note in notes:
@@ -63,10 +64,10 @@ def _parts(cells: Cells) -> list[tuple[Cells, int]]:
     if not cells:
         return []
     for gap in (2, 1):
-        if sum(widths.values()) + gap * (len(cells) - 1) <= WIDTH:
+        if sum(widths.values()) + gap * (len(cells) - 1) <= WIDTH - 1:
             return [(cells, gap)]
     leading = [name for name in cells if name in LEADING]
-    room = WIDTH - sum(widths[name] + 2 for name in leading)
+    room = WIDTH - 1 - sum(widths[name] + 2 for name in leading)
     parts: list[list[str]] = [[]]
     for name in cells:
         if name in leading:
@@ -84,7 +85,10 @@ def _width(name: str, texts: Sequence[str]) -> int:
     """Columns that it needs; a text can be broken, if not below a few."""
     lines = [line for text in (_heading(name), *texts) for line in text.split("\n")]
     longest = max(map(cell_len, lines))
-    return min(longest, NARROWEST) if name in WORDS else longest
+    if name not in WORDS:
+        return longest
+    word = max(cell_len(word) for line in lines for word in line.split() or [""])
+    return max(min(longest, NARROWEST), min(word, WORD))
 
 
 def _heading(name: str) -> str:
@@ -103,12 +107,16 @@ def markdown(title: str, cells: Cells, notes: Sequence[str]) -> str:
         rule = ["---" if name in (*WORDS, *LEFT) else "--:" for name in cells]
         heading = [name.replace("\n", " ") for name in cells]
         table = [line(heading), line(rule), *map(line, zip(*cells.values(), strict=True)), ""]
-    return "\n".join([f"**{title}**", "", *table, *notes]) + "\n"
+    return "\n".join([f"**{_no_html(title)}**", "", *table, *map(_no_html, notes)]) + "\n"
 
 
 def _markdown_cell(text: str) -> str:
     """Keep a cell in its line and its column, and its text free of HTML."""
-    for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
+    return _no_html(text).replace("|", "\\|")
+
+
+def _no_html(text: str) -> str:
+    for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, escaped)
     return " ".join(text.split())
 

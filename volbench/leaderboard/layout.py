@@ -146,13 +146,13 @@ def _pairs(found: Comparison, *, all_pairs: bool) -> Section:
         heading = f"Against {label(rows[found.against], named=named)}"
         cells, _ = identities([rows[pair.first] for pair in shown])
         cells = cells or {"encoder": [rows[pair.first].encoder for pair in shown]}
-    cells["difference"] = [f"{pair.difference:+.3f}" for pair in shown]
+    cells["diff."] = [f"{pair.difference:+.3f}" for pair in shown]
     cells["95 %"] = [interval(pair.low, pair.high, signed=True) for pair in shown]
     cells["p\n(Holm)"] = [p_text(pair.p_holm) for pair in shown]
     if any(not math.isnan(pair.p_delong) for pair in shown):
         cells["DeLong\np"] = [p_text(pair.p_delong) for pair in shown]
     if any(pair.rope for pair in shown):
-        cells["P(same)"] = [f"{pair.rope.same:.2f}" if pair.rope else "" for pair in shown]
+        cells["P\n(same)"] = [f"{pair.rope.same:.2f}" if pair.rope else "" for pair in shown]
     cells["verdict"] = [pair.verdict for pair in shown]
     return Section(heading, cells, pair_notes(found))
 

@@ -36,7 +36,8 @@ def sheet(
         table["split_digest"] = " ".join(comparison.splits)
         table["unit"] = comparison.unit
         frames.append(table)
-    whole = pd.concat(frames, ignore_index=True)
+    whole = pd.concat(frames, ignore_index=True).astype(object)
+    whole = whole.where(whole.notna(), "")  # or whole numbers beside gaps would become 3.0
     text: str = (
         whole.map(harmless).rename(columns=harmless_name).to_csv(index=False, lineterminator="\n")
     )

@@ -3,6 +3,7 @@
 The audit predicts the same held-out cases in the same folds, so its rows are paired like runs.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from volbench.audit import Audit, read_audit
 from volbench.audit.features import STRATA, STRATUM
 from volbench.audit.result import NEARLY_THE_LABEL
-from volbench.errors import UsageError
+from volbench.errors import DataError, UsageError
 from volbench.leaderboard.findings import Bar, Shortcut
 from volbench.leaderboard.runs import LoadedRun
 from volbench.leaderboard.scoring import estimate, fold_areas, sorted_items
@@ -91,16 +92,19 @@ def against_bar(rows: Sequence[Areas], bar: Areas, *, alpha: float) -> list[Bar]
 
 def against_bar_by_case(rows: Sequence[Items], bar: Items, *, alpha: float) -> list[Bar]:
     """Test each row against a row of the audit on the cases of one fold (DeLong, by patient)."""
-    tests = [
-        delong_test(
-            bar.labels,
-            items.probabilities[:, 1],
-            bar.probabilities[:, 1],
-            clusters=np.array(bar.patients),
-            alpha=alpha,
-        )
-        for items in rows
-    ]
+    try:
+        tests = [
+            delong_test(
+                bar.labels,
+                items.probabilities[:, 1],
+                bar.probabilities[:, 1],
+                clusters=np.array(bar.patients),
+                alpha=alpha,
+            )
+            for items in rows
+        ]
+    except DataError:  # one patient only of a class: no spread to be told
+        return [Bar(math.nan, math.nan, math.nan, math.nan, False) for _ in rows]
     adjusted = holm(np.array([test.p for test in tests]))
     return [
         Bar(test.difference, test.low, test.high, float(p), bool(p < alpha and test.difference > 0))
