@@ -94,6 +94,7 @@ def test_the_commands_are_those_of_the_manual():
         ("run",),
         ("compare",),
         ("tune",),
+        ("report",),
         ("suite", "run"),
         ("suite", "show"),
         ("predict",),
