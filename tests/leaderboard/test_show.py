@@ -78,7 +78,7 @@ def test_one_run_speaks_of_no_pair(runs):
     assert re.search(r"\.\d{3} to 1?\.\d{3}", text)
 
 
-@pytest.mark.parametrize("number", [1, 2, 17])
+@pytest.mark.parametrize("number", [1, 3, pytest.param(17, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "classes", [("T2", "T3"), tuple(f"adenocarcinoma grade {n}" for n in "1234")]
 )
