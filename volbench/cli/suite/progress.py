@@ -117,6 +117,11 @@ class SuiteProgress(SuiteWatcher):
         self.left.end(self._key(result.fold))
         self.run.on_end(result)
 
+    def on_audit(self) -> None:
+        """The data are looked at; the first experiment waits for it, the others find it done."""
+        if self.run is not None:
+            self.run.on_audit()
+
     def on_result(self, number: int, result: Result) -> None:
         """Close the experiment's folds."""
         self._close(None, None, None)
