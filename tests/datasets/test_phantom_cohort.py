@@ -1,8 +1,6 @@
 """The phantom's patients against Table 1 of Lee et al. (MICCAI 2022)."""
 
 import math
-import subprocess
-import sys
 from collections import Counter
 
 import numpy as np
@@ -152,36 +150,15 @@ def test_cases_carry_what_a_benchmark_needs():
         ("slices=(9, 5)", "slices must be a whole number between 9 and 200, but got slices=5"),
         ("seed=-1", "seed must be a whole number between 0 and"),
         ("difficulty=1.5", "difficulty must be between 0 and 1, but got difficulty=1.5"),
-        ("difficulty=True", "difficulty must be between 0 and 1, but got difficulty=True"),
+        ("difficulty=True", "difficulty must be a number, but got difficulty=True"),
+        ("difficulty='hard'", "difficulty must be a number, but got difficulty='hard'"),
+        ("patients=2.5", "patients must be a whole number, but got patients=2.5"),
+        ("slices='few'", "slices must be a whole number or (a whole number, a whole number), but"),
+        ("slices=(1, 2, 3)", "but got slices=(1, 2, 3)"),
     ],
 )
-def test_a_figure_out_of_range_is_named_with_its_range(arguments, message):
+def test_a_figure_of_the_wrong_kind_or_out_of_range_is_named(arguments, message):
     with pytest.raises(SpecError) as caught:
         datasets.build(f"phantom({arguments})", Dataset)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-UNCHECKED = """
-from volbench.errors import SpecError
-from volbench.interfaces import Dataset
-from volbench.registry import datasets
-for arguments in ("patients=2.5", "slices='few'", "slices=(1, 2, 3)", "difficulty='hard'"):
-    try:
-        datasets.build(f"phantom({arguments})", Dataset)
-    except SpecError as error:
-        print(error)
-"""
-
-
-def test_a_value_of_the_wrong_kind_is_named_too():
-    """In a process of its own, where no checker of annotations is faster than the message."""
-    run = subprocess.run(
-        [sys.executable, "-c", UNCHECKED], capture_output=True, text=True, check=True
-    )
-    assert [line.partition(": ")[2] for line in run.stdout.splitlines()] == [
-        "patients must be a whole number between 2 and 100000, but got patients=2.5",
-        "slices must be one number or (least, most), but got slices='few'",
-        "slices must be one number or (least, most), but got slices=(1, 2, 3)",
-        "difficulty must be between 0 and 1, but got difficulty='hard'",
-    ]

@@ -77,7 +77,7 @@ def test_the_line_to_paste_is_a_run_of_the_winner(tuned):
     assert line.endswith("--set training.epochs=4 --folds 2")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", pytest.param("qmc", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sampler", [pytest.param("tpe", marks=pytest.mark.slow), "qmc"])
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not(sampler, data, tmp_path):
     settings = Settings(trials=6, inner_folds=2, sampler=sampler)
     plan = plan_for(data, settings=settings)
@@ -107,6 +107,7 @@ def test_another_search_under_the_same_name_is_refused(tuned, data):
         pretended(other, tuned.path.parent)
 
 
+@pytest.mark.slow
 def test_tpe_comes_closer_to_the_optimum_than_its_first_draws(data, tmp_path):
     plan = plan_for(data, settings=Settings(trials=12, inner_folds=2))
     rows = trials(pretended(plan, tmp_path).path)
@@ -197,6 +198,7 @@ def test_what_the_wilcoxon_pruner_can_reach_is_said_beforehand(folds, below, can
     assert bool(settings.notice()) is not can
 
 
+@pytest.mark.slow
 def test_the_median_pruner_ends_a_training_between_two_epochs(data, tmp_path):
     settings = Settings(trials=10, inner_folds=2, pruner="median")
     outcome = pretended(plan_for(data, settings=settings), tmp_path)
