@@ -78,7 +78,7 @@ def daggers(found: Comparison) -> list[str]:
     tested = sum(row.bar is not None for row in found.rows)
     return [
         f"{DAGGER} not shown to beat {found.bar.features} alone, {found.bar.auc.mean:.2f}: "
-        f"{_test_name(found)} on the same folds, Holm over {_count(tested, 'run')}."
+        f"{_test_name(found)}, Holm over {_count(tested, 'run')}."
     ]
 
 
