@@ -282,6 +282,7 @@ def test_runs_share_processes_and_get_the_bits_that_they_get_alone(tmp_path):
             assert (one.path / name).read_bytes() == (two.path / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_abandoned_workers_are_not_used_again(tmp_path):
     data = write_small(tmp_path / "data", cases=12).folder
     plan = make_plan(
