@@ -23,7 +23,7 @@ from volbench.splits import Split
 PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
     "predictions.csv", "validation.csv", "history.csv", "model.safetensors", "result.json",
 )  # fmt: skip
-CASES, AUDIT = "cases.csv", "audit.csv"
+CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
 
 
 @dataclass(frozen=True)

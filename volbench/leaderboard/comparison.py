@@ -80,6 +80,18 @@ class Candidate:
         """Seeds of the runs."""
         return tuple(int(run.experiment["seed"]) for run in self.runs)
 
+    @property
+    def optimism(self) -> float:
+        """AUC that the search saw less the one held out; NaN where nothing was searched for."""
+        found = (run.tuning.get("optimism") for run in self.runs if run.tuning)
+        gaps = [float(gap) for gap in found if gap is not None]
+        return sum(gaps) / len(gaps) if gaps else math.nan
+
+    @property
+    def selected_on_these_data(self) -> bool:
+        """Whether the cases that judge this row helped to choose its hyperparameters."""
+        return any(run.tuning and run.tuning["selected_on_these_data"] for run in self.runs)
+
     def score(self, metric: str) -> Estimate:
         """A metric; NaN before any fold is done."""
         return self.scores.get(metric, Estimate(math.nan, math.nan))

@@ -68,6 +68,8 @@ def row_values(row: Candidate) -> dict[str, Any]:
         "failed": row.failed,
         "n": row.n,
         "group": row.letters,
+        "optimism": row.optimism,
+        "selected_on_these_data": row.selected_on_these_data,
     }
     for name, score in row.scores.items():
         values |= {f"{name}_{key}": value for key, value in asdict(score).items()}

@@ -10,6 +10,7 @@ from volbench.leaderboard.findings import Estimate, Pair
 from volbench.leaderboard.published import Section
 from volbench.leaderboard.words import (
     DAGGER,
+    DOUBLE_DAGGER,
     headline_notes,
     label,
     pair_notes,
@@ -88,6 +89,9 @@ def _headline(found: Comparison, names: Sequence[str] | None, *, stacked: bool) 
                 else ""
                 for row in rows
             ]
+    if not all(math.isnan(row.optimism) for row in rows):
+        gaps = [row.optimism for row in rows]
+        cells["optimism"] = ["" if math.isnan(gap) else f"{gap:+.3f}" for gap in gaps]
     cells["M par"] = [_number(row.cost.parameters, 1e6, 2) for row in rows]
     if found.one_machine:
         cells["s/fold"] = [_number(row.cost.seconds, 1, 0) for row in rows]
@@ -191,7 +195,8 @@ def _brief(row: Candidate, rows: Sequence[Candidate]) -> str:
 
 
 def _mark(row: Candidate) -> str:
-    return DAGGER if row.bar is not None and not row.bar.beaten else ""
+    dagger = DAGGER if row.bar is not None and not row.bar.beaten else ""
+    return dagger + (DOUBLE_DAGGER if row.selected_on_these_data else "")
 
 
 def _folds(row: Candidate, *, stacked: bool) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from volbench.leaderboard.runs import LoadedRun
 
-OTHERWISE = ("encoder", "aggregator", "loss", "level", "recipe", "precision", "folds")
+OTHERWISE = ("encoder", "aggregator", "loss", "level", "recipe", "precision", "folds", "tuning")
 """What repeats have in common beside the data; the seed, and the folds that follow it, differ."""
 
 

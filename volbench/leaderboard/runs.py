@@ -8,7 +8,16 @@ from typing import Any
 
 from volbench.errors import StateError, UsageError
 from volbench.experiment import short_source
-from volbench.records import CASES, PREDICTIONS, VALIDATION, FoldFolder, FoldResult, RunFolder
+from volbench.records import (
+    CASES,
+    PREDICTIONS,
+    TUNING,
+    VALIDATION,
+    FoldFolder,
+    FoldResult,
+    RunFolder,
+    read_json,
+)
 from volbench.rows import CaseRow, Prediction, read_cases, read_predictions
 
 
@@ -25,6 +34,7 @@ class LoadedRun:
         case_rows: What is known of each case; empty for a run written before this was kept.
         classes: Names of the classes, in the order of their index; empty before any fold is done.
         cases, patients: How many the data set has.
+        tuning: Content of tuning.json, of a run whose hyperparameters were searched for.
     """
 
     path: Path
@@ -37,6 +47,7 @@ class LoadedRun:
     classes: tuple[str, ...]
     cases: int
     patients: int
+    tuning: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -110,6 +121,7 @@ def load_run(path: Path) -> LoadedRun:
         classes=classes,
         cases=cases,
         patients=patients,
+        tuning=read_json(path / TUNING),
     )
 
 

@@ -1,10 +1,11 @@
 """What must be said in plain words above and beneath a comparison."""
 
+import math
 from collections.abc import Sequence
 
 from volbench.leaderboard.comparison import Candidate, Comparison
 
-DAGGER = "†"
+DAGGER, DOUBLE_DAGGER = "†", "‡"
 
 
 def title(found: Comparison) -> str:
@@ -48,6 +49,7 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
             "over all folds; pairs are tested on the other folds."
         )
     notes += daggers(found)
+    notes += _searches(found)
     if not found.one_machine:
         notes.append(
             "Seconds and memory are left out: the rows were not run on one machine, with one "
@@ -80,6 +82,22 @@ def daggers(found: Comparison) -> list[str]:
         f"{DAGGER} not shown to beat {found.bar.features} alone, {found.bar.auc.mean:.2f}: "
         f"{_test_name(found)}, Holm over {_count(tested, 'run')}."
     ]
+
+
+def _searches(found: Comparison) -> list[str]:
+    """What to think of rows whose hyperparameters were searched for."""
+    notes = []
+    if not all(math.isnan(row.optimism) for row in found.rows):
+        notes.append(
+            "optimism: AUC on the folds that the search saw less the held-out AUC, of rows tuned "
+            "by volbench tune."
+        )
+    if any(row.selected_on_these_data for row in found.rows):
+        notes.append(
+            f"{DOUBLE_DAGGER} selected on these data: the cases that judge this row also chose its "
+            "hyperparameters, so its AUC is too high by an unknown amount."
+        )
+    return notes
 
 
 def pair_notes(found: Comparison) -> list[str]:
