@@ -156,7 +156,7 @@ class SuiteProgress(SuiteWatcher):
 
     def _beyond(self) -> str:
         left = str(self.left)
-        return f"all experiments {left}" if left else ""
+        return f"suite {left}" if left else ""
 
     def _key(self, fold: int) -> int:
         """A number for each fold of each experiment."""
