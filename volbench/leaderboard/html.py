@@ -13,10 +13,10 @@ section { margin-bottom: 2.5rem; }
 h2 { font-size: 1.05rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; vertical-align: top; }
+th, td { padding: .3rem .5rem; text-align: right; white-space: nowrap; vertical-align: top; }
 th { border-bottom: 1px solid var(--line); font-weight: 600; vertical-align: bottom; }
 tbody tr:nth-child(even) { background: var(--soft); }
-.text { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 6rem; }
+.text { text-align: left; white-space: normal; overflow-wrap: break-word; max-width: 16rem; }
 .left { text-align: left; }
 p { margin: .4rem 0; max-width: 60rem; font-size: .9rem; }
 """

@@ -29,10 +29,10 @@ def label(row: Candidate, *, named: bool) -> str:
 
 def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
     """How the numbers of the first table are to be read."""
-    where = "beneath the AUC" if stacked else "95 %"
+    where = "beneath the AUC: its 95 % interval" if stacked else "95 %: interval of the AUC"
     notes = [
         f"Mean ± standard deviation over folds (ddof {found.ddof}), one score per {found.unit}"
-        f"{_threshold(found)}; {where}: its 95 % interval over patients, the trained networks "
+        f"{_threshold(found)}; {where} over patients, the trained networks "
         f"given ({found.resamples} bootstrap draws, AUC within folds). M par: million parameters"
         + ("; GB: peak memory." if found.one_machine else ".")
     ]
