@@ -35,6 +35,14 @@ PAGES = {
 }
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BUILT_IN = {kinds: set(PROJECT["entry-points"][f"volbench.{kinds}"]) for kinds in REGISTRIES}
+PLUGINS = [
+    tomllib.loads(path.read_text(encoding="utf-8"))["project"]["entry-points"]
+    for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))
+]
+KNOWN = {
+    kinds: BUILT_IN[kinds].union(*(plugin.get(f"volbench.{kinds}", ()) for plugin in PLUGINS))
+    for kinds in REGISTRIES
+}
 
 
 def blocks(text, language):
@@ -111,7 +119,7 @@ def test_every_spec_shown_on_a_command_line_can_be_read():
                 assert parse_sum(value), page
                 for term in parse_sum(value).terms:
                     kinds = {"--encoder": "encoders", "--agg": "aggregators", "--loss": "losses"}
-                    assert term.spec.name in BUILT_IN[kinds[option]] | {"lse"}, (page, words)
+                    assert term.spec.name in KNOWN[kinds[option]] | {"lse"}, (page, words)
             if option == "--recipe":
                 assert value in recipe_names(), page
 
