@@ -1,0 +1,1 @@
+"""3D encoders of MONAI for volbench."""
