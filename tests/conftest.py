@@ -1,10 +1,16 @@
 """What every test may rely on: one thread, a cache of its own, no GPU test without a GPU."""
 
 import os
+import signal
 import sys
 
 # Read by the thread pools when they are first loaded, in this process and in those it starts.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A shell starts what runs in its background with Ctrl-C ignored, and that is inherited: the programs
+# that tests interrupt would never notice.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from hypothesis import settings

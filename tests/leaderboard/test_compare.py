@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, brier_score_loss, recall_score, roc_auc_score
 
-from tests.leaderboard.written_runs import cohort, write_audit, write_run
+from tests.leaderboard.compared_runs import cohort, write_audit, write_run
 from volbench.errors import StateError, UsageError
 from volbench.leaderboard import compare_runs, load_run, tables_of
 from volbench.leaderboard.strata import by_stratum

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from click.testing import CliRunner
 
-from tests.leaderboard.written_runs import rename_source, write_run
+from tests.leaderboard.compared_runs import rename_source, write_run
 from volbench.cli.main import main
 from volbench.leaderboard import compare_runs, load_run
 

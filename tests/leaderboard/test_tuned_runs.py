@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tests.leaderboard.written_runs import write_run
+from tests.leaderboard.compared_runs import write_run
 from volbench.files import write_json
 from volbench.leaderboard import load_run
 from volbench.leaderboard.compare import compare_runs
