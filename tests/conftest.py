@@ -7,7 +7,7 @@ import sys
 # Read by the thread pools when they are first loaded, in this process and in those it starts.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A shell starts what runs in its background with Ctrl-C ignored, and that is inherited: the programs
+# A shell starts what runs in its background with Ctrl-C ignored, which is inherited: the programs
 # that tests interrupt would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
