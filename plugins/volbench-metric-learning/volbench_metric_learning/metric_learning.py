@@ -8,7 +8,7 @@ from volbench_metric_learning.mined import Mined
 
 
 class MetricLearning(Mined):
-    """A loss of the library's, and a miner of the library's before it.
+    """Any loss of pytorch-metric-learning, and one of its miners before it if wanted.
 
     Both are names or, to set options, specs: ``metric_learning(loss="triplet_margin")``,
     ``metric_learning(loss=triplet_margin(margin=0.1), miner=batch_hard())``. Names and options are

@@ -6,7 +6,9 @@ It is the Swin transformer of Liu et al., 2021 (arXiv:2103.14030), in three dime
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from einops import reduce
+from einops import rearrange, reduce
+from jaxtyping import Float
+from torch import Tensor
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Volume
 
@@ -76,11 +78,18 @@ class SwinUNETR(Encoder):
         """Encode; ``mask`` may stay on the CPU, see ``encode_by_length``."""
         return encode_by_length(self._encode, volume, mask)
 
+    def feature_map(self, volume: Volume) -> Float[Tensor, "item filter row column"]:
+        """Return what is pooled into tokens, for the receptive field."""
+        return rearrange(self._maps(volume), "b f d h w -> (b d) f h w")
+
     def _encode(self, volume: Volume) -> NewTokens:
+        return reduce(self._maps(volume), "b f d h w -> b d f", "mean")
+
+    def _maps(self, volume: Volume) -> Maps:
         network: Any = self.network
         maps = network.pos_drop(network.patch_embed(volume))
         for number in range(1, self.stages + 1):
             stage = getattr(network, f"layers{number}")
             maps = stage[0](maps.contiguous())
         normed: Maps = network.proj_out(maps, normalize=True)
-        return reduce(normed, "b f d h w -> b d f", "mean")
+        return normed
