@@ -14,7 +14,7 @@ SMALL = (
     "monai_swin_unetr(feature_size=12)",
     "monai_swin_unetr(depths=(1, 1), feature_size=12, patch=(1, 2, 2), window=(2, 4, 4))",
 )
-LARGE = ("monai_resnet", "monai_resnet(layers=34)", "monai_densenet(slice_stride=1)")
+LARGE = ("monai_resnet", "monai_resnet(layers=34)", "monai_densenet")
 
 
 class Any(EncoderContract):

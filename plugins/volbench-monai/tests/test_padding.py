@@ -28,6 +28,29 @@ def test_whatever_padding_holds_nothing_comes_of_it(spec):
             )
 
 
+def trained_on(spec, slices, junk):
+    """Gradients and running statistics in double precision, of two volumes padded to ``slices``."""
+    encoder = build(spec).double().train()
+    volume, mask = volumes(2, 4)
+    padding = slices - 4
+    volume = nn.functional.pad(volume, (0, 0, 0, 0, 0, padding))
+    mask = nn.functional.pad(mask, (0, padding))
+    volume = volume.masked_fill(~mask[:, None, :, None, None], junk).double()
+    tokens = encoder(volume, mask)
+    short, long = (-(-length // encoder.slice_stride) for length in (2, 4))
+    (tokens[0, :short].square().sum() + tokens[1, :long].square().sum()).backward()
+    gradients = {name: parameter.grad for name, parameter in encoder.named_parameters()}
+    return gradients | dict(encoder.named_buffers())
+
+
+@pytest.mark.parametrize("spec", [*CONVOLUTIONAL, "monai_densenet(slice_stride=1)"])
+def test_padding_changes_no_digit_of_training(spec):
+    # In single precision, 121 layers deep, the order of a sum shows in the third digit.
+    torch.testing.assert_close(
+        trained_on(spec, 9, 1e3), trained_on(spec, 6, 0.0), rtol=1e-6, atol=1e-8
+    )
+
+
 def test_batchnorm_counts_every_real_voxel_of_the_batch_and_no_other():
     volume, mask = volumes(5, 2, 3, channels=4, junk=1e6)
     real, layer = RealSlices(), nn.BatchNorm3d(4)
