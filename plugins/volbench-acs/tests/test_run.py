@@ -1,0 +1,24 @@
+"""From the command line to a graph that holds for any number of slices, and a row of the table."""
+
+import pytest
+from click.testing import CliRunner
+from volbench.cli.main import main
+
+
+def volbench(*arguments):
+    result = CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.slow
+def test_a_run_can_be_exported_and_ends_as_a_row_of_the_table(tmp_path):
+    volbench(
+        *("run", "--data", "phantom(patients=12, size=32, slices=3)"),
+        *("--encoder", 'acs(name="test_resnet")', "--agg", "average", "--loss", "focal"),
+        *("--folds", "2", "--set", "training.epochs=1", "--device", "cpu", "--out", str(tmp_path)),
+        *("--name", "acs"),
+    )
+    volbench("export", str(tmp_path / "acs"), "--output", str(tmp_path / "acs.onnx"))
+    table = volbench("compare", str(tmp_path), "--format", "csv")
+    assert len([line for line in table.splitlines() if "test_resnet" in line]) == 1
