@@ -47,6 +47,7 @@ class TestLossOfFourClasses(LossContract):
         self.spec = spec
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
 @pytest.mark.parametrize("name", usable(library))
 class TestAnyLossOfTheLibrary(LossContract):
