@@ -51,9 +51,9 @@ def command(
     if card:
         _card(paths, output, other=bool(title or data))
         return
-    from volbench.errors import StateError
     from volbench.files import write_atomic
     from volbench.leaderboard import find_runs, load_run
+    from volbench.leaderboard.choices import check_named_together
     from volbench.leaderboard.compare import tables_of
     from volbench.report import make_report
 
@@ -61,13 +61,8 @@ def command(
     found = find_runs(paths)
     runs = [load_run(path) for path in found]
     tables = tables_of(runs)
-    if len(tables) > 1 and set(found) <= set(paths):
-        first, second = tables[0][0], tables[1][0]
-        what = "data" if first.protocol[0] != second.protocol[0] else "folds"
-        raise StateError(
-            f"{first.name} and {second.name} were run on different {what}; their numbers cannot be "
-            "compared. Name runs of the same data and folds, or the folder that holds them"
-        )
+    if set(found) <= set(paths):
+        check_named_together(tables)
     text = make_report(
         runs,
         title=title,
