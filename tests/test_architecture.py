@@ -17,7 +17,7 @@ COMPONENTS = {"encoders", "aggregators", "losses", "augmentations", "datasets"}
 # Lowest first. A module may import from its own layer and from those below it.
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
-    {"spec", "types", "randomness", "files", "machine", "recipes", "references"},
+    {"spec", "types", "randomness", "seeds", "files", "machine", "recipes", "references"},
     {"distributions", "guard", "options", "space", "child", "unimported"},
     {"registry", "interfaces", "catalogue", "probe", "scaffold"},
     COMPONENTS,
@@ -154,6 +154,36 @@ def test_heavy_libraries_are_imported_inside_functions_of_the_command_line():
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
             stray += [f"{relative(path)}: {n}" for n in names if n.split(".")[0] in heavy]
     assert not stray
+
+
+def at_import(path: Path) -> set[str]:
+    """What importing a file imports; what its functions import is left out."""
+    statements = [
+        node for node in parsed(path).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    names = set()
+    for node in statements:
+        base = [] if isinstance(node, ast.Import) else [node.module or ""]
+        names |= {*base, *(".".join([*base, alias.name]) for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("start", ["volbench.leaderboard", "volbench.audit"])
+def test_comparing_runs_never_waits_for_torch(start):
+    # Seconds of import, for tables and tests that need none of it.
+    files = {module_of(path): path for path in FILES}
+    reached: dict[str, str] = {}
+    waiting = {start: start}
+    while waiting:
+        name, way = waiting.popitem()
+        if name in reached:
+            continue
+        reached[name] = way
+        parent = name.rpartition(".")[0]
+        needed = at_import(files[name]) if name in files else set()
+        waiting |= {one: f"{way} > {one}" for one in {*needed, parent} - reached.keys() if one}
+    assert "numpy" in reached
+    assert not [way for name, way in reached.items() if name.split(".")[0] == "torch"]
 
 
 def test_every_file_can_be_read_in_one_go():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from volbench.randomness import CaseGenerator, derive_seed
+from volbench.randomness import CaseGenerator
+from volbench.seeds import derive_seed
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,11 @@
-"""Seeds: every random number follows from the experiment's seed and a name, never from order."""
+"""Random numbers of a batch that are those of its cases, whatever the batch."""
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-
-def derive_seed(*parts: object) -> int:
-    """Derive a 63-bit seed from a path of names and numbers.
-
-    >>> derive_seed(0, "fold", 3) == derive_seed(0, "fold", 3) != derive_seed(0, "fold", 4)
-    True
-    """
-    text = "\x1f".join(map(str, parts))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 class CaseGenerator:

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from volbench.data.cache import PreparedCase
 from volbench.errors import DataError, UsageError
-from volbench.randomness import derive_seed
+from volbench.seeds import derive_seed
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 

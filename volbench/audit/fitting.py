@@ -13,8 +13,8 @@ from volbench.audit.models import MODELS, Probabilities, encode, fit, probabilit
 from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow
 from volbench.data.cache import Prepared, PreparedCase
 from volbench.metrics import area_under_curve
-from volbench.randomness import derive_seed
 from volbench.rows import Prediction
+from volbench.seeds import derive_seed
 from volbench.splits import Split
 
 OnFit = Callable[[int, int], None]

@@ -29,7 +29,8 @@ from volbench.interfaces import Loss, Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.metrics import area_under_curve, balanced_log_loss
 from volbench.model import Classifier, build_classifier, count_parameters
-from volbench.randomness import CaseGenerator, derive_seed
+from volbench.randomness import CaseGenerator
+from volbench.seeds import derive_seed
 from volbench.splits import Part
 from volbench.types import Output
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from volbench.data.loader import Batch
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator, derive_seed
+from volbench.randomness import CaseGenerator
 from volbench.recipe import Recipe
 from volbench.registry import augmentations
+from volbench.seeds import derive_seed
 from volbench.types import Volume
 
 AS_IN_TRAINING = "train"

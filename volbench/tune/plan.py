@@ -9,8 +9,8 @@ from volbench.benchmark.plan import DEFAULT_DATA
 from volbench.data.prepare import default_options
 from volbench.errors import DataError
 from volbench.experiment import Experiment, Level, Precision, parse_components
-from volbench.randomness import derive_seed
 from volbench.recipe import load_recipe
+from volbench.seeds import derive_seed
 from volbench.spec import Value
 from volbench.splits import Part, Split, make_split
 from volbench.tune.settings import Settings

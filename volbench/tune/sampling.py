@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from volbench.randomness import derive_seed
+from volbench.seeds import derive_seed
 from volbench.space import Space
 from volbench.tune.settings import Settings
 from volbench.tune.storage import quietly

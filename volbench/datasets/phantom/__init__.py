@@ -10,7 +10,7 @@ from volbench.datasets.phantom.cohort import CLASSES, Patient, draw_patient
 from volbench.datasets.phantom.difficulty import Difficulty
 from volbench.datasets.phantom.render import render_scan
 from volbench.interfaces import Card, Case, Dataset, Generated
-from volbench.randomness import derive_seed
+from volbench.seeds import derive_seed
 from volbench.types import Scan
 
 __all__ = ["Patient", "Phantom", "PhantomVolume"]
