@@ -7,9 +7,8 @@ import pandas as pd
 
 from volbench.leaderboard.comparison import Candidate, Comparison
 from volbench.leaderboard.findings import Pair
-from volbench.leaderboard.runs import LoadedRun
+from volbench.leaderboard.runs import LoadedRun, read_history
 from volbench.metrics import metrics_for
-from volbench.records import HISTORY, RunFolder
 from volbench.rows import STRATUM, Prediction
 from volbench.scores import Unit
 
@@ -140,9 +139,7 @@ def history(run: LoadedRun, fold: int) -> pd.DataFrame:
     Raises:
         StateError: the file is missing or was changed.
     """
-    folder = RunFolder(run.path).fold(fold)
-    folder.verify(run.results[fold], only=HISTORY)
-    frame = pd.read_csv(folder.path / HISTORY)
+    frame = read_history(run, fold)
     frame.insert(0, "run", run.name)
     frame.insert(1, "fold", fold)
     return frame

@@ -1,15 +1,19 @@
 """Runs read back from their folders; predictions are checked against the run's own digests."""
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from volbench.errors import StateError, UsageError
 from volbench.experiment import short_source
 from volbench.records import (
     CASES,
+    HISTORY,
     PREDICTIONS,
     TUNING,
     VALIDATION,
@@ -125,11 +129,26 @@ def load_run(path: Path) -> LoadedRun:
     )
 
 
+def read_history(run: LoadedRun, fold: int) -> pd.DataFrame:
+    """Losses by epoch of a finished fold: the columns of history.csv.
+
+    Raises:
+        StateError: the file is missing or was changed.
+    """
+    text = _verified(RunFolder(run.path).fold(fold), run.results[fold], HISTORY)
+    return pd.read_csv(io.StringIO(text))
+
+
 def _predictions(
     place: FoldFolder, result: FoldResult, name: str
 ) -> tuple[list[Prediction], tuple[str, ...]]:
+    return read_predictions(_verified(place, result, name))
+
+
+def _verified(place: FoldFolder, result: FoldResult, name: str) -> str:
+    """Text of a fold's file, which is the one that the result vouches for."""
     place.verify(result, only=name)
-    return read_predictions((place.path / name).read_text(encoding="utf-8"))
+    return (place.path / name).read_text(encoding="utf-8")
 
 
 def _case_rows(path: Path) -> list[CaseRow]:

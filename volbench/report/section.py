@@ -8,11 +8,12 @@ import numpy as np
 from markupsafe import Markup
 
 from volbench.leaderboard.comparison import Comparison
+from volbench.leaderboard.runs import read_history
 from volbench.report import curves, rows, tables
 from volbench.report.examples import Examples, examples
 from volbench.report.prepared import find_prepared
 from volbench.report.provenance import Origin, origins
-from volbench.report.shown import Shown, histories, shown
+from volbench.report.shown import Shown, shown
 from volbench.report.words import conclusion, protocol, question
 from volbench.report.wrong import WrongCases, wrong_cases
 
@@ -107,7 +108,11 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
             (
                 row,
                 curves.learning(
-                    [each for one in row.candidate.runs for each in histories(one).values()],
+                    [
+                        read_history(run, fold)
+                        for run in row.candidate.runs
+                        for fold in run.predictions
+                    ],
                     title=row.label,
                     name=f"{name}-learning{row.number}",
                 ),

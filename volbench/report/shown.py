@@ -1,20 +1,15 @@
 """The candidates of a comparison as a report shows them: numbered, labelled, scored."""
 
-import csv
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from volbench.leaderboard.comparison import Candidate, Comparison
-from volbench.leaderboard.runs import LoadedRun
 from volbench.leaderboard.scoring import Scored, score_run
-from volbench.records import HISTORY, RunFolder
 from volbench.scores import Items
 
 FoldKey = tuple[str, int]
@@ -102,22 +97,6 @@ def labels(rows: Sequence[Candidate]) -> list[str]:
     if len(set(found)) == len(rows):
         return found
     return [row.name for row in rows]
-
-
-def histories(run: LoadedRun) -> Mapping[int, pd.DataFrame]:
-    """Losses by epoch of each finished fold.
-
-    Raises:
-        StateError: a file is missing or was changed.
-    """
-    found = {}
-    for fold in run.predictions:
-        folder = RunFolder(run.path).fold(fold)
-        folder.verify(run.results[fold], only=HISTORY)
-        text = (folder.path / HISTORY).read_text(encoding="utf-8")
-        rows = list(csv.DictReader(io.StringIO(text)))
-        found[fold] = pd.DataFrame(rows).apply(pd.to_numeric)
-    return found
 
 
 def number(value: float | None, digits: int = 3) -> str:
