@@ -17,7 +17,17 @@ COMPONENTS = {"encoders", "aggregators", "losses", "augmentations", "datasets"}
 # Lowest first. A module may import from its own layer and from those below it.
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors"},
-    {"spec", "types", "randomness", "seeds", "files", "machine", "recipes", "references"},
+    {
+        "spec",
+        "types",
+        "randomness",
+        "seeds",
+        "files",
+        "machine",
+        "transfer",
+        "recipes",
+        "references",
+    },
     {"distributions", "guard", "options", "space", "child", "unimported"},
     {"registry", "interfaces", "catalogue", "probe", "scaffold"},
     COMPONENTS,

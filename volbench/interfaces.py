@@ -25,11 +25,14 @@ class Encoder(nn.Module, abc.ABC):
     Attributes:
         num_features: Length of a token.
         slice_stride: Slices per token; 1 unless the encoder reduces the through-plane axis.
+        mask_on_host: Whether ``forward`` takes the mask as it is, mostly on the CPU, instead of on
+            the volume's device: one that needs sizes of it then reads them without a wait.
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
     num_features: int
     slice_stride: int = 1
+    mask_on_host: bool = False
 
     @abc.abstractmethod
     def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:

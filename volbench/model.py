@@ -12,6 +12,7 @@ from volbench.errors import SpecError
 from volbench.interfaces import Aggregator, Encoder
 from volbench.registry import aggregators, encoders
 from volbench.spec import Spec
+from volbench.transfer import send
 from volbench.types import Output, SliceMask, Tokens, Volume
 
 
@@ -42,9 +43,13 @@ class Classifier(nn.Module):
     def forward(
         self, volume: Volume, mask: SliceMask | None = None, slices: SliceIndex | None = None
     ) -> Output:
-        """Classify a batch; ``slices`` is needed exactly when there is no aggregator."""
-        tokens = self.encoder(volume, mask)
-        embedding = self._embed(tokens, mask, slices)
+        """Classify a batch; ``slices`` is needed exactly when there is no aggregator.
+
+        A ``mask`` on the host costs no wait for a GPU; one on the volume's device may.
+        """
+        on_device = None if mask is None else send(mask, volume.device)
+        tokens = self.encoder(volume, mask if self.encoder.mask_on_host else on_device)
+        embedding = self._embed(tokens, on_device, slices)
         return Output(logits=self.head(embedding), embedding=embedding)
 
     def _embed(

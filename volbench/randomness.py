@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from volbench.transfer import send
+
 
 class CaseGenerator:
     """Random numbers for a batch, drawn from one independent stream per case.
@@ -27,12 +29,12 @@ class CaseGenerator:
     ) -> Float[Tensor, "batch ..."]:
         """Draw ``[batch, *shape]`` uniformly from [low, high)."""
         drawn = torch.stack([torch.rand(shape, generator=stream) for stream in self._streams])
-        return (low + (high - low) * drawn).to(self._device, non_blocking=True)
+        return send(low + (high - low) * drawn, self._device)
 
     def normal(self, *shape: int) -> Float[Tensor, "batch ..."]:
         """Draw ``[batch, *shape]`` from the standard normal distribution."""
         drawn = torch.stack([torch.randn(shape, generator=stream) for stream in self._streams])
-        return drawn.to(self._device, non_blocking=True)
+        return send(drawn, self._device)
 
     def choices(self, count: int) -> Float[np.ndarray, "batch {count}"]:
         """Draw ``[batch, count]`` uniformly from [0, 1) on the host, for decisions made in Python.

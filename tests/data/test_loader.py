@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from tests.small import small_voxels, write_small
-from volbench.data.loader import Loader
+from volbench.data.loader import Loader, open_loader
 
 
 @pytest.fixture
@@ -48,3 +48,20 @@ def test_a_gpu_gets_the_same_batches(prepared, resident):
     for expected, found in zip(on_cpu, on_gpu, strict=True):
         assert torch.equal(found.volume.cpu(), expected.volume)
         assert torch.equal(found.labels.cpu(), expected.labels)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_the_mask_stays_on_the_host_and_the_full_one_goes_along(prepared, device):
+    (batch,) = Loader(prepared, torch.device(device)).batches([np.array([0, 3])])
+    assert batch.mask.device.type == "cpu"
+    assert batch.full_mask().device == batch.volume.device
+    assert torch.equal(batch.full_mask().cpu(), batch.mask)
+
+
+def test_a_process_opens_a_data_set_once_and_keeps_one_at_a_time(prepared, tmp_path):
+    cpu = torch.device("cpu")
+    other = write_small(tmp_path / "other", cases=2)
+    first = open_loader(prepared, cpu)
+    assert open_loader(prepared, cpu) is first
+    assert open_loader(other, cpu) is not first
+    assert open_loader(prepared, cpu) is not first

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from volbench.data.cache import Prepared
+from volbench.transfer import send
 from volbench.types import Labels, SliceMask, Volume
 
 RESIDENT_SHARE = 0.5
@@ -24,7 +25,8 @@ class Batch:
     Attributes:
         cases: Indices of the cases in the prepared data.
         volume: Padded with zeros to the most slices of the batch.
-        mask: True where a slice is real; None when nothing is padded.
+        mask: True where a slice is real; None when nothing is padded. It stays on the host,
+            wherever the volume is, so that sizes can be read off it without waiting for a GPU.
     """
 
     cases: Int[np.ndarray, " case"]
@@ -33,9 +35,9 @@ class Batch:
     labels: Labels
 
     def full_mask(self) -> SliceMask:
-        """The mask, also when nothing is padded."""
+        """The mask on the volume's device, also when nothing is padded."""
         if self.mask is not None:
-            return self.mask
+            return send(self.mask, self.volume.device)
         batch, _, slices, *_ = self.volume.shape
         return torch.ones(batch, slices, dtype=torch.bool, device=self.volume.device)
 
@@ -45,7 +47,8 @@ class Loader:
 
     On a CPU the memory-mapped file is the data set: pages are read once and shared by all
     processes. On a GPU the data set is copied there once if it fits in half of the free memory,
-    else each batch goes through pinned memory, one batch ahead of its use.
+    else each batch is gathered in pinned memory and sent one batch ahead of its use, beside what
+    the GPU computes meanwhile.
     """
 
     def __init__(
@@ -65,13 +68,20 @@ class Loader:
         if self.resident or self.device.type == "cpu":
             yield from map(self._gather, order)
             return
+        copies = torch.cuda.Stream(self.device)
         with ThreadPoolExecutor(max_workers=1) as ahead:
-            pending = [ahead.submit(self._gather, cases) for cases in order[:1]]
+            pending = [ahead.submit(self._gather_on, copies, cases) for cases in order[:1]]
             for cases in order[1:]:
-                pending.append(ahead.submit(self._gather, cases))
-                yield pending.pop(0).result()
+                pending.append(ahead.submit(self._gather_on, copies, cases))
+                yield _taken_over(*pending.pop(0).result())
             for last in pending:
-                yield last.result()
+                yield _taken_over(*last.result())
+
+    def _gather_on(
+        self, stream: torch.cuda.Stream, cases: Int[np.ndarray, " case"]
+    ) -> tuple[Batch, torch.cuda.Event]:
+        with torch.cuda.stream(stream):
+            return self._gather(cases), stream.record_event()
 
     def _gather(self, cases: Int[np.ndarray, " case"]) -> Batch:
         lengths = self.slices[cases]
@@ -82,22 +92,43 @@ class Loader:
         padded = not real.all()
         slices = self._take(rows)
         volume = rearrange(slices, "(b s) c h w -> b c s h w", b=len(cases)).float()
-        mask = self._send(torch.from_numpy(real)) if padded else None
+        mask = torch.from_numpy(real) if padded else None
         if mask is not None:
-            volume.mul_(mask[:, None, :, None, None])
-        labels = self._labels[self._send(torch.from_numpy(cases))]
+            volume.mul_(send(mask, self.device)[:, None, :, None, None])
+        labels = self._labels.index_select(0, send(torch.from_numpy(cases), self.device))
         return Batch(cases, volume, mask, labels)
 
     def _take(self, rows: Int[np.ndarray, " row"]) -> Tensor:
         index = torch.from_numpy(rows)
         if self.resident:
-            return self._voxels.index_select(0, self._send(index))
-        return self._send(self._voxels.index_select(0, index))
+            return self._voxels.index_select(0, send(index, self.device))
+        if self.device.type == "cpu":
+            return self._voxels.index_select(0, index)
+        shape = (len(rows), *self._voxels.shape[1:])
+        pinned = torch.empty(shape, dtype=self._voxels.dtype, pin_memory=True)
+        torch.index_select(self._voxels, 0, index, out=pinned)
+        return pinned.to(self.device, non_blocking=True)
 
-    def _send(self, tensor: Tensor) -> Tensor:
-        if self.device.type == "cuda":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor
+
+_kept: dict[tuple[Prepared, torch.device], Loader] = {}
+
+
+def open_loader(prepared: Prepared, device: torch.device) -> Loader:
+    """Return this process's loader of a data set: what is resident stays so from fold to fold."""
+    key = (prepared, device)
+    if key not in _kept:
+        _kept.clear()  # first, so that two data sets never lie on the device at a time
+        _kept[key] = Loader(prepared, device)
+    return _kept[key]
+
+
+def _taken_over(batch: Batch, ready: torch.cuda.Event) -> Batch:
+    """Have the current stream wait for a batch that another stream made, and keep its memory."""
+    current = torch.cuda.current_stream(batch.volume.device)
+    current.wait_event(ready)
+    for tensor in (batch.volume, batch.labels):
+        tensor.record_stream(current)
+    return batch
 
 
 def _fits(voxels: Tensor, device: torch.device) -> bool:

@@ -12,6 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from volbench.transfer import send
 from volbench.types import Embedding, SliceMask, Tokens, Volume
 
 Slices: TypeAlias = Float[Tensor, "item channel height width"]
@@ -78,7 +79,7 @@ def plan_packing(volume: Volume, mask: SliceMask | None) -> Packing:
     edge = mask.new_zeros(batch, 1)
     starts = ~torch.cat([edge, mask[:, :-1]], dim=1)[mask]
     ends = ~torch.cat([mask[:, 1:], edge], dim=1)[mask]
-    index, starts, ends = (part.to(device, non_blocking=True) for part in (index, starts, ends))
+    index, starts, ends = (send(part, device) for part in (index, starts, ends))
     return Packing(batch, slices, index, _as_column(starts), _as_column(ends))
 
 

@@ -117,6 +117,8 @@ class ResNet(Encoder):
         ValueError: ``width`` is not a whole number of at least 1.
     """
 
+    mask_on_host = True
+
     def __init__(
         self, in_channels: int, *, depths: Depths, width: int = 32, factorised: bool = False
     ) -> None:

@@ -50,6 +50,8 @@ class Timm(Encoder):
             given, or its weights cannot be loaded.
     """
 
+    mask_on_host = True
+
     def __init__(
         self,
         in_channels: int,

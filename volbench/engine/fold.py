@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 
 from volbench.data.cache import Prepared
-from volbench.data.loader import Batch, Loader
+from volbench.data.loader import Batch, open_loader
 from volbench.data.sampler import epoch_batches
 from volbench.engine.checkpoint import Progress, State, read_checkpoint, snapshot, write_checkpoint
 from volbench.engine.compute import Compute, peak_memory_mb
@@ -98,7 +98,7 @@ class FoldTrainer:
         self.on_epoch = on_epoch
         self.checkpoint_seconds = checkpoint_seconds
         self.device = compute.enter()
-        self.loader = Loader(prepared, self.device)
+        self.loader = open_loader(prepared, self.device)
         self.train = np.asarray(part.train)
         torch.manual_seed(self._seed("initialise"))
         self.model = self._build_model().to(self.device)

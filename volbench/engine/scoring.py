@@ -14,6 +14,7 @@ from volbench.engine.views import Views
 from volbench.errors import DataError
 from volbench.metrics import LabelArray, ProbabilityArray
 from volbench.model import Classifier, SliceIndex, probabilities
+from volbench.transfer import send
 from volbench.types import Labels
 
 EVALUATION_BATCH = 16
@@ -41,7 +42,7 @@ def representative_items(batch: Batch, cases: Sequence[PreparedCase]) -> tuple[S
         for position, index in enumerate(batch.cases)
         for number in cases[index].representative
     ]
-    places = torch.tensor(pairs, device=batch.volume.device).T
+    places = send(torch.tensor(pairs).T, batch.volume.device)
     return SliceIndex(places[0], places[1]), batch.labels[places[0]]
 
 
