@@ -12,7 +12,7 @@ from tests.small import write_small
 from volbench.benchmark import make_plan, run
 from volbench.cli.main import main
 from volbench.errors import StateError
-from volbench.leaderboard import comparable, fold_scores, leaderboard, load_run
+from volbench.leaderboard import compare_runs, load_run, tables_of
 from volbench.leaderboard.reference import load_reference
 
 
@@ -57,10 +57,10 @@ def test_the_mean_is_that_of_the_folds_in_the_files(runs):
             rows = list(csv.DictReader(stream))
         truth = [row["label"] == "T3" for row in rows]
         aucs.append(roc_auc_score(truth, [float(row["prob_T3"]) for row in rows]))
-    row = leaderboard([load_run(runs / "one")]).iloc[0]
-    assert row["auc_mean"] == pytest.approx(np.mean(aucs))
-    assert row["auc_std"] == pytest.approx(np.std(aucs, ddof=1))
-    assert (row["n"], row["folds"]) == (24, 3)
+    (row,) = compare_runs([load_run(runs / "one")]).rows
+    assert row.score("auc").mean == pytest.approx(np.mean(aucs))
+    assert row.score("auc").std == pytest.approx(np.std(aucs, ddof=1))
+    assert (row.n, row.folds) == (24, 3)
 
 
 def test_the_table_fits_a_hundred_columns_and_names_what_it_shows(runs):
@@ -151,8 +151,10 @@ def test_wrong_arguments_are_one_line(runs, arguments, code, message):
 
 
 def test_sorting_by_an_error_puts_the_smallest_first(runs):
-    frame = leaderboard([load_run(runs / "one"), load_run(runs / "two")], sort="brier")
-    assert frame["brier_mean"].is_monotonic_increasing
+    loaded = [load_run(runs / "one"), load_run(runs / "two")]
+    for given in (loaded, loaded[::-1]):
+        first, second = (row.score("brier").mean for row in compare_runs(given, sort="brier").rows)
+        assert first < second
 
 
 def test_a_changed_prediction_is_never_scored(runs, tmp_path):
@@ -164,15 +166,15 @@ def test_a_changed_prediction_is_never_scored(runs, tmp_path):
         load_run(path)
 
 
-def test_groups_are_by_data_and_split(runs, other_data):
+def test_tables_are_by_data_and_split(runs, other_data):
     loaded = [load_run(path) for path in (runs / "one", runs / "two", other_data)]
-    assert sorted(map(len, comparable(loaded).values())) == [1, 2]
+    assert sorted(map(len, tables_of(loaded))) == [1, 2]
 
 
-def test_fold_scores_has_a_row_per_fold(runs):
-    frame = fold_scores(load_run(runs / "one"))
-    assert list(frame.index) == [0, 1, 2]
-    assert not any(math.isnan(value) for value in frame["accuracy"])
+def test_a_row_has_the_scores_of_each_fold(runs):
+    (row,) = compare_runs([load_run(runs / "one")]).rows
+    assert list(row.by_fold.index) == [("one", 0), ("one", 1), ("one", 2)]
+    assert not any(math.isnan(value) for value in row.by_fold["accuracy"])
 
 
 def test_published_rows_stand_apart_and_only_beside_their_own_data():

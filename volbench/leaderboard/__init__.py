@@ -4,7 +4,6 @@ from volbench.leaderboard.compare import compare_runs, tables_of
 from volbench.leaderboard.comparison import Candidate, Comparison
 from volbench.leaderboard.findings import Bar, Cost, Design, Estimate, Pair, Shortcut
 from volbench.leaderboard.runs import LoadedRun, find_runs, load_run
-from volbench.leaderboard.table import comparable, fold_scores, leaderboard
 
 __all__ = [
     "Bar",
@@ -16,11 +15,8 @@ __all__ = [
     "LoadedRun",
     "Pair",
     "Shortcut",
-    "comparable",
     "compare_runs",
     "find_runs",
-    "fold_scores",
-    "leaderboard",
     "load_run",
     "tables_of",
 ]

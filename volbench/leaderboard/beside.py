@@ -13,11 +13,10 @@ from scipy import stats
 from volbench.errors import SpecError
 from volbench.leaderboard.draw import mean_std
 from volbench.leaderboard.runs import LoadedRun
-from volbench.leaderboard.table import fold_scores
+from volbench.leaderboard.scoring import estimate, native_unit, score_run
 from volbench.spec import parse, parse_sum
 
 MeanStd = tuple[float, float]
-NAN: MeanStd = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,10 @@ class Row:
     @cached_property
     def scores(self) -> pd.DataFrame | None:
         """Metrics of each finished fold, from its predictions; None before any."""
-        return fold_scores(self.run) if self.run is not None and self.run.predictions else None
+        unit = native_unit(self.run) if self.run is not None else None
+        if self.run is None or unit is None:
+            return None
+        return score_run(self.run, unit=unit, threshold=0.5).by_fold
 
     @cached_property
     def names(self) -> tuple[str, str, str]:
@@ -93,16 +95,12 @@ def components(encoder: str, aggregator: str | None, loss: str) -> tuple[str, st
 
 def summary(row: Row, *, ddof: int) -> dict[str, MeanStd]:
     """Mean and standard deviation over finished folds of every metric; empty before any."""
-    scores = row.scores
-    if scores is None:
+    if row.scores is None:
         return {}
-    return {
-        str(name): (
-            float(scores[name].mean(skipna=False)),
-            float(scores[name].std(ddof=ddof, skipna=False)),
-        )
-        for name in scores.columns
+    found = {
+        str(name): estimate([column.to_numpy()], ddof=ddof) for name, column in row.scores.items()
     }
+    return {name: (score.mean, score.std) for name, score in found.items()}
 
 
 def cells(rows: Sequence[Row], *, ddof: int) -> dict[str, list[str]]:

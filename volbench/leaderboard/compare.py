@@ -20,6 +20,7 @@ from volbench.leaderboard.repeats import put_together
 from volbench.leaderboard.resampling import Draws, interval, resample
 from volbench.leaderboard.runs import LoadedRun
 from volbench.leaderboard.scoring import (
+    DDOF,
     Scored,
     case_areas,
     case_items,
@@ -51,7 +52,7 @@ def compare_runs(
     threshold: str | float = 0.5,
     sort: str = "auc",
     against: str | None = None,
-    ddof: int = 1,
+    ddof: int = DDOF,
     repeats: bool = False,
     resamples: int = RESAMPLES,
     seed: int = 0,

@@ -16,6 +16,9 @@ from volbench.scores import Items, Unit, fold_scores, gather, units_of
 
 Folds = Float[np.ndarray, " fold"]
 
+DDOF = 1
+"""Standard deviations in tables are those of a sample of folds, unless asked otherwise."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scored:

@@ -13,7 +13,7 @@ from volbench.leaderboard.published import Section
 from volbench.leaderboard.rectal2022 import Rectal2022
 from volbench.leaderboard.reference import load_reference
 from volbench.leaderboard.runs import LoadedRun, load_run
-from volbench.leaderboard.table import DDOF
+from volbench.leaderboard.scoring import DDOF
 from volbench.suite.expand import Candidate, Suite, Table
 from volbench.suite.index import Entry, read_index
 
