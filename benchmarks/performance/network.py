@@ -1,0 +1,382 @@
+"""Forward and backward of one network: volbench's own against the same in plain nn.Conv3d.
+
+    python benchmarks/performance/network.py --threads 1 --clock processor --part same
+
+Both hold the same weights, and their logits are compared before anything is timed: the script ends
+with status 1 if they differ. MONAI's and torchvision's networks are there for context: their first
+two layers, widths and strides differ, so they do other work.
+"""
+
+import argparse
+import copy
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from plain import as_plain
+from timing import Table, interleave, parser, write_json
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from volbench.aggregators.bilinear import Bilinear
+from volbench.encoders import resnet
+from volbench.encoders.packing import Packing
+from volbench.model import Classifier
+
+ENCODERS = (
+    "r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4", "rmc5",
+)  # fmt: skip
+TOLERANCE = {"float32": 1e-5, "tf32": 1e-2, "bfloat16": 1e-2}
+"""Largest difference of a logit; the heads' weights are drawn so that logits are of order one."""
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last_3d}
+SLICE_LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
+OURS = "volbench"
+PLAIN = "plain Conv3d"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A network with the batch it sees; a call runs it forward and backward.
+
+    Attributes:
+        model: Takes ``volume`` and, if there is one, ``mask``.
+        packing: Layout that volbench's packed slices are forced into; None: its own choice.
+        graphs: Whether the model replays CUDA graphs, which want to be told of every step.
+    """
+
+    model: nn.Module
+    volume: torch.Tensor
+    mask: torch.Tensor | None = None
+    precision: str
+    packing: torch.memory_format | None = None
+    graphs: bool = False
+
+    def __call__(self) -> None:
+        """Run forward and backward."""
+        for parameter in self.model.parameters():
+            parameter.grad = None
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        with precision(self.precision), packed_as(self.packing):
+            self.logits().sum().backward()
+
+    def logits(self) -> torch.Tensor:
+        """Logits in float32 or wider."""
+        kind = self.volume.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            arguments = (self.volume,) if self.mask is None else (self.volume, self.mask)
+            output = self.model(*arguments)
+        return getattr(output, "logits", output).float()
+
+    def check(self) -> torch.Tensor:
+        """Logits alone."""
+        with torch.no_grad(), precision(self.precision), packed_as(self.packing):
+            return self.logits()
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Forbid TensorFloat-32 unless it is what is measured; PyTorch allows it in convolutions."""
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = name == "tf32"
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+@contextmanager
+def packed_as(layout: torch.memory_format | None) -> Iterator[None]:
+    """Have volbench's encoders work in another layout than the one they choose."""
+    own = Packing.pack
+    if layout is None:
+        yield
+        return
+
+    def pack(self: Packing, volume: torch.Tensor) -> torch.Tensor:
+        slices = own(self, volume)
+        # A tensor of one channel counts as being in every layout, so converting it does nothing:
+        # the layers would not know which was meant. Memory laid out anew tells them.
+        return torch.empty_like(slices, memory_format=layout).copy_(slices)
+
+    Packing.pack = pack
+    try:
+        yield
+    finally:
+        Packing.pack = own
+
+
+def build(name: str, device: str) -> tuple[Classifier, Classifier]:
+    """One network twice: volbench's, and the plain one with its weights; bilinear head on both."""
+    torch.manual_seed(0)
+    ours = Classifier(getattr(resnet, name)(1), Bilinear(256), 2)
+    nn.init.normal_(ours.head.weight)
+    plain = Classifier(as_plain(ours.encoder), Bilinear(256), 2)
+    plain.head.load_state_dict(ours.head.state_dict())
+    return ours.to(device).train(), plain.to(device).train()
+
+
+def same_network(name: str, volume: torch.Tensor, precision: str) -> dict[str, Candidate]:
+    """Volbench's network and the plain one, each in both layouts."""
+    ours, plain = build(name, str(volume.device))
+    found = {OURS: Candidate(model=ours, volume=volume, precision=precision)}
+    for layout, packing in SLICE_LAYOUTS.items():
+        found[f"{OURS}, {layout}"] = replace(found[OURS], packing=packing)
+    for layout, memory_format in LAYOUTS.items():
+        found[f"{PLAIN}, {layout}"] = laid_out(plain, memory_format, volume, precision)
+    return found
+
+
+def laid_out(
+    model: nn.Module,
+    memory_format: torch.memory_format,
+    volume: torch.Tensor,
+    precision: str,
+    mask: torch.Tensor | None = None,
+) -> Candidate:
+    """A copy of a network in a layout, with its volumes in the same one."""
+    return Candidate(
+        model=copy.deepcopy(model).to(memory_format=memory_format),
+        volume=volume.contiguous(memory_format=memory_format),
+        precision=precision,
+        mask=mask,
+    )
+
+
+def compiled(candidates: Mapping[str, Candidate]) -> tuple[dict[str, Candidate], list[str]]:
+    """Compiled versions of both networks, those that compile here, and why others do not."""
+    wanted = {
+        f"{OURS}, compiled": (OURS, {"dynamic": True}),
+        f"{PLAIN}, channels last, compiled": (f"{PLAIN}, channels last", {"dynamic": True}),
+    }
+    if candidates[OURS].volume.is_cuda:
+        wanted[f"{OURS}, CUDA graphs"] = OURS, {"mode": "reduce-overhead"}
+    found, failures = {}, []
+    for name, (eager, options) in wanted.items():
+        graph = torch.compile(copy.deepcopy(candidates[eager].model), **options)
+        candidate = replace(candidates[eager], model=graph, graphs="mode" in options)
+        try:
+            candidate()
+        except Exception as error:  # no compiler, or one that cannot: the others are still measured
+            failures.append(f"{name}: left out, {type(error).__name__}: {str(error)[:80]!r}")
+        else:
+            found[name] = candidate
+    return found, failures
+
+
+def unequal(
+    name: str, volume: torch.Tensor, lengths: Sequence[int], precision: str
+) -> dict[str, Candidate]:
+    """A batch of unequal volumes: volbench packs it, the plain network works on the padding too."""
+    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    volume = volume * mask.to(volume.device)[:, None, :, None, None]
+    ours, plain = build(name, str(volume.device))
+    found = {OURS: Candidate(model=ours, volume=volume, mask=mask, precision=precision)}
+    for layout, packing in SLICE_LAYOUTS.items():
+        found[f"{OURS}, {layout}"] = replace(found[OURS], packing=packing)
+    for layout, memory_format in LAYOUTS.items():
+        found[f"{PLAIN}, padded, {layout}"] = laid_out(
+            plain, memory_format, volume, precision, mask
+        )
+    return found
+
+
+def context(
+    name: str, volume: torch.Tensor, precision: str
+) -> tuple[dict[str, Candidate], list[str]]:
+    """Networks of others, channels last, which suits them."""
+    built: dict[str, tuple[nn.Module, torch.Tensor]] = {}
+    missing = []
+    try:
+        from monai.networks.nets import resnet18
+
+        network = resnet18(spatial_dims=3, n_input_channels=1, num_classes=1, feed_forward=True)
+        built["MONAI resnet18"] = network, volume
+    except ModuleNotFoundError as error:
+        missing.append(absent("monai", error))
+    try:
+        from torchvision.models.video import mc3_18, r3d_18
+
+        colours = volume.expand(-1, 3, -1, -1, -1)  # as published they take RGB
+        built["torchvision r3d_18"] = r3d_18(num_classes=1), colours
+        built["torchvision mc3_18"] = mc3_18(num_classes=1), colours
+    except ModuleNotFoundError as error:
+        missing.append(absent("torchvision", error))
+    ours, _ = build(name, str(volume.device))
+    found = {OURS: Candidate(model=ours, volume=volume, precision=precision)}
+    for label, (network, seen) in built.items():
+        network = network.to(volume.device).train()
+        found[label] = laid_out(network, torch.channels_last_3d, seen, precision)
+    return found, missing
+
+
+def absent(package: str, error: ModuleNotFoundError) -> str:
+    """What is said of a peer that cannot be measured; a fault inside of it is not swallowed."""
+    if error.name is None or error.name.split(".")[0] != package:
+        raise error
+    return f"{package} is not installed: left out"
+
+
+def gigaflop(candidate: Candidate) -> float:
+    """Products and sums of one call, in thousand millions, as PyTorch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        candidate()
+    return counter.get_total_flops() / 1e9
+
+
+def peak_mb(candidate: Candidate) -> float:
+    """Most GPU memory during one call, the network and its batch included."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    candidate()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() / 2**20
+
+
+def measure(
+    title: str,
+    candidates: dict[str, Candidate],
+    arguments: argparse.Namespace,
+    *,
+    differences: Mapping[str, float] | None = None,
+    notes: Sequence[str] = (),
+) -> Table:
+    """Count and time candidates, and print their table."""
+    on_gpu = arguments.device.startswith("cuda")
+    work = {name: gigaflop(candidate) for name, candidate in candidates.items()}
+    if arguments.compile:
+        graphs, failures = compiled(candidates)
+        work |= {name: work[name.rpartition(", ")[0]] for name in graphs}
+        candidates, notes = {**candidates, **graphs}, (*notes, *failures)
+    seconds = interleave(
+        candidates,
+        rounds=arguments.rounds,
+        warmup=3 if on_gpu else 0,  # on a CPU, counting was enough of a start
+        device=arguments.device,
+        clock=arguments.clock,
+    )
+    speed = {name: work[name] / statistics.median(seconds[name]) for name in candidates}
+    columns: dict[str, Mapping[str, object]] = {"GFLOP": work, "GFLOP/s": speed}
+    if on_gpu:
+        columns["peak MiB"] = {name: peak_mb(each) for name, each in candidates.items()}
+    if differences:
+        columns["logits differ by"] = {name: f"{each:.1g}" for name, each in differences.items()}
+    table = Table(
+        title=title, unit="ms", reference=OURS, seconds=seconds, extra=columns, notes=notes
+    )
+    print(table.text(), end="\n\n", flush=True)
+    return table
+
+
+def differences(candidates: Mapping[str, Candidate]) -> dict[str, float]:
+    """Largest difference of a logit from volbench's, for each of the others."""
+    own = candidates[OURS].check()
+    return {
+        name: float((candidate.check() - own).abs().max())
+        for name, candidate in candidates.items()
+        if name != OURS
+    }
+
+
+def one_by_one(candidates: Mapping[str, Candidate], lengths: Sequence[int]) -> float:
+    """Largest difference between a packed batch and the plain network on each volume alone.
+
+    With fixed statistics: those of a batch are not those of a volume.
+    """
+    ours, plain = (
+        replace(candidates[name], model=copy.deepcopy(candidates[name].model).eval())
+        for name in (OURS, f"{PLAIN}, padded, contiguous")
+    )
+    alone = [
+        replace(plain, volume=plain.volume[number : number + 1, :, :length], mask=None).check()
+        for number, length in enumerate(lengths)
+    ]
+    return float((ours.check() - torch.cat(alone)).abs().max())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = read_options(argv)
+    torch.set_num_threads(arguments.threads)
+    if arguments.device.startswith("cuda"):
+        torch.backends.cudnn.benchmark = True  # everyone gets the fastest algorithm there is
+    torch.manual_seed(1)
+    size = arguments.size
+    volume = torch.randn(arguments.batch, 1, arguments.slices, size, size, device=arguments.device)
+    tables, worst = [], []
+    for precision in arguments.precision:
+        name = f"forward + backward, {arguments.encoder}, {precision}, "
+        name += f"{arguments.batch} x {arguments.slices} slices of {size} x {size}"
+        if "same" in arguments.part:
+            candidates = same_network(arguments.encoder, volume, precision)
+            found = differences(candidates)
+            worst += [(precision, label, each) for label, each in found.items()]
+            tables.append(measure(name, candidates, arguments, differences=found))
+        if "lengths" in arguments.part:
+            lengths = arguments.lengths
+            ragged = torch.randn(len(lengths), 1, max(lengths), size, size, device=arguments.device)
+            candidates = unequal(arguments.encoder, ragged, lengths, precision)
+            found = one_by_one(candidates, lengths)
+            worst.append((precision, "volumes one by one", found))
+            title = f"the same, {'+'.join(map(str, lengths))} slices in one batch"
+            note = (
+                f"plain: {max(lengths)} slices each. Volumes one by one, fixed statistics: its "
+                f"logits differ from the packed batch's by {found:.1g}"
+            )
+            tables.append(measure(title, candidates, arguments, notes=[note]))
+        if "context" in arguments.part:
+            candidates, missing = context(arguments.encoder, volume, precision)
+            note = "other networks, other work: compare GFLOP/s, not ms"
+            tables.append(measure(name, candidates, arguments, notes=[note, *missing]))
+    if arguments.json:
+        write_json(arguments.json, tables, vars(arguments))
+    wrong = [each for each in worst if not each[2] <= TOLERANCE[each[0]]]
+    for precision, label, difference in wrong:
+        print(
+            f"{label}: logits in {precision} differ by {difference:.1e}, more than "
+            f"{TOLERANCE[precision]:.0e}",
+            file=sys.stderr,
+        )
+    return 1 if wrong else 0
+
+
+def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
+    options = parser(__doc__)
+    options.add_argument("--encoder", choices=ENCODERS, default="rmc5", help="[%(default)s]")
+    options.add_argument("--slices", type=int, default=24, help="[%(default)s]")
+    options.add_argument("--size", type=int, default=256, help="rows and columns [%(default)s]")
+    options.add_argument("--batch", type=int, default=1, help="volumes [%(default)s]")
+    options.add_argument(
+        "--lengths", type=lambda text: [int(part) for part in text.split(",")],
+        default=[16, 24, 32], help="slices of the volumes of an unequal batch [16,24,32]",
+    )  # fmt: skip
+    options.add_argument(
+        "--precision", nargs="+", choices=tuple(TOLERANCE), help="[float32 bfloat16; GPU: all]"
+    )
+    options.add_argument(
+        "--part", nargs="+", choices=("same", "lengths", "context"),
+        default=["same", "lengths", "context"], help="tables to make [all]",
+    )  # fmt: skip
+    options.add_argument(
+        "--compile", action="store_true", default=torch.cuda.is_available(),
+        help="also compiled, and on a GPU as CUDA graphs [on a GPU: yes]",
+    )  # fmt: skip
+    arguments = options.parse_args(argv)
+    on_gpu = arguments.device.startswith("cuda")
+    if arguments.precision is None:
+        arguments.precision = ["float32", "tf32", "bfloat16"] if on_gpu else ["float32", "bfloat16"]
+    if "tf32" in arguments.precision and not on_gpu:
+        options.error("--precision tf32 needs --device cuda: a CPU has no such format")
+    if arguments.toy:
+        arguments.slices, arguments.size, arguments.lengths, arguments.rounds = 3, 32, [2, 3], 1
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())
