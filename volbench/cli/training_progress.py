@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from types import TracebackType
 
 import click
 from rich.console import Console, Group
@@ -13,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from volbench.benchmark import Outcome, Plan
 from volbench.benchmark.run import Watcher
+from volbench.cli.closing import Closing
 from volbench.cli.time_left import TimeLeft
 from volbench.engine.fold import EpochReport
 from volbench.experiment import short_source
@@ -52,7 +52,7 @@ PLAIN_SECONDS = 30.0
 """Longest silence between two lines where there are no bars, as far as epochs allow."""
 
 
-class TrainingProgress(Watcher):
+class TrainingProgress(Closing, Watcher):
     """Shows folds, epochs, time left and the running AUC; a context manager.
 
     Args:
@@ -71,15 +71,8 @@ class TrainingProgress(Watcher):
         self.live = Live(Group(self.folds, self.active), console=self.console, transient=True)
         self.rows: dict[int, TaskID] = {}
 
-    def __enter__(self) -> "TrainingProgress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bars away."""
         self.live.stop()
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:

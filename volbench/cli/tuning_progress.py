@@ -2,12 +2,12 @@
 
 import time
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from volbench.benchmark.task import Task
+from volbench.cli.closing import Closing
 from volbench.cli.time_left import TimeLeft
 from volbench.cli.training_progress import PLAIN_SECONDS
 from volbench.engine.fold import EpochReport
@@ -46,7 +46,7 @@ def describe_tuning(tuning: TuningPlan, path: Path) -> str:
     return "\n".join(lines)
 
 
-class TuningProgress(TuningWatcher):
+class TuningProgress(Closing, TuningWatcher):
     """Shows trials, inner folds, the best so far and the time left; a context manager."""
 
     def __init__(self) -> None:
@@ -63,15 +63,8 @@ class TuningProgress(TuningWatcher):
         self.trials = 0
         self.outer = 0
 
-    def __enter__(self) -> "TuningProgress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         self.bar.stop()
 
     def on_plan(self, tuning: TuningPlan, path: Path, done: int, total: int) -> None:

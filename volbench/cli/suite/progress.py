@@ -3,12 +3,12 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 import click
 from rich.console import Console
 
 from volbench.benchmark import Plan
+from volbench.cli.closing import Closing
 from volbench.cli.time_left import TimeLeft
 from volbench.cli.training_progress import TrainingProgress
 from volbench.engine.fold import EpochReport
@@ -52,7 +52,7 @@ def _describe_data(plan: Plan) -> str:
     return f"{plan.experiment.source}: {len(cases)} cases ({', '.join(counts)}), {slices}"
 
 
-class SuiteProgress(SuiteWatcher):
+class SuiteProgress(Closing, SuiteWatcher):
     """Shows the folds of each experiment as `volbench run` does; a context manager."""
 
     def __init__(self, suite: Suite) -> None:
@@ -62,16 +62,11 @@ class SuiteProgress(SuiteWatcher):
         self.number, self.total = 0, 0
         self.run: TrainingProgress | None = None
 
-    def __enter__(self) -> "SuiteProgress":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close(kind, error, trace)
+    def close(self) -> None:
+        """Close the folds of the experiment that is open, if one is."""
+        if self.run is not None:
+            self.run.close()
+            self.run = None
 
     def on_suite(self, planned: Sequence[Planned], out: Path) -> None:
         """Say how much there is to do."""
@@ -124,7 +119,7 @@ class SuiteProgress(SuiteWatcher):
 
     def on_result(self, number: int, result: Result) -> None:
         """Close the experiment's folds."""
-        self._close(None, None, None)
+        self.close()
         if result.outcome is None:
             self._say(f"failed: {result.candidate.label}: {result.error}")
 
@@ -143,16 +138,6 @@ class SuiteProgress(SuiteWatcher):
         words += ["--scale", self.suite.scale] if self.suite.scale else []
         words += ["--out", str(out)] if out else []
         click.echo(f"show with: {shlex.join(words)}")
-
-    def _close(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.run is not None:
-            self.run.__exit__(kind, error, trace)
-            self.run = None
 
     def _beyond(self) -> str:
         left = str(self.left)
