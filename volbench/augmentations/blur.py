@@ -6,8 +6,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from kornia.filters import filter2d, median_blur
+from torch import Tensor
 
+from volbench.augmentations.parts import parts
+from volbench.transfer import send
 from volbench.types import Volume
 
 
@@ -47,15 +49,50 @@ def box_kernel(size: int) -> Float[np.ndarray, "{size} {size}"]:
 
 def convolve(volume: Volume, kernel: Float[np.ndarray, "size size"]) -> Volume:
     """Blur every slice; beyond the border it is mirrored about its outermost pixels."""
-    weights = torch.from_numpy(kernel).to(volume.device, volume.dtype, non_blocking=True)
-    blurred: Volume = filter2d(volume.flatten(0, 1), weights[None], border_type="reflect")
-    return blurred.reshape(volume.shape)
+    size = len(kernel)
+    weights = send(torch.from_numpy(kernel).to(volume.dtype), volume.device)
+    planes = F.pad(volume.flatten(0, 1), (size // 2,) * 4, mode="reflect").flatten(0, 1)
+    # Slices as channels, each a group of its own: several times as fast as slices as a batch.
+    blurred = [
+        F.conv2d(part[None], weights.expand(len(part), 1, size, size), groups=len(part))[0]
+        for (part,) in parts(planes)
+    ]
+    return torch.cat(blurred).reshape(volume.shape)
 
 
 def median(volume: Volume, size: int) -> Volume:
     """Take the median around every pixel; beyond the border lies the nearest pixel of it."""
     margin = size // 2
     planes = F.pad(volume.flatten(0, 1), (margin,) * 4, mode="replicate")
-    inner = slice(margin, -margin)
-    filtered: Volume = median_blur(planes, size)[..., inner, inner]
+    if size == 3:
+        filtered = torch.cat([_median_of_nine(part) for (part,) in parts(planes.flatten(0, 1))])
+    else:
+        from kornia.filters import median_blur  # the default does without, and starts without
+
+        inner = slice(margin, -margin)
+        filtered = median_blur(planes, size)[..., inner, inner]
     return filtered.reshape(volume.shape)
+
+
+def _median_of_nine(
+    planes: Float[Tensor, "plane rows columns"],
+) -> Float[Tensor, "plane rows-2 columns-2"]:
+    """Sort each column of three, which serves three windows; then only three values can be it."""
+    low, middle, high = _sorted(planes[:, :-2], planes[:, 1:-1], planes[:, 2:])
+    lows, middles, highs = (
+        (part[..., :-2], part[..., 1:-1], part[..., 2:]) for part in (low, middle, high)
+    )
+    highest_low = torch.maximum(torch.maximum(lows[0], lows[1]), lows[2])
+    lowest_high = torch.minimum(torch.minimum(highs[0], highs[1]), highs[2])
+    return _middle(highest_low, _middle(*middles), lowest_high)
+
+
+def _sorted(first: Tensor, second: Tensor, third: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    lower, upper = torch.minimum(first, second), torch.maximum(first, second)
+    rest = torch.minimum(upper, third)
+    return torch.minimum(lower, rest), torch.maximum(lower, rest), torch.maximum(upper, third)
+
+
+def _middle(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+    lower, upper = torch.minimum(first, second), torch.maximum(first, second)
+    return torch.maximum(lower, torch.minimum(upper, third))

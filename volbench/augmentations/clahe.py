@@ -12,6 +12,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from volbench.augmentations.intensity import Statistic
+from volbench.augmentations.parts import parts
+from volbench.transfer import send
 from volbench.types import SliceMask, Volume
 
 LEVELS = 256
@@ -19,9 +21,6 @@ LEVELS = 256
 # With fewer pixels a tile's histogram says nothing, and every tile would be stretched to the full
 # range: 8 x 8 tiles of a slice of 32 pixels hold 16 pixels each.
 SMALLEST_TILE = 16
-
-# A CPU takes so many pixels at a time that what it computes of them stays in its cache.
-PIXELS_AT_ONCE = 1 << 19
 
 
 def clahe(
@@ -60,14 +59,12 @@ def clahe(
     per_slice = (
         low,
         span,
-        most[:, None, None, None, None].to(volume.device, volume.dtype, non_blocking=True),
+        send(most.to(volume.dtype)[:, None, None, None, None], volume.device),
         mask[:, None, :, None, None].to(volume.dtype),
     )
     shape = (*volume.shape[:3], 1, 1)
     planes = [_planes(tensor, drawn) for tensor in (volume, *(t.expand(shape) for t in per_slice))]
-    at_once = len(planes[0]) if volume.is_cuda else max(1, PIXELS_AT_ONCE // (height * width))
-    parts = zip(*(tensor.split(at_once) for tensor in planes), strict=True)
-    equalised = torch.cat([_equalised(*part, grid=grid) for part in parts])
+    equalised = torch.cat([_equalised(*part, grid=grid) for part in parts(*planes)])
     changed = equalised.view(len(drawn), *volume.shape[1:])
     if len(drawn) == len(volume):
         return changed

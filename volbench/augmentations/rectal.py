@@ -12,13 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from volbench.augmentations.blur import (
-    box_kernel,
-    convolve,
-    gaussian_kernel,
-    median,
-    motion_kernel,
-)
+from volbench.augmentations import blur
 from volbench.augmentations.clahe import clahe
 from volbench.augmentations.elastic import SMOOTHEST, WAVES
 from volbench.augmentations.geometry import Warped
@@ -27,6 +21,7 @@ from volbench.augmentations.options import check_count, check_kernel, check_rang
 from volbench.augmentations.warp import Warp, cut, warp
 from volbench.interfaces import Augmentation
 from volbench.randomness import CaseGenerator
+from volbench.transfer import send
 from volbench.types import SliceMask, Volume
 
 MOST_CELLS = 10
@@ -219,20 +214,22 @@ class Rectal(Augmentation):
     def _shade(self, volume: Volume, mask: SliceMask, amounts: Amounts) -> Volume:
         """Equalise, then change contrast about the lowest intensity, and brightness."""
         some = amounts["any"] < self.p
-        low, span = low_and_span(volume, mask)
         limits = self.clahe * amounts["clahe"] * (some & (amounts["equalised"] < self.clahe_p))
-        volume = clahe(
+        shaded = some & (amounts["shaded"] < self.shade_p)
+        if not (limits.any() or shaded.any()):
+            return volume
+        low, span = low_and_span(volume, mask)
+        changed = clahe(
             volume, mask, low=low, span=span, limits=limits.tolist(), tiles=self.clahe_tiles
         )
-        shaded = some & (amounts["shaded"] < self.shade_p)
-        contrast, brightness = (
-            torch.from_numpy(amount).to(volume.device, volume.dtype, non_blocking=True)
-            for amount in (
-                1 + self.contrast * _signed(amounts["contrast"]) * shaded,
-                self.brightness * _signed(amounts["brightness"]) * shaded,
-            )
+        factor = 1 + self.contrast * _signed(amounts["contrast"]) * shaded
+        added = self.brightness * _signed(amounts["brightness"]) * shaded
+        contrast, brightness = send(
+            torch.from_numpy(np.stack([factor, added])).to(volume.dtype), volume.device
         )
-        return linear(volume, mask, centre=low, unit=span, contrast=contrast, brightness=brightness)
+        return linear(
+            changed, mask, centre=low, unit=span, contrast=contrast, brightness=brightness
+        )
 
     def _blur(self, volume: Volume, amounts: Amounts) -> Volume:
         """Filter the cases that drew a blur."""
@@ -251,9 +248,10 @@ class Rectal(Augmentation):
         if size == 1:
             return volume
         if choice == 1:
-            return median(volume, size)
-        smoothing = box_kernel(size) if self.box else gaussian_kernel(size)
-        return convolve(volume, motion_kernel(size, angle) if choice == 0 else smoothing)
+            return blur.median(volume, size)
+        smooth = blur.box_kernel if self.box else blur.gaussian_kernel
+        kernel = smooth(size) if choice == 2 else blur.motion_kernel(size, angle)
+        return blur.convolve(volume, kernel)
 
 
 def _signed(amount: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

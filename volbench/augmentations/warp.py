@@ -19,6 +19,7 @@ from volbench.augmentations.geometry import (
     translation,
     undo_similarity,
 )
+from volbench.transfer import send
 from volbench.types import Volume
 
 
@@ -108,8 +109,7 @@ def _positions(
     shorter = min(height, width)
 
     def on_device(values: Float[np.ndarray, "batch ..."]) -> Float[Tensor, "batch ..."]:
-        tensor = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
-        return tensor.to(volume.device, non_blocking=True)
+        return send(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), volume.device)
 
     mirror = on_device(np.where(drawn.mirrored, -1.0, 1.0))
     back = compose(
