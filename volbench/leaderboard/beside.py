@@ -14,6 +14,7 @@ from volbench.errors import SpecError
 from volbench.leaderboard.draw import mean_std
 from volbench.leaderboard.runs import LoadedRun
 from volbench.leaderboard.scoring import estimate, native_unit, score_run
+from volbench.metrics import METRICS, Metric, metrics_for
 from volbench.spec import parse, parse_sum
 
 MeanStd = tuple[float, float]
@@ -114,30 +115,30 @@ def cells(rows: Sequence[Row], *, ddof: int) -> dict[str, list[str]]:
     shown["folds"] = [_folds(row.run) for row in rows]
     remarks = [row.remark if not score else "" for row, score in zip(rows, ours, strict=True)]
     who = "\nours" if both else ""
-    shown[f"AUC{who}"] = [
-        remark or _auc(score["auc"]) for remark, score in zip(remarks, ours, strict=True)
-    ]
-    if both:
-        shown["AUC\npaper"] = [_auc(row.reported.get("auc")) for row in rows]
-    for metric in metrics(rows, ours):
-        if metric == "auc":
-            continue
-        heading = metric.replace("recall_", "recall ").replace("accuracy", "acc") + " %"
-        shown[heading + who] = [_percent(score.get(metric), brief=both) for score in ours]
+    for metric in metrics(rows):
+        mine = [_cell(metric, score.get(metric.name), brief=both) for score in ours]
+        if metric.name == "auc":
+            mine = [remark or cell for remark, cell in zip(remarks, mine, strict=True)]
+        shown[metric.column + who] = mine
         if both:
-            theirs = [_percent(row.reported.get(metric), brief=True) for row in rows]
-            shown[f"{heading}\npaper"] = theirs
+            theirs = [_cell(metric, row.reported.get(metric.name), brief=True) for row in rows]
+            shown[f"{metric.column}\npaper"] = theirs
     return shown
 
 
-def metrics(rows: Sequence[Row], ours: Sequence[Mapping[str, MeanStd]]) -> list[str]:
+def metrics(rows: Sequence[Row]) -> list[Metric]:
     """AUC, accuracy, and recalls: all of ours, or beside published rows those published too."""
-    found = [name for score in ours for name in score if name.startswith("recall_")]
     published = {name for row in rows for name in row.reported}
-    recalls = [name for name in dict.fromkeys(found) if not published or name in published]
-    if published and not found:  # nothing of ours yet that could contradict the class names
-        recalls = sorted(name for name in published if name.startswith("recall_"))
-    return ["auc", "accuracy", *recalls]
+    measured = [row.run.classes for row in rows if row.run is not None and row.run.classes]
+    if not measured:  # nothing of ours yet that could contradict the class names
+        recalls = [name for name in published if name.startswith("recall_")]
+        measured = [tuple(sorted(name.removeprefix("recall_") for name in recalls))]
+    known = {metric.name: metric for each in measured for metric in metrics_for(each).values()}
+    return [
+        metric
+        for name, metric in known.items()
+        if metric.headline and (name in METRICS or not published or name in published)
+    ]
 
 
 def agreement(rows: Sequence[Row]) -> Agreement | None:
@@ -201,11 +202,8 @@ def _folds(run: LoadedRun | None) -> str:
     return "" if run is None else f"{len(run.predictions)}/{run.experiment['folds']}"
 
 
-def _auc(score: MeanStd | None) -> str:
-    return "" if score is None else mean_std(*score, percent=False)
-
-
-def _percent(score: MeanStd | None, *, brief: bool) -> str:
+def _cell(metric: Metric, score: MeanStd | None, *, brief: bool) -> str:
     if score is None:
         return ""
-    return mean_std(score[0], math.nan if brief else score[1], percent=True)
+    mean, std = score
+    return mean_std(mean, math.nan if brief and metric.percent else std, percent=metric.percent)

@@ -103,7 +103,7 @@ def _headline(found: Comparison, names: Sequence[str] | None, *, stacked: bool) 
 def _add(
     cells: dict[str, list[str]], metric: Metric, rows: Sequence[Candidate], *, stacked: bool
 ) -> None:
-    heading = metric.heading + (" %" if metric.percent else "")
+    heading = metric.column
     scores = [row.score(metric.name) for row in rows]
     if metric.name != "auc":
         cells[heading] = [

@@ -18,6 +18,7 @@ from volbench.leaderboard.beside import (
 )
 from volbench.leaderboard.published import Reference, Section
 from volbench.leaderboard.runs import LoadedRun
+from volbench.metrics import metrics_for
 
 TITLES = {
     "2": "Table 2: encoders (slice level, focal)",
@@ -26,10 +27,8 @@ TITLES = {
     "5": "Table 5: radiologists (reported, other data)",
 }
 POOLED, READERS = "4", "5"
-METRICS = {
-    "auc": 1, "accuracy": 100, "recall_t2": 100, "recall_t3": 100,
-}  # fmt: skip
-"""Columns of the CSV and what they are multiplied by there."""
+MEASURED = [metric for metric in metrics_for(("T2", "T3")).values() if metric.headline]
+"""Each is a column of the CSV under its name in small letters, in percent if it is shown so."""
 
 
 class Rectal2022(Reference):
@@ -83,10 +82,10 @@ class Rectal2022(Reference):
         rows = [row for row in self.rows if row["table"] == READERS]
         shown = {
             "method": [row["encoder"] for row in rows],
-            "AUC": [row["auc_mean"] for row in rows],
-            "acc %": [row["accuracy_mean"] for row in rows],
-            "recall T2 %": [row["recall_t2_mean"] for row in rows],
-            "recall T3 %": [row["recall_t3_mean"] for row in rows],
+            **{
+                metric.column: [row[f"{metric.name.lower()}_mean"] for row in rows]
+                for metric in MEASURED
+            },
         }
         note = "As Lee et al. 2022 cite them: other patients, other scanners, other readers."
         return Section(TITLES[READERS], shown, [note])
@@ -183,14 +182,13 @@ class Rectal2022(Reference):
 
 def scores_of(row: Mapping[str, str]) -> dict[str, MeanStd]:
     """Mean and standard deviation of each metric that a published row has, as fractions."""
-    return {
-        metric.replace("_t", "_T"): (
-            float(row[f"{metric}_mean"]) / scale,
-            float(row[f"{metric}_std"]) / scale if row[f"{metric}_std"] else math.nan,
-        )
-        for metric, scale in METRICS.items()
-        if row[f"{metric}_mean"]
-    }
+    found = {}
+    for metric in MEASURED:
+        scale = 100 if metric.percent else 1
+        mean, std = (row[f"{metric.name.lower()}_{what}"] for what in ("mean", "std"))
+        if mean:
+            found[metric.name] = float(mean) / scale, float(std) / scale if std else math.nan
+    return found
 
 
 def _components(row: Mapping[str, str]) -> tuple[str, str, str]:
@@ -204,7 +202,7 @@ def _components_of(run: LoadedRun) -> tuple[str, str, str]:
 
 def _measured(rows: Sequence[Row]) -> list[str]:
     """The metrics that make sense beside ours: recalls only where the classes are T2 and T3."""
-    return metrics(rows, [summary(row, ddof=0) for row in rows])
+    return [metric.name for metric in metrics(rows)]
 
 
 def _numbers(

@@ -38,6 +38,11 @@ class Metric:
     needs_threshold: bool = False
     headline: bool = False
 
+    @property
+    def column(self) -> str:
+        """Heading of a column that shows it: the short name, with its unit."""
+        return f"{self.heading} %" if self.percent else self.heading
+
     def __call__(
         self, labels: LabelArray, probabilities: ProbabilityArray, threshold: Threshold = 0.5
     ) -> float:

@@ -42,10 +42,16 @@ def leaderboard(comparison: Comparison, rows: Sequence[Shown]) -> Table:
         for metric in metrics_for(comparison.classes).values()
         if metric.headline and metric.name != "auc"
     ] if comparison.classes else []  # fmt: skip
-    percent = [f"{metric.heading}{' %' if metric.percent else ''}" for metric in metrics]
     barred = any(row.candidate.bar for row in rows)
     columns = (
-        *("candidate", "group", "AUC", "95 % interval", *percent, "folds"),
+        *(
+            "candidate",
+            "group",
+            "AUC",
+            "95 % interval",
+            *(metric.column for metric in metrics),
+            "folds",
+        ),
         *(["beats audit"] if barred else []),
     )
     body = [
