@@ -6,8 +6,10 @@ from typing import TypeAlias
 import pandas as pd
 
 from volbench.leaderboard.comparison import Candidate, Comparison
+from volbench.leaderboard.document import COMPARED, cost_values, progress_values, score_values
 from volbench.leaderboard.findings import Pair
 from volbench.leaderboard.runs import LoadedRun, read_history
+from volbench.leaderboard.sorting import COSTS
 from volbench.metrics import metrics_for
 from volbench.rows import STRATUM, Prediction
 from volbench.scores import Unit
@@ -15,9 +17,7 @@ from volbench.scores import Unit
 Row: TypeAlias = dict[str, object]
 
 COMPONENTS = ("encoder", "aggregator", "loss", "level", "seed")
-COSTS = ("parameters", "seconds", "samples_per_second", "peak_memory_mb")
 PREDICTED = ("fold", "case", "patient", "label", "slice")
-COMPARED = ("difference", "low", "high", "std", "p", "p_holm", "p_delong", "p_bootstrap")
 PAIRS = (
     *("table", "first", "second"),
     *COMPARED,
@@ -31,9 +31,7 @@ def summary_row(number: int, comparison: Comparison, candidate: Candidate) -> Ro
     experiment = candidate.runs[0].experiment
     scores: dict[str, float] = {}
     for metric in metrics_for(comparison.classes):
-        score = candidate.score(metric)
-        for end in ("mean", "std", "low", "high"):
-            scores[f"{metric}_{end}"] = getattr(score, end)
+        scores |= score_values(metric, candidate.score(metric))
     return {
         "table": number,
         "run": candidate.name,
@@ -48,17 +46,12 @@ def summary_row(number: int, comparison: Comparison, candidate: Candidate) -> Ro
         "split_digest": ", ".join(comparison.splits),
         "unit": comparison.unit,
         "threshold": comparison.threshold,
-        "status": candidate.status,
-        "folds": candidate.folds,
-        "folds_total": candidate.folds_total,
-        "failed": candidate.failed,
-        "n": candidate.n,
+        **progress_values(candidate),
         **scores,
         **{f"auc_{unit}_mean": score.mean for unit, score in candidate.other_units.items()},
         "letters": candidate.letters,
         "beats_audit": None if candidate.bar is None else candidate.bar.beaten,
-        **{name: getattr(candidate.cost, name) for name in COSTS},
-        "machine": "; ".join(candidate.cost.machine),
+        **cost_values(candidate.cost),
     }
 
 

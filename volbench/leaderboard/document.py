@@ -6,12 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from volbench.leaderboard.comparison import Candidate, Comparison
-from volbench.leaderboard.findings import Pair
+from volbench.leaderboard.findings import Cost, Estimate, Pair
 from volbench.leaderboard.layout import names_needed
 from volbench.leaderboard.strata import ByStratum
 from volbench.leaderboard.words import headline_notes, label
 
 SCHEMA = 2
+COMPARED = ("difference", "low", "high", "std", "p", "p_holm", "p_delong", "p_bootstrap")
+"""What is measured of a pair, under these names wherever it is written."""
 
 
 def document(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, Any]:
@@ -62,26 +64,36 @@ def row_values(row: Candidate) -> dict[str, Any]:
         "aggregator": row.aggregator,
         "loss": row.loss,
         "level": row.level,
-        "status": row.status,
-        "folds": row.folds,
-        "folds_total": row.folds_total,
-        "failed": row.failed,
-        "n": row.n,
+        **progress_values(row),
         "group": row.letters,
         "optimism": row.optimism,
         "selected_on_these_data": row.selected_on_these_data,
     }
     for name, score in row.scores.items():
-        values |= {f"{name}_{key}": value for key, value in asdict(score).items()}
+        values |= score_values(name, score)
     for unit, score in row.other_units.items():
         values |= {f"auc_per_{unit}_mean": score.mean, f"auc_per_{unit}_std": score.std}
-    cost = asdict(row.cost)
-    values |= {name: value for name, value in cost.items() if name != "machine"}
-    values["machine"] = "; ".join(row.cost.machine)
+    values |= cost_values(row.cost)
     values["beats_audit"] = None if row.bar is None else row.bar.beaten
     for name in ("difference", "low", "high", "p"):
         values[f"audit_{name}"] = None if row.bar is None else getattr(row.bar, name)
     return values
+
+
+def progress_values(row: Candidate) -> dict[str, Any]:
+    """How much of a row there is."""
+    counted = ("status", "folds", "folds_total", "failed", "n")
+    return {name: getattr(row, name) for name in counted}
+
+
+def score_values(metric: str, score: Estimate) -> dict[str, float]:
+    """A metric's mean, standard deviation and interval."""
+    return {f"{metric}_{name}": value for name, value in asdict(score).items()}
+
+
+def cost_values(cost: Cost) -> dict[str, Any]:
+    """Size and speed; machines in one text."""
+    return {**asdict(cost), "machine": "; ".join(cost.machine)}
 
 
 def pair_values(pair: Pair, rows: Sequence[Candidate]) -> dict[str, Any]:
@@ -93,14 +105,7 @@ def pair_values(pair: Pair, rows: Sequence[Candidate]) -> dict[str, Any]:
         "against": rows[pair.second].name,
         "run_label": label(rows[pair.first], named=named),
         "against_label": label(rows[pair.second], named=named),
-        "difference": pair.difference,
-        "low": pair.low,
-        "high": pair.high,
-        "std": pair.std,
-        "p": pair.p,
-        "p_holm": pair.p_holm,
-        "p_delong": pair.p_delong,
-        "p_bootstrap": pair.p_bootstrap,
+        **{name: getattr(pair, name) for name in COMPARED},
         "probability_worse": rope and rope.worse,
         "probability_same": rope and rope.same,
         "probability_better": rope and rope.better,
