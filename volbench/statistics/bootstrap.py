@@ -98,7 +98,8 @@ def bootstrap_interval(
         UsageError: too few resamples.
     """
     score = _Scorer(labels, metric, clusters, folds)
-    return _interval(lambda w: score(probabilities, w), score, resamples, seed, method, alpha)
+    found, _ = _interval(lambda w: score(probabilities, w), score, resamples, seed, method, alpha)
+    return found
 
 
 def bootstrap_difference(
@@ -123,18 +124,10 @@ def bootstrap_difference(
     def difference(weights: Float[np.ndarray, "resample item"]) -> Float[np.ndarray, " resample"]:
         return np.asarray(score(first, weights) - score(second, weights))
 
-    found, values = _resampled(difference, score, resamples, seed)
-    low, high = _ends(found, values, difference, score.clusters, method, alpha)
+    found, values = _interval(difference, score, resamples, seed, method, alpha)
     smaller = min(int((values <= 0).sum()), int((values >= 0).sum()))
-    return BootstrapDifference(
-        estimate=found,
-        standard_error=float(values.std(ddof=1)),
-        low=low,
-        high=high,
-        resamples=len(values),
-        undefined=resamples - len(values),
-        p=min(1.0, 2 * (smaller + 1) / (len(values) + 1)),
-    )
+    p = min(1.0, 2 * (smaller + 1) / (len(values) + 1))
+    return BootstrapDifference(**vars(found), p=p)
 
 
 Statistic: TypeAlias = Callable[[np.ndarray], np.ndarray]
@@ -188,10 +181,11 @@ class _Scorer:
 
 def _interval(
     statistic: Statistic, score: _Scorer, resamples: int, seed: int, method: Method, alpha: float
-) -> BootstrapInterval:
+) -> tuple[BootstrapInterval, np.ndarray]:
+    """The interval, and the statistic in each resample in which it is defined."""
     found, values = _resampled(statistic, score, resamples, seed)
     low, high = _ends(found, values, statistic, score.clusters, method, alpha)
-    return BootstrapInterval(
+    interval = BootstrapInterval(
         estimate=found,
         standard_error=float(values.std(ddof=1)),
         low=low,
@@ -199,6 +193,7 @@ def _interval(
         resamples=len(values),
         undefined=resamples - len(values),
     )
+    return interval, values
 
 
 def _resampled(
