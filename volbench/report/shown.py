@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
 
 from volbench.leaderboard.comparison import Candidate, Comparison
 from volbench.leaderboard.scoring import Scored, score_run
@@ -58,16 +57,6 @@ class Shown:
             for fold, area in scored.by_fold["auc"].items():
                 found.setdefault((split, int(str(fold))), []).append(float(area))
         return {key: float(np.mean(areas)) for key, areas in found.items()}
-
-    @cached_property
-    def case_probabilities(self) -> dict[str, Float[np.ndarray, " class"]]:
-        """Of each case, the mean over its items and over runs."""
-        found: dict[str, list[Float[np.ndarray, " class"]]] = {}
-        for scored in self.scored:
-            for rows in scored.run.predictions.values():
-                for row in rows:
-                    found.setdefault(row.case, []).append(np.array(row.probabilities))
-        return {case: np.mean(each, axis=0) for case, each in found.items()}
 
 
 def shown(comparison: Comparison) -> tuple[Shown, ...]:

@@ -44,14 +44,9 @@ def leaderboard(comparison: Comparison, rows: Sequence[Shown]) -> Table:
     ] if comparison.classes else []  # fmt: skip
     barred = any(row.candidate.bar for row in rows)
     columns = (
-        *(
-            "candidate",
-            "group",
-            "AUC",
-            "95 % interval",
-            *(metric.column for metric in metrics),
-            "folds",
-        ),
+        *("candidate", "group", "AUC", "95 % interval"),
+        *(metric.column for metric in metrics),
+        "folds",
         *(["beats audit"] if barred else []),
     )
     body = [
