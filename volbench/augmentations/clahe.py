@@ -91,12 +91,13 @@ def _equalised(
     *,
     grid: tuple[int, int],
 ) -> Float[Tensor, "plane height width"]:
-    unit = ((plane - low) / span.clamp(min=torch.finfo(span.dtype).tiny)).clamp_(0, 1)
+    smallest = torch.finfo(span.dtype).tiny
+    unit = (plane - low).div_(span.clamp(min=smallest)).clamp_(0, 1)
     # A level is an index: of eight bits, so that whatever the intensity it is none out of range.
     levels = unit.mul_(LEVELS - 1).to(torch.uint8)
     tables = _tables(levels, most, grid)
     # Padding is multiplied by zero and zero is added.
-    return torch.addcmul(low * real, span * real / (LEVELS - 1), _looked_up(levels, tables))
+    return _looked_up(levels, tables).mul_(span * real / (LEVELS - 1)).add_(low * real)
 
 
 def _tables(
@@ -117,7 +118,7 @@ def _tables(
         torch.arange(count, device=levels.device, dtype=torch.int32).repeat_interleave(side)
         for count, side in zip(grid, tile, strict=True)
     )
-    bins = _entries(len(levels), rows, columns, grid) + padded
+    bins = _entries(len(levels), rows, columns, grid).add_(padded)
     counts = torch.zeros(
         len(levels) * math.prod(grid) * LEVELS, device=levels.device, dtype=most.dtype
     )
@@ -145,17 +146,17 @@ def _looked_up(
     (row, below), (column, beyond) = (
         _place(size, count, like=tables) for size, count in zip((height, width), grid, strict=True)
     )
-    entries = _entries(len(levels), row, column, grid) + levels
+    entries = _entries(len(levels), row, column, grid).add_(levels).flatten()
     # The next tile is so many entries farther. After the last one there is none, and zeros that
     # count for nothing stand in for it.
     flat = F.pad(tables.flatten(), (0, LEVELS * (grid[1] + 1)))
-    here, right, down, both = (
-        flat[LEVELS * tiles_on :].index_select(0, entries.flatten()).view(levels.shape)
-        for tiles_on in (0, 1, grid[1], grid[1] + 1)
-    )
-    return torch.lerp(
-        torch.lerp(here, right, beyond), torch.lerp(down, both, beyond), below[:, None]
-    )
+
+    def look_up(tiles_farther: int) -> Float[Tensor, "plane height width"]:
+        return flat[LEVELS * tiles_farther :].index_select(0, entries).view(levels.shape)
+
+    above = look_up(0).lerp_(look_up(1), beyond)
+    under = look_up(grid[1]).lerp_(look_up(grid[1] + 1), beyond)
+    return above.lerp_(under, below[:, None])
 
 
 def _entries(

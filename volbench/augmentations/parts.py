@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor
 
-PIXELS_AT_ONCE = 1 << 19
+PIXELS_AT_ONCE = 1 << 18
 
 
 def parts(
