@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import EntryPoint
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from volbench.distributions import Origin, installed, on_one_line
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
@@ -21,8 +21,13 @@ from volbench.spec import Spec, parse
 Factory = Callable[..., Any]
 Component = TypeVar("Component")
 
+if TYPE_CHECKING:
+    Named: TypeAlias = Mapping[str, Factory]
+else:
+    Named = Mapping  # a checker at run time would look at a value, and so import a component
 
-class Registry(Mapping[str, Factory]):
+
+class Registry(Named):
     """All components of one kind, by name.
 
     Args:
