@@ -187,16 +187,21 @@ def _cell(value: object) -> str:
 
 def machine(device: str | torch.device = "cpu") -> dict[str, Any]:
     """Where and when figures were taken, for a JSON file or a printed line."""
-    from volbench.benchmark.environment import processor_name, source_commit
     from volbench.machine import available_cores
 
+    try:
+        from volbench.benchmark.environment import processor_name, source_commit
+
+        commit, processor = source_commit(), processor_name()
+    except ModuleNotFoundError:  # its package reads recipes, for which a GPU node may lack pydantic
+        commit, processor = None, platform.processor()
     gpu = torch.device(device).type == "cuda"
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": ["python", *sys.argv],
-        "commit": source_commit(),
+        "commit": commit,
         "platform": platform.platform(),
-        "processor": processor_name(),
+        "processor": processor,
         "cores": available_cores(),
         "load": list(os.getloadavg()),
         "threads": torch.get_num_threads(),

@@ -1,0 +1,167 @@
+"""Seconds per epoch of whole training pipelines: same network, data, order and number of epochs.
+
+    python benchmarks/performance/end_to_end.py --threads 1 --clock processor
+
+volbench    engine.fold.FoldTrainer on one fold
+MONAI       its fast path: CacheDataset and ThreadDataLoader, dictionary transforms on the device
+            with the slices as channels, AMP, channels last, compiled on a GPU
+TorchIO     SubjectsDataset, random affine, elastic and flip, DataLoader with workers
+authors'    DataLoader with workers, 2D transforms on the CPU, float32
+
+All but volbench's train the network of plain.py, with the same first weights. Batches, optimiser,
+learning rates and loss are the same for all. Scoring the held-out cases is not in the times.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+import peer_batches
+import torch
+from network import absent
+from timing import Table, interleave, parser, write_json
+from trainers import Ours, Peer, Trainer
+
+from volbench.benchmark.plan import Plan, make_plan
+from volbench.engine.compute import Compute, multiplies_bfloat16
+from volbench.machine import available_cores
+
+PEERS = ("MONAI", "TorchIO", "authors'")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = read_options(argv)
+    torch.set_num_threads(arguments.threads)
+    plan = plan_of(arguments)
+    trainers, notes = build(plan, arguments)
+    for trainer in trainers.values():
+        trainer.epoch()  # the first one, with all that is done once
+    seconds = interleave(
+        {name: trainer.epoch for name, trainer in trainers.items()},
+        rounds=arguments.epochs - 1,
+        warmup=0,
+        device=arguments.device,
+        clock=arguments.clock,
+    )
+    part = plan.part(0)
+    auc = {name: f"{trainer.auc():.3f}" for name, trainer in trainers.items()}
+    batches = {name: trainer.batch_seconds() for name, trainer in trainers.items()}
+    columns = {"AUC": auc, "its batches s": batches}
+    if arguments.device.startswith("cuda"):
+        del columns["its batches s"]  # the host would time how fast it queues work
+    preprocessing = plan.prepared.preprocessing
+    title = (
+        f"one epoch, {len(part.train)} cases of {preprocessing.size} x {preprocessing.size}, "
+        f"{arguments.encoder} + bilinear + focal, {arguments.precision}"
+    )
+    if arguments.workers == 0:
+        notes.append("no worker processes: batches are made in the process that trains")
+    else:
+        notes.append(f"TorchIO, authors': {arguments.workers} worker processes, of eight asked for")
+    notes.append(f"AUC of {len(part.test)} held-out cases after {arguments.epochs} epochs")
+    table = Table(
+        title=title, unit="s", reference="volbench", seconds=seconds, extra=columns, notes=notes
+    )
+    print(table.text())
+    if arguments.json:
+        write_json(arguments.json, [table], vars(arguments))
+    return 0
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """One fold of the phantom or of a prepared folder; no part is kept back to pick an epoch."""
+    data = arguments.data or (
+        f"phantom(patients={arguments.patients}, size={arguments.size}, slices={arguments.slices})"
+    )
+    return make_plan(
+        encoder=arguments.encoder,
+        aggregator="bilinear",
+        loss="focal",
+        data=data,
+        overrides=(
+            f"training.epochs={arguments.epochs}",
+            f"training.batch_size={arguments.batch}",
+            f"training.augmentation={peer_batches.OURS}",
+            'selection.checkpoint="last"',
+        ),
+        folds=str(arguments.folds),
+    )
+
+
+def build(plan: Plan, arguments: argparse.Namespace) -> tuple[dict[str, Trainer], list[str]]:
+    """Every pipeline that was asked for and whose packages are there, and why others are not."""
+    device, workers, clock = arguments.device, arguments.workers, arguments.clock
+    compute = Compute(device, arguments.precision, arguments.threads, compiled=arguments.compile)
+    exact = Compute(device, "float32", arguments.threads)
+
+    def peer(make: Callable[..., peer_batches.Batches], **options: int) -> Trainer:
+        batches = make(plan, device, **options)
+        return Peer(plan, compute, clock, batches, channels_last=True)
+
+    makers: dict[str, tuple[str, Callable[[], Trainer]]] = {
+        "volbench": ("volbench", lambda: Ours(plan, compute, clock)),
+        "MONAI": ("monai", lambda: peer(peer_batches.monai)),
+        "TorchIO": ("torchio", lambda: peer(peer_batches.torchio, workers=workers)),
+        "authors'": (
+            "torchvision",
+            lambda: Peer(
+                plan, exact, clock, peer_batches.authors(plan, device, workers=workers),
+                channels_last=False,
+            ),
+        ),
+    }  # fmt: skip
+    found, notes = {}, []
+    for name in ("volbench", *arguments.pipelines):
+        package, make = makers[name]
+        try:
+            found[name] = make()
+        except ModuleNotFoundError as error:
+            notes.append(absent(package, error))
+    return found, notes
+
+
+def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
+    options = parser(__doc__)
+    options.add_argument("--data", metavar="FOLDER", help="prepared data [the phantom]")
+    options.add_argument("--encoder", default="rmc5", help="[%(default)s]")
+    options.add_argument("--size", type=int, default=256, help="of the phantom [%(default)s]")
+    options.add_argument("--slices", type=int, default=24, help="of the phantom [%(default)s]")
+    options.add_argument("--patients", type=int, default=8, help="of the phantom [%(default)s]")
+    options.add_argument("--folds", type=int, default=2, help="one is held out [%(default)s]")
+    options.add_argument("--epochs", type=int, help="the first is not timed [--rounds plus one]")
+    options.add_argument("--batch", type=int, default=4, help="cases per step [%(default)s]")
+    options.add_argument(
+        "--precision", choices=("float32", "bfloat16"),
+        help="of all but the authors' [bfloat16 where the processor has it]",
+    )  # fmt: skip
+    options.add_argument(
+        "--compile", action="store_true", default=torch.cuda.is_available(),
+        help="all but the authors' [on a GPU: yes]",
+    )  # fmt: skip
+    options.add_argument(
+        "--workers", type=int,
+        help="processes of TorchIO's and the authors' way [eight or as many as there are cores; "
+        "0 with --clock processor, which does not see them]",
+    )  # fmt: skip
+    options.add_argument(
+        "--pipelines", nargs="*", choices=PEERS, default=PEERS, help="beside volbench's [all]"
+    )
+    arguments = options.parse_args(argv)
+    on_gpu = arguments.device.startswith("cuda")
+    if arguments.epochs is None:
+        arguments.epochs = arguments.rounds + 1
+    if arguments.epochs < 2:
+        options.error(f"--epochs {arguments.epochs}: at least 2, since the first is not timed")
+    if arguments.precision is None:
+        arguments.precision = "bfloat16" if on_gpu or multiplies_bfloat16() else "float32"
+    if arguments.workers is None:
+        unseen = arguments.clock == "processor" and not on_gpu
+        arguments.workers = 0 if unseen else min(8, available_cores())
+    if arguments.toy:
+        arguments.size, arguments.slices, arguments.patients = 32, 3, 12
+        arguments.epochs, arguments.batch = 2, 4
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The end-to-end benchmark: pipelines that train the same network on the same batches."""
+
+import json
+from dataclasses import replace
+
+import end_to_end
+import numpy as np
+import pytest
+import torch
+import trainers
+
+from volbench.engine.compute import Compute
+
+TOY = ["--toy", "--device", "cpu", "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def plan():
+    arguments = end_to_end.read_options([*TOY])
+    return end_to_end.plan_of(arguments)
+
+
+def test_the_script_prints_each_pipelines_speed_and_auc(capsys, tmp_path):
+    file = tmp_path / "speed.json"
+    status = end_to_end.main(
+        [*TOY, "--workers", "0", "--pipelines", "authors'", "--json", str(file)]
+    )
+    assert status == 0
+    printed = capsys.readouterr().out
+    assert "one epoch, 6 cases of 32 x 32, rmc5 + bilinear + focal, float32" in printed
+    assert "AUC of 6 held-out cases after 2 epochs" in printed
+    (table,) = json.loads(file.read_text())["tables"]
+    assert set(table["candidates"]) == {"volbench", "authors'"}
+    for candidate in table["candidates"].values():
+        assert len(candidate["seconds"]) == 1
+        assert 0 <= float(candidate["AUC"]) <= 1
+        assert 0 < candidate["its batches s"] < 60
+
+
+def test_peers_train_as_volbench_does_where_nothing_is_augmented(plan):
+    compute = Compute("cpu", "float32", 1)
+    still = plan.experiment.recipe.model_copy(
+        update={
+            "training": plan.experiment.recipe.training.model_copy(update={"augmentation": "none"})
+        }
+    )
+    plan = replace(plan, experiment=replace(plan.experiment, recipe=still))
+
+    def batches(sampler):
+        return _Reread(plan, sampler)
+
+    peer = trainers.Peer(plan, compute, "wall", batches, channels_last=False)
+    ours = trainers.Ours(plan, compute, "wall")
+    for _ in range(2):
+        ours.epoch()
+        peer.epoch()
+    ours.auc()
+    history = [row["train_loss"] for row in ours.history]
+    np.testing.assert_allclose(peer.losses, history, rtol=1e-3)
+    assert peer.losses[0] != peer.losses[1]
+
+
+class _Reread:
+    def __init__(self, plan, sampler):
+        self.plan, self.sampler = plan, sampler
+
+    def __iter__(self):
+        for drawn in self.sampler:
+            yield trainers.collate([trainers.read(self.plan, index) for index in drawn])
+
+
+def test_what_stops_volbenchs_training_is_raised_where_it_is_waited_for(plan, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("no such fold")
+
+    monkeypatch.setattr(trainers, "FoldTrainer", broken)
+    with pytest.raises(RuntimeError, match="no such fold"):
+        trainers.Ours(plan, Compute("cpu", "float32", 1), "wall")
+
+
+def test_peers_pad_cases_with_empty_slices():
+    short, long = torch.ones(1, 2, 3, 3), torch.ones(1, 3, 3, 3)
+    batch = trainers.collate([(short, 0), (long, 1)])
+    assert batch.volume.shape == (2, 1, 3, 3, 3)
+    assert batch.mask.tolist() == [[True, True, False], [True, True, True]]
+    assert batch.volume[0, :, 2].abs().sum() == 0
+    assert batch.labels.tolist() == [0, 1]
+
+
+def test_one_epoch_alone_leaves_nothing_to_time(capsys):
+    with pytest.raises(SystemExit):
+        end_to_end.read_options(["--epochs", "1"])
+    assert "--epochs 1: at least 2, since the first is not timed" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_installed_pipeline_runs(capsys):
+    pytest.importorskip("torchio")
+    assert end_to_end.main([*TOY, "--workers", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "TorchIO" in printed
+    assert "authors'" in printed
