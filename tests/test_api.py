@@ -11,8 +11,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 import volbench
-from tests.card.written_runs import CASES, FOLDS, write_run
 from tests.small import write_small
+from tests.written_runs import CASES, FOLDS, write_run
 from volbench.errors import StateError, UsageError
 
 

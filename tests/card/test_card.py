@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from tests.card.written_runs import CASES, CLASSES, DATA, HOSTILE, write_run
+from tests.written_runs import CASES, CLASSES, DATA, HOSTILE, write_run
 from volbench import card as package
 from volbench.card.answers import model
 from volbench.card.checklist import BOX

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from tests.card.written_runs import write_run
+from tests.written_runs import write_run
 from volbench.cli.main import main
 from volbench.errors import UsageError
 

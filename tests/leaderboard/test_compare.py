@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, brier_score_loss, recall_score, roc_auc_score
 
-from tests.leaderboard.compared_runs import cohort, write_audit, write_run
+from tests.written_runs import cohort, write_audit, write_rival
 from volbench.errors import StateError, UsageError
 from volbench.leaderboard import compare_runs, load_run, tables_of
 from volbench.leaderboard.strata import by_stratum
@@ -41,8 +41,8 @@ def compare(*paths, **options):
 def pair(tmp_path_factory):
     out = tmp_path_factory.mktemp("pair")
     return (
-        write_run(out, "strong", signal=2.0),
-        write_run(out, "weak", encoder="r3d", signal=0.4, noise=1),
+        write_rival(out, "strong", signal=2.0),
+        write_rival(out, "weak", encoder="r3d", signal=0.4, noise=1),
     )
 
 
@@ -123,8 +123,8 @@ def test_intervals_are_those_of_the_bootstrap_that_calls_the_metric(pair, metric
 
 def test_the_interval_of_three_classes_is_that_of_the_bootstrap_too(tmp_path):
     classes = ("x", "y", "z")
-    one = write_run(tmp_path, "one", classes=classes)
-    two = write_run(tmp_path, "two", classes=classes, signal=0.1, encoder="r3d", noise=1)
+    one = write_rival(tmp_path, "one", classes=classes)
+    two = write_rival(tmp_path, "two", classes=classes, signal=0.1, encoder="r3d", noise=1)
     both = [gather([r for rows in load_run(p).predictions.values() for r in rows], classes)
             for p in (one, two)]  # fmt: skip
     expected = bootstrap_difference(
@@ -143,21 +143,21 @@ def test_the_interval_of_three_classes_is_that_of_the_bootstrap_too(tmp_path):
 
 def test_runs_that_do_not_differ_share_a_letter_and_nothing_is_claimed(tmp_path):
     paths = [
-        write_run(tmp_path, name, encoder=name, noise=noise)
+        write_rival(tmp_path, name, encoder=name, noise=noise)
         for noise, name in enumerate(("r2d", "r3d", "mc3"))
     ]
     found = compare(*paths)
     assert {row.letters for row in found.rows} == {"a"}
     assert {pair.verdict for pair in found.pairs} == {"no difference shown"}
     assert len(found.pairs) == 3
-    twice = compare(paths[0], write_run(tmp_path, "again", encoder="mc5", noise=0))
+    twice = compare(paths[0], write_rival(tmp_path, "again", encoder="mc5", noise=0))
     assert twice.pairs[0].p == 1.0
     assert twice.design is None, "differences without spread say nothing of what could be seen"
 
 
 def test_what_could_be_seen_follows_from_the_median_spread(tmp_path):
     paths = [
-        write_run(tmp_path, name, encoder=name, noise=noise, signal=1 + noise / 5)
+        write_rival(tmp_path, name, encoder=name, noise=noise, signal=1 + noise / 5)
         for noise, name in enumerate(("r2d", "r3d", "mc3"))
     ]
     found = compare(*paths)
@@ -176,9 +176,9 @@ def test_what_could_be_seen_follows_from_the_median_spread(tmp_path):
 
 
 def test_incomplete_and_failed_runs_are_neither_tested_nor_lettered(pair, tmp_path):
-    part = write_run(tmp_path, "part", aggregator="max", done=3, signal=9.0)
-    broken = write_run(tmp_path, "broken", aggregator="average", failed=(1,), signal=9.0)
-    empty = write_run(tmp_path, "empty", aggregator="attention", done=0)
+    part = write_rival(tmp_path, "part", aggregator="max", done=3, signal=9.0)
+    broken = write_rival(tmp_path, "broken", aggregator="average", failed=(1,), signal=9.0)
+    empty = write_rival(tmp_path, "empty", aggregator="attention", done=0)
     found = compare(*pair, part, broken, empty)
     by_name = {row.name: row for row in found.rows}
     states = {name: row.status for name, row in by_name.items()}
@@ -203,7 +203,9 @@ def test_one_run_has_an_interval_and_no_letter(pair):
 
 def test_a_fold_without_a_class_has_no_area_and_is_left_out_of_the_test(tmp_path):
     paths = [
-        write_run(tmp_path, name, encoder=name, noise=noise, signal=2 - 1.8 * noise, one_class_in=2)
+        write_rival(
+            tmp_path, name, encoder=name, noise=noise, signal=2 - 1.8 * noise, one_class_in=2
+        )
         for noise, name in enumerate(("r2d", "r3d"))
     ]
     found = compare(*paths)
@@ -223,7 +225,7 @@ def test_a_fold_without_a_class_has_no_area_and_is_left_out_of_the_test(tmp_path
 
 def test_one_held_out_set_is_decided_by_delong(tmp_path):
     paths = [
-        write_run(tmp_path, name, encoder=name, noise=noise, signal=2 - 1.8 * noise, folds=1)
+        write_rival(tmp_path, name, encoder=name, noise=noise, signal=2 - 1.8 * noise, folds=1)
         for noise, name in enumerate(("r2d", "r3d"))
     ]
     found = compare(*paths)
@@ -234,8 +236,8 @@ def test_one_held_out_set_is_decided_by_delong(tmp_path):
 
 
 def test_slices_and_volumes_meet_at_the_case(tmp_path):
-    volume = write_run(tmp_path, "volume")
-    slices = write_run(tmp_path, "slices", aggregator=None, noise=1)
+    volume = write_rival(tmp_path, "volume")
+    slices = write_rival(tmp_path, "slices", aggregator=None, noise=1)
     found = compare(volume, slices)
     assert (found.unit, found.mixed) == ("case", True)
     by_name = {row.name: row for row in found.rows}
@@ -259,7 +261,7 @@ def test_seeds_are_repeats_each_compared_within_its_own_folds(tmp_path):
     runs, differences = [], []
     for seed, split in enumerate("xyz"):
         two = [
-            write_run(tmp_path, f"{encoder}-{seed}", encoder=encoder, signal=signal, seed=seed,
+            write_rival(tmp_path, f"{encoder}-{seed}", encoder=encoder, signal=signal, seed=seed,
                       split=split, noise=10 * seed + place)
             for place, (encoder, signal) in enumerate((("r2d", 1.6), ("r3d", 0.7)))
         ]  # fmt: skip
@@ -279,7 +281,7 @@ def test_seeds_are_repeats_each_compared_within_its_own_folds(tmp_path):
 
 def test_seeds_on_the_same_folds_are_averaged_first(tmp_path):
     runs = [
-        load_run(write_run(tmp_path, f"{encoder}-{seed}", encoder=encoder, seed=seed,
+        load_run(write_rival(tmp_path, f"{encoder}-{seed}", encoder=encoder, seed=seed,
                            signal=signal, noise=10 * seed + place))
         for seed in (0, 1)
         for place, (encoder, signal) in enumerate((("r2d", 1.6), ("r3d", 0.7)))
@@ -293,8 +295,8 @@ def test_seeds_on_the_same_folds_are_averaged_first(tmp_path):
 
 
 def test_a_run_that_does_not_beat_the_audit_is_marked_and_one_that_does_is_not(tmp_path):
-    strong = write_run(tmp_path, "strong", signal=3.0, audit=0.3, patients=200)
-    weak = write_run(tmp_path, "weak", encoder="r3d", signal=0.3, noise=1, patients=200)
+    strong = write_rival(tmp_path, "strong", signal=3.0, audit=0.3, patients=200)
+    weak = write_rival(tmp_path, "weak", encoder="r3d", signal=0.3, noise=1, patients=200)
     found = compare(strong, weak)
     (shortcut,) = found.shortcuts
     assert (shortcut.features, found.bar) == ("geometry", shortcut)
@@ -318,7 +320,7 @@ def test_a_run_that_does_not_beat_the_audit_is_marked_and_one_that_does_is_not(t
 
 
 def test_a_column_that_is_the_label_is_no_bar_and_the_rest_is_at_most_four(tmp_path):
-    path = write_run(tmp_path, "run", signal=2.0)
+    path = write_rival(tmp_path, "run", signal=2.0)
     labels, fold_of, _ = cohort(60, 5, 2, "e")
     names = [(f"c{i:03}", f"p{i:03}", ("T2", "T3")[label]) for i, label in enumerate(labels)]
     kinds = {"geometry": 0.1, "ROI volume": 0.6, "intensity": 0.3, "stratum vote": 40.0,
@@ -333,14 +335,14 @@ def test_a_column_that_is_the_label_is_no_bar_and_the_rest_is_at_most_four(tmp_p
 
 
 def test_one_fold_is_held_against_the_audit_by_delong(tmp_path):
-    path = write_run(tmp_path, "run", signal=3.0, folds=1, audit=0.0)
+    path = write_rival(tmp_path, "run", signal=3.0, folds=1, audit=0.0)
     assert compare(path).rows[0].bar.beaten
-    other = write_run(tmp_path, "other", signal=0.1, folds=1, audit=0.0)
+    other = write_rival(tmp_path, "other", signal=0.1, folds=1, audit=0.0)
     assert not compare(other).rows[0].bar.beaten
 
 
 def test_strata_by_hand(tmp_path):
-    path = write_run(tmp_path, "run")
+    path = write_rival(tmp_path, "run")
     frame = by_stratum(compare(path), "site").frame.set_index("group")
     everything = [row for _, _, rows in read(path) for row in rows]
     for place, site in enumerate("ABC"):
@@ -356,7 +358,7 @@ def test_strata_by_hand(tmp_path):
 
 def test_the_threshold_is_chosen_on_the_inner_validation_part(tmp_path):
     """Youden by hand: of all cuts, the one with the largest sensitivity + specificity."""
-    path = write_run(tmp_path, "run")
+    path = write_rival(tmp_path, "run")
     found = compare(path, threshold="youden").rows[0].score("accuracy").mean
     expected = []
     both = zip(read(path), read(path, "validation.csv"), strict=True)
@@ -371,14 +373,14 @@ def test_the_threshold_is_chosen_on_the_inner_validation_part(tmp_path):
 
 
 def test_a_threshold_cannot_be_chosen_without_a_validation_part(tmp_path):
-    path = write_run(tmp_path, "run", validation=False)
+    path = write_rival(tmp_path, "run", validation=False)
     with pytest.raises(UsageError, match="fold 0 has no validation predictions to choose it on"):
         compare(path, threshold="youden")
 
 
 def test_runs_that_held_out_other_cases_are_refused(tmp_path):
-    one = write_run(tmp_path, "one")
-    two = write_run(tmp_path, "two", patients=58)
+    one = write_rival(tmp_path, "one")
+    two = write_rival(tmp_path, "two", patients=58)
     with pytest.raises(StateError, match="one and two predict other cases"):
         compare(one, two)
 
@@ -392,7 +394,7 @@ def test_the_reference_row_can_be_named(pair):
 
 def test_speed_is_compared_on_one_machine_only(pair, tmp_path):
     assert compare(*pair).one_machine
-    other = write_run(tmp_path, "other", encoder="mc3", environment={"threads": 8})
+    other = write_rival(tmp_path, "other", encoder="mc3", environment={"threads": 8})
     assert not compare(*pair, other).one_machine
 
 
@@ -400,7 +402,7 @@ def test_speed_is_compared_on_one_machine_only(pair, tmp_path):
 def test_ten_folds_of_seventeen_runs_are_compared_in_seconds(tmp_path):
     """User time, so that a busy machine does not matter; three seconds without other load."""
     runs = [
-        load_run(write_run(tmp_path, f"r{n}", encoder=f"e{n}", noise=n, folds=10, patients=100))
+        load_run(write_rival(tmp_path, f"r{n}", encoder=f"e{n}", noise=n, folds=10, patients=100))
         for n in range(17)
     ]
     start = time.process_time()

@@ -16,17 +16,16 @@ from volbench.leaderboard import compare_runs, load_run, tables_of
 from volbench.leaderboard.reference import load_reference
 
 
-def do_run(data, out, name, *, encoder="r2d(width=2)", folds="3", **options):
+def do_run(data, out, name, *, encoder="r2d(width=2)", aggregator="average", folds="3", asked=None):
     plan = make_plan(
         encoder=encoder,
-        aggregator="average",
+        aggregator=aggregator,
         loss="focal",
         data=str(data),
         folds=folds,
         overrides=("training.epochs=1",),
-        **options,
     )
-    return run(plan, out=out, name=name, jobs=1).path
+    return run(plan, out=out, name=name, jobs=1, folds=asked).path
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +70,9 @@ def test_the_table_fits_a_hundred_columns_and_names_what_it_shows(runs):
         assert word in out
 
 
-def test_an_incomplete_run_says_so(runs, tmp_path, monkeypatch):
+def test_an_incomplete_run_says_so(tmp_path):
     data = write_small(tmp_path / "data", cases=24).folder
-    plan = make_plan(
-        encoder="r2d(width=2)",
-        aggregator="max",
-        loss="focal",
-        data=str(data),
-        folds="3",
-        overrides=("training.epochs=1",),
-    )
-    run(plan, out=tmp_path, name="part", jobs=1, folds=[0, 1])
+    do_run(data, tmp_path, "part", aggregator="max", asked=[0, 1])
     _, out, _ = compare(tmp_path / "part")
     assert "2/3" in out
     assert "Incomplete: part has 2 of 3 folds" in " ".join(out.split())

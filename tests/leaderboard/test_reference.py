@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.written_runs import write_folds
 from volbench.cli.main import main
 from volbench.errors import UsageError
 from volbench.files import write_json
 from volbench.leaderboard import load_run
 from volbench.leaderboard.beside import Row, agreement, cells, components, resolvable
 from volbench.leaderboard.reference import load_reference, reference_names
-from volbench.records import FoldResult, RunFolder
+from volbench.records import RunFolder
 from volbench.rows import Prediction
 
 PUBLISHED = Path(__file__).parents[2] / "volbench" / "references" / "rectal2022.csv"
@@ -56,11 +57,12 @@ def write_run(
     environment = {"schema": 1, "device": "cpu", "precision": "float32"}
     write_json(folder.path / "environment.json", environment)
     (folder.path / "splits.csv").write_text("case,patient,label,fold\n")
-    for fold, auc in enumerate(aucs):
-        below = round(auc * NEGATIVES)
+
+    def held_out(fold):
+        below = round(aucs[fold] * NEGATIVES)
         probabilities = [0.1] * below + [0.9] * (NEGATIVES - below)
-        rows = [
-            Prediction(
+        for n, p in enumerate([*probabilities, 0.6]):
+            yield Prediction(
                 case=f"{fold}-{n}",
                 patient=f"{fold}-{n}",
                 label=classes[n == NEGATIVES],
@@ -68,20 +70,16 @@ def write_run(
                 slice=None if aggregator else 0,
                 probabilities=(1 - p, p, *([0.0] * (len(classes) - 2))),
             )
-            for n, p in enumerate([*probabilities, 0.6])
-        ]
-        result = FoldResult(
-            fold,
-            "finished",
-            seconds=1.0,
-            samples_per_second=1.0,
-            peak_memory_mb=1.0,
-            parameters=5,
-        )
-        history = [{"epoch": 1, "train_loss": 0.0}]
-        folder.fold(fold).write_success(result, rows, classes, history, b"weights")
-    for fold in failed:
-        folder.fold(fold).write_failure("no luck")
+
+    measured = {"seconds": 1.0, "samples_per_second": 1.0, "peak_memory_mb": 1.0, "parameters": 5}
+    write_folds(
+        folder,
+        classes,
+        held_out,
+        finished=range(len(aucs)),
+        failed=failed,
+        measured=lambda fold: measured,
+    )
     return folder.path
 
 

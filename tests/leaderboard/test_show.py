@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from click.testing import CliRunner
 
-from tests.leaderboard.compared_runs import rename_source, write_run
+from tests.written_runs import rename_source, write_rival
 from volbench.cli.main import main
 from volbench.leaderboard import compare_runs, load_run
 
@@ -38,10 +38,10 @@ def flat(text):
 def runs(tmp_path_factory):
     """Two complete runs of which one beats the audit, a failed one, and one of slices."""
     out = tmp_path_factory.mktemp("runs")
-    write_run(out, "strong", signal=3.0, audit=0.2, patients=120)
-    write_run(out, "weak", encoder="r3d", signal=0.2, noise=1, patients=120, seconds=50.0)
-    write_run(out, "slices", aggregator=None, signal=0.5, noise=2, patients=120)
-    write_run(out, "broken", aggregator="max", failed=(1,), noise=3, patients=120)
+    write_rival(out, "strong", signal=3.0, audit=0.2, patients=120)
+    write_rival(out, "weak", encoder="r3d", signal=0.2, noise=1, patients=120, seconds=50.0)
+    write_rival(out, "slices", aggregator=None, signal=0.5, noise=2, patients=120)
+    write_rival(out, "broken", aggregator="max", failed=(1,), noise=3, patients=120)
     return out
 
 
@@ -84,7 +84,7 @@ def test_one_run_speaks_of_no_pair(runs):
 )
 def test_nothing_is_wider_than_a_hundred_columns(tmp_path, number, classes):
     for n in range(number):
-        write_run(tmp_path, f"a-name-that-somebody-chose-to-tell-runs-apart-{n}", encoder=LONG[0],
+        write_rival(tmp_path, f"a-name-that-somebody-chose-to-tell-runs-apart-{n}", encoder=LONG[0],
                   aggregator=LONG[1], loss=LONG[2] if n % 2 else "focal", noise=n, folds=2,
                   patients=24, classes=classes, signal=n / 4)  # fmt: skip
     shown = compare(tmp_path, "--by", "site", "--pairs", "all")
@@ -127,8 +127,8 @@ def test_filters_keep_what_they_name(runs):
 def test_a_recipe_is_found_by_its_name(tmp_path):
     from volbench.recipe import load_recipe
 
-    write_run(tmp_path, "ours", summary=load_recipe("standard").summary)
-    write_run(tmp_path, "theirs", encoder="r3d", summary=load_recipe("paper").summary)
+    write_rival(tmp_path, "ours", summary=load_recipe("standard").summary)
+    write_rival(tmp_path, "theirs", encoder="r3d", summary=load_recipe("paper").summary)
     shown = json.loads(compare(tmp_path, "--where", "recipe=paper", "--format", "json"))
     assert [row["run"] for row in shown["tables"][0]["rows"]] == ["theirs"]
 
@@ -185,7 +185,7 @@ def evil(tmp_path):
     """Names, classes and strata that mean something to a spreadsheet, a browser or LaTeX."""
     classes = ("=HYPERLINK(1)", f"{EVIL}&|_%")
     for noise, name in enumerate(("=cmd|' !A0", "@SUM(1)", "-1+1 &_%$#{}~^\\ <img src=x>")):
-        run = write_run(tmp_path, name, classes=classes, noise=noise, encoder="=r3d",
+        run = write_rival(tmp_path, name, classes=classes, noise=noise, encoder="=r3d",
                         site=lambda i: ["+1", EVIL, "$\\input{x}"][(i // 2) % 3])  # fmt: skip
         rename_source(run, f"{EVIL}\\write18{{ls}}")
     return tmp_path
@@ -274,8 +274,8 @@ def test_the_suffix_of_the_file_tells_the_format(runs, tmp_path, suffix, start):
 
 
 def test_speed_of_several_machines_is_left_out_with_a_note(tmp_path):
-    write_run(tmp_path, "here")
-    write_run(tmp_path, "there", encoder="r3d", noise=1, environment={"processor": "B"})
+    write_rival(tmp_path, "here")
+    write_rival(tmp_path, "there", encoder="r3d", noise=1, environment={"processor": "B"})
     text = flat(compare(tmp_path))
     assert "s/fold" not in text
     assert "M par" in text
@@ -320,7 +320,7 @@ def test_a_mistake_is_one_line_that_names_the_way_out(runs, arguments, words):
 
 
 def test_a_rule_without_validation_predictions_is_refused_in_a_line(tmp_path):
-    write_run(tmp_path, "run", validation=False)
+    write_rival(tmp_path, "run", validation=False)
     done = invoke(tmp_path, "--threshold", "sensitivity=0.9")
     assert done.exit_code == 2
     assert "no validation predictions to choose it on; use 0.5" in done.stderr

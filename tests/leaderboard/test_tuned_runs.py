@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tests.leaderboard.compared_runs import write_run
+from tests.written_runs import write_rival
 from volbench.files import write_json
 from volbench.leaderboard import load_run
 from volbench.leaderboard.compare import compare_runs
@@ -15,9 +15,9 @@ from volbench.leaderboard.show import show
 
 @pytest.fixture
 def runs(tmp_path):
-    plain = write_run(tmp_path, "plain", noise=1)
-    nested = write_run(tmp_path, "nested", noise=2, loss="focal(gamma=?)")
-    flat = write_run(tmp_path, "flat", noise=3, loss="focal(gamma=??)")
+    plain = write_rival(tmp_path, "plain", noise=1)
+    nested = write_rival(tmp_path, "nested", noise=2, loss="focal(gamma=?)")
+    flat = write_rival(tmp_path, "flat", noise=3, loss="focal(gamma=??)")
     for path, gap, selected in ((nested, 0.125, False), (flat, -0.0625, True)):
         tuning = {"schema": 1, "optimism": gap, "selected_on_these_data": selected}
         write_json(path / "tuning.json", tuning)
@@ -57,7 +57,7 @@ def test_without_a_tuned_run_nothing_speaks_of_tuning(runs):
 
 
 def test_other_searches_are_no_repeats_of_one_another(tmp_path):
-    paths = [write_run(tmp_path, f"t{n}", seed=n) for n in (0, 1)]
+    paths = [write_rival(tmp_path, f"t{n}", seed=n) for n in (0, 1)]
     for path, trials in zip(paths, (10, 20), strict=True):
         experiment = json.loads((path / "experiment.json").read_text())
         write_json(path / "experiment.json", {**experiment, "tuning": {"trials": trials}})

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from volbench.records import FoldFolder, FoldResult
+from tests.written_runs import write_folds
+from volbench.records import RunFolder
 from volbench.rows import Prediction
 
 RECIPE = {
@@ -66,25 +67,32 @@ def write_run(
     machine = {"processor": "a CPU", "cores": 2, "platform": "Linux", "python": "3.11", **settings}
     versions = {"packages": {"volbench": "0.1.0", "torch": "2.11.0"}, "commit": "c" * 40}
     write_json(path / "environment.json", {"schema": 1, "command": command, **machine, **versions})
-    for fold in range(folds if done is None else done):
-        place = FoldFolder(path / "folds" / f"{fold:02d}", fold)
-        if fold in failed:
-            place.write_failure(error)
-            continue
-        predictions = [
-            Prediction(*rows[n][:3], fold, number, probabilities)
-            for n in range(cases)
-            if fold_of[n] == fold
-            for number, probabilities in drawn(random, classes, labels[n], skill, slices)
-        ]
-        history = [
+
+    def held_out(fold):
+        for n in range(cases):
+            if fold_of[n] == fold:
+                for number, probabilities in drawn(random, classes, labels[n], skill, slices):
+                    yield Prediction(*rows[n][:3], fold, number, probabilities)
+
+    def history(_):
+        return [
             {"epoch": n, "train_loss": 0.7 / n + random.normal() * 0.02,
              "validation_loss": 0.4 + 0.4 / n + n / 50 + random.normal() * 0.03}
             for n in range(1, epochs + 1)
         ]  # fmt: skip
-        taken = {"seconds": 12.5, "samples_per_second": 8.0, "peak_memory_mb": 900.0}
-        result = FoldResult(fold, "finished", parameters=6_960_000, **taken, **settings)
-        place.write_success(result, predictions, classes, history, b"weights")
+
+    taken = {"seconds": 12.5, "samples_per_second": 8.0, "peak_memory_mb": 900.0}
+    reached = range(folds if done is None else done)
+    write_folds(
+        RunFolder(path),
+        classes,
+        held_out,
+        finished=[fold for fold in reached if fold not in failed],
+        failed=[fold for fold in reached if fold in failed],
+        error=error,
+        history=history,
+        measured=lambda fold: {"parameters": 6_960_000, **taken, **settings},
+    )
     return path
 
 
