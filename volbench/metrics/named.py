@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from types import MappingProxyType
 
 from volbench.metrics import calibration, decisions, ranking
@@ -13,6 +14,7 @@ HIGH = 0.9
 """Specificity at which the sensitivity is given, and the other way round."""
 
 
+@cache
 def recall_of(name: str, index: int) -> Metric:
     """Recall of a class: of two, the second's is the sensitivity, the first's the specificity."""
     return Metric(
@@ -27,6 +29,7 @@ def recall_of(name: str, index: int) -> Metric:
     )
 
 
+@cache
 def precision_of(name: str, index: int) -> Metric:
     """Precision of a class: of two, the second's is the positive predictive value."""
     return Metric(
@@ -40,6 +43,7 @@ def precision_of(name: str, index: int) -> Metric:
     )
 
 
+@cache
 def sensitivity_at(specificity: float) -> Metric:
     """Sensitivity at a fixed specificity; its name holds the specificity."""
     return Metric(
@@ -54,6 +58,7 @@ def sensitivity_at(specificity: float) -> Metric:
     )
 
 
+@cache
 def specificity_at(sensitivity: float) -> Metric:
     """Specificity at a fixed sensitivity; its name holds the sensitivity."""
     return Metric(
