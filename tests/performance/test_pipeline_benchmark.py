@@ -1,0 +1,112 @@
+"""The benchmark of the input pipeline at toy size; its times are of no interest here."""
+
+import json
+import sys
+
+import numpy as np
+import pipeline
+import pytest
+import same_geometry
+import scipy.ndimage
+import torch
+import warm_start
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Packages that cannot be imported."""
+
+    def hide(*packages):
+        for package in packages:
+            # None is what makes an import fail as if the package were not there.
+            for name in [*sys.modules, package]:
+                if name.partition(".")[0] == package:
+                    monkeypatch.setitem(sys.modules, name, None)
+
+    return hide
+
+
+def rows(document, title):
+    (table,) = (each for each in document["tables"] if each["title"].startswith(title))
+    return list(table["candidates"])
+
+
+def test_it_runs_with_only_torch_and_says_what_is_missing(tmp_path, capsys, without):
+    without("SimpleITK", "torchio", "monai", "kornia")
+    written = tmp_path / "figures.json"
+    command = ["--toy", "--device", "cpu", "--rounds", "1", "--json", str(written)]
+    assert pipeline.main(command) == 0
+    document = json.loads(written.read_text())
+    assert rows(document, "reading 4 x 32 x 32") == ["volbench", "volbench, as stored (float16)"]
+    assert rows(document, "geometry of 4 x 32 x 32 on cpu") == list(same_geometry.VOLBENCH)
+    output = capsys.readouterr().out
+    for package in ("SimpleITK", "torchio", "monai"):
+        assert f"{package} is not installed: left out" in output
+
+
+def test_torchio_and_simpleitk_stand_beside_volbench(tmp_path, without):
+    without("monai")
+    written = tmp_path / "figures.json"
+    command = ["--toy", "--device", "cpu", "--rounds", "1", "--json", str(written)]
+    assert pipeline.main(command) == 0
+    document = json.loads(written.read_text())
+    assert {"SimpleITK, nii.gz", "TorchIO, nii.gz"} < set(rows(document, "reading 4"))
+    assert "TorchIO" in rows(document, "geometry of")
+    assert rows(document, "reading and geometry") == ["volbench", "TorchIO, TorchIO"]
+
+
+def test_the_fixed_geometry_is_what_scipy_makes_of_it():
+    size = 64
+    volume = same_geometry.blobs(2, size, traced_back=False)
+    turn, centre = np.radians(5), (size - 1) / 2
+    # In rows and columns: the picture turns from columns towards rows and grows by 1.1.
+    back = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / 1.1
+    expected = scipy.ndimage.affine_transform(
+        volume[0].double().numpy(), back, centre - back @ [centre, centre], order=1
+    )
+    for name in ("volbench", "TorchIO"):
+        found = same_geometry.fixed()[name]()(volume)
+        np.testing.assert_allclose(found[1].numpy(), expected, atol=2e-4, err_msg=name)
+
+
+def test_a_wrong_geometry_ends_the_script_before_anything_is_timed(capsys, monkeypatch):
+    monkeypatch.setattr(same_geometry, "FIXED_DEG", -5.0)
+    exact = same_geometry.blobs(4, 32, traced_back=True)
+    monkeypatch.setattr(same_geometry, "FIXED_DEG", 5.0)
+    start = same_geometry.blobs(4, 32, traced_back=False)
+    monkeypatch.setattr(
+        same_geometry, "blobs", lambda *_, traced_back: exact if traced_back else start
+    )
+    assert pipeline.main(["--toy", "--device", "cpu"]) == 1
+    output = capsys.readouterr().out
+    assert "WRONG" in output
+    assert "ms" not in output
+
+
+def test_files_and_cache_hold_the_same_volumes(tmp_path):
+    pytest.importorskip("SimpleITK")
+    options = pipeline.parser(None).parse_args([])
+    options.slices, options.size, options.cases = 3, 16, 2
+    bench = pipeline.Bench(tmp_path, options)
+    assert len(bench.files) == 2
+    for index, file in enumerate(bench.files):
+        stored = 200 * torch.from_numpy(bench.prepared.volume(index)[:, 0].astype(np.float32))
+        for read in (pipeline.read_by_simpleitk, pipeline.read_by_torchio):
+            torch.testing.assert_close(read(file), stored.round(), rtol=0, atol=0)
+    assert not np.array_equal(bench.prepared.volume(0), bench.prepared.volume(1))
+
+
+@pytest.mark.slow
+def test_a_warm_start_opens_and_dry_runs_a_prepared_data_set(tmp_path):
+    written = tmp_path / "figures.json"
+    command = ["--toy", "--device", "cpu", "--rounds", "1", "--json", str(written)]
+    assert warm_start.main(command) == 0
+    (table,) = json.loads(written.read_text())["tables"]
+    assert list(table["candidates"]) == [
+        "volbench",
+        "volbench, pages forgotten",
+        "volbench run --dry-run",
+    ]
+    steps = table["candidates"]["volbench"]
+    whole = steps["seconds"][0]
+    assert 0 < sum(steps[f"{step} s"] for step in warm_start.STEPS) < whole
