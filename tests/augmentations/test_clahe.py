@@ -1,9 +1,10 @@
-"""CLAHE against its definition in NumPy, and against scikit-image's independent one."""
+"""CLAHE against its definition in NumPy, and against those of scikit-image and kornia."""
 
 import numpy as np
 import pytest
 import skimage.exposure
 import torch
+from kornia.enhance import equalize_clahe
 
 from volbench.augmentations.clahe import clahe
 from volbench.augmentations.intensity import low_and_span
@@ -83,6 +84,43 @@ def test_it_agrees_with_scikit_image():
         ours = (ours - ours.min()) / (ours.max() - ours.min())  # as theirs is
         assert np.abs(ours - expected).mean() < deviation
         assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > correlation
+
+
+@pytest.mark.parametrize("size", [(128, 128), (97, 128), (130, 67), (243, 243)])
+@pytest.mark.parametrize("limit", [0.3, 2.0, 40.0])
+def test_it_agrees_with_kornia(size, limit):
+    """Tiles of even and odd sides, and slices that they do not divide."""
+    image = blobs(*size)
+    expected = equalize_clahe(
+        torch.from_numpy(image)[None, None],
+        clip_limit=limit,
+        grid_size=tuple(min(8, side // 16) for side in size),
+    )
+    np.testing.assert_allclose(
+        equalised(image, limit=limit, tiles=8), expected[0, 0].numpy(), atol=1e-6
+    )
+
+
+def test_every_case_has_its_own_limit_and_no_other_case_changes():
+    limits = [0.5, 0.0, 3.0]
+    # So many pixels that a CPU does them in several parts, which begin within a case.
+    cases = [torch.from_numpy(blobs(2, 7, 160, 160, seed=seed)).float() for seed in range(3)]
+    volume, mask = torch.stack(cases), torch.ones(3, 7, dtype=torch.bool)
+    low, span = low_and_span(volume, mask)
+    together = clahe(volume, mask, low=low, span=span, limits=limits, tiles=8)
+    assert torch.equal(together[1], volume[1])
+    for case in (0, 2):
+        only = slice(case, case + 1)
+        for channel, place in np.ndindex(2, 7):
+            alone = clahe(
+                volume[only, channel : channel + 1, place : place + 1],
+                mask[only, :1],
+                low=low[only, channel : channel + 1],
+                span=span[only, channel : channel + 1],
+                limits=limits[only],
+                tiles=8,
+            )
+            torch.testing.assert_close(together[case, channel, place], alone[0, 0, 0])
 
 
 @pytest.mark.parametrize(("low", "span"), [(-1000, 3000), (-2.3, 9.1), (0, 255)])
