@@ -17,6 +17,7 @@ from volbench.errors import VolbenchError
 from volbench.records import FoldResult, RunFolder
 
 _PR_SET_PDEATHSIG = 1
+GRACE_SECONDS = 10.0
 
 
 class Workers:
@@ -155,6 +156,8 @@ class _Worker:
     def stop(self) -> None:
         """End the process; what it had not recorded is redone from its last checkpoint."""
         self.connection.close()
+        if self.task is None:  # it ends by itself, and takes its locks and helpers along
+            self.process.join(GRACE_SECONDS)
         self.process.terminate()
         self.process.join()
 
@@ -165,13 +168,13 @@ def _serve(connection: Connection, parent: int) -> None:
     while True:
         try:
             task = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # the parent is gone
             return
         try:
             connection.send(do_task(task, connection.send))
         except VolbenchError as error:
             connection.send(error)
-        except BrokenPipeError:
+        except ConnectionError:
             return
 
 
