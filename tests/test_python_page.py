@@ -58,6 +58,9 @@ ASKED = {
     "card = ": "'threshold youden' in card",
 }
 
+# Their ways are tried elsewhere too, by what is called and by the command of the same name.
+SLOW = ("savefig", "run_suite", "export_onnx", "make_report")
+
 # Run by an interpreter of its own, as a reader would, without the checks of this test run.
 DRIVER = """
 import contextlib, io, json, sys
@@ -93,8 +96,18 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answers(folder):
-    """The answer to each question, and what its block printed, in the order of ASKED."""
-    tasks = [(shortened(block(word)), question) for word, question in ASKED.items()]
+    """The answer to each question, and what its block printed."""
+    return asked(folder, [word for word in ASKED if word not in SLOW])
+
+
+@pytest.fixture(scope="module")
+def slow_answers(folder, answers):
+    """The same of the blocks that take long; they use the run that the others left."""
+    return asked(folder, SLOW)
+
+
+def asked(folder, words):
+    tasks = [(shortened(block(word)), ASKED[word]) for word in words]
     (folder / "tasks.json").write_text(json.dumps(tasks))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", DRIVER, "tasks.json"],
@@ -106,7 +119,7 @@ def answers(folder):
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return dict(zip(ASKED, lines, strict=True))
+    return dict(zip(words, lines, strict=True))
 
 
 def test_every_block_of_the_pages_is_run_and_is_three_lines():
@@ -122,8 +135,9 @@ def test_the_shown_call_makes_a_run_that_the_others_use(answers, folder):
     assert (folder / "runs" / "mine" / "folds" / "01" / "result.json").is_file()
 
 
-def test_three_lines_make_a_figure(answers, folder):
-    assert answers["savefig"][0] == [1, 2, 0, 1]
+@pytest.mark.slow
+def test_three_lines_make_a_figure(slow_answers, folder):
+    assert slow_answers["savefig"][0] == [1, 2, 0, 1]
     assert (folder / "auc.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -144,8 +158,9 @@ def test_predictions_name_every_case_and_class(answers):
     assert len(printed.splitlines()) == CASES
 
 
-def test_a_suite_is_run_and_shown(answers):
-    errors, printed = answers["run_suite"]
+@pytest.mark.slow
+def test_a_suite_is_run_and_shown(slow_answers):
+    errors, printed = slow_answers["run_suite"]
     assert errors == [None]
     assert "Pooling" in printed
 
@@ -155,13 +170,18 @@ def test_an_audit_says_what_it_found(answers):
     assert answers["weigh"][1].strip()
 
 
-def test_an_export_is_checked(answers, folder):
-    path, close = answers["export_onnx"][0]
+@pytest.mark.slow
+def test_an_export_is_checked(slow_answers, folder):
+    path, close = slow_answers["export_onnx"][0]
     assert close
     assert (folder / path).is_file()
 
 
-def test_a_report_and_a_card_are_written(answers, folder):
+@pytest.mark.slow
+def test_a_report_is_written(slow_answers, folder):
     assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!")
+
+
+def test_a_card_is_written(answers, folder):
     assert (folder / "card.md").read_text(encoding="utf-8").startswith("# Model card: mine\n")
     assert answers["card = "][0] is True

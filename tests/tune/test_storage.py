@@ -73,6 +73,7 @@ def server(tmp_path):
         shutil.rmtree(home)
 
 
+@pytest.mark.slow
 def test_trials_on_a_postgresql_are_those_of_a_file(server, tmp_path):
     data = write_small(tmp_path / "data", cases=48).folder
     plan = plan_for(data)

@@ -79,17 +79,17 @@ def test_the_line_to_paste_is_a_run_of_the_winner(tuned):
 
 @pytest.mark.parametrize("sampler", [pytest.param("tpe", marks=pytest.mark.slow), "qmc"])
 def test_a_search_that_was_stopped_goes_on_as_if_it_had_not(sampler, data, tmp_path):
-    settings = Settings(trials=6, inner_folds=2, sampler=sampler)
+    settings = Settings(trials=4, inner_folds=2, sampler=sampler)
     plan = plan_for(data, settings=settings)
     whole = pretended(plan, tmp_path / "whole")
     first = Pretender()
-    stopped = pretended(plan, tmp_path / "cut", first, stopped=lambda: len(first.tasks) >= 11)
+    stopped = pretended(plan, tmp_path / "cut", first, stopped=lambda: len(first.tasks) >= 7)
     assert stopped.stopped
-    assert len(first.tasks) == 11, "in the middle of a trial: it has two inner folds"
+    assert len(first.tasks) == 7, "in the middle of a trial: it has two inner folds"
     second = Pretender()
     resumed = pretended(plan, tmp_path / "cut", second)
     assert not resumed.stopped
-    assert len(first.tasks) + len(second.tasks) == 2 * (6 * 2 + 1), "nothing was trained twice"
+    assert len(first.tasks) + len(second.tasks) == 2 * (4 * 2 + 1), "nothing was trained twice"
     for fold in (0, 1):
         assert trials(resumed.path, fold) == trials(whole.path, fold)
 
