@@ -43,6 +43,7 @@ class Registry(Named):
         self.group = group
         self.offences: dict[str, list[str]] = {}
         self._added: dict[str, Factory] = {}
+        self._loaded: dict[Origin, Factory] = {}
 
     @cached_property
     def origins(self) -> Mapping[str, tuple[Origin, ...]]:
@@ -164,11 +165,13 @@ class Registry(Named):
         return str(self.origins[name][0]) if self._is_installed(name) else "this process"
 
     def load(self, origin: Origin) -> Factory:
-        """Import a factory, under guard: what that changes of the process is put back.
+        """Import a factory once, under guard: what that changes of the process is put back.
 
         Raises:
             PluginError: it cannot be imported, or cannot be called.
         """
+        if origin in self._loaded:
+            return self._loaded[origin]
         what = f"the {self.kind} {origin.entry.name!r} of {origin}"
         if EntryPoint.pattern.match(origin.entry.value) is None:
             raise PluginError(
@@ -187,7 +190,7 @@ class Registry(Named):
                 ) from error
         if not callable(factory):
             raise PluginError(f"{what} is not callable")
-        return factory
+        return self._loaded.setdefault(origin, factory)
 
     def _is_installed(self, name: str) -> bool:
         return name in self.origins and name not in self._added
