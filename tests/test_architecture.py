@@ -31,7 +31,7 @@ LAYERS: tuple[set[str], ...] = (
     {"distributions", "guard", "options", "space", "child", "unimported"},
     {"registry", "interfaces", "catalogue", "probe", "scaffold"},
     COMPONENTS,
-    {"model", "data", "profile", "describe"},
+    {"model", "data", "convolutions", "profile", "describe"},
     {
         "audit",
         "experiment",

@@ -47,7 +47,16 @@ def make_experiment(prepared, *, encoder="r2d(width=4)", aggregator="average", l
     )
 
 
-def make_trainer(prepared, folder, experiment=None, *, fold=0, on_epoch=lambda report: None):
+def make_trainer(
+    prepared,
+    folder,
+    experiment=None,
+    *,
+    fold=0,
+    on_epoch=lambda report: None,
+    compute=None,
+    profile=False,
+):
     experiment = experiment or make_experiment(prepared)
     kept = 0.2 if experiment.recipe.selection.checkpoint == "validation" else None
     part = make_split(prepared.cases, 3, 0).part(fold, validation_fraction=kept, seed=0)
@@ -56,10 +65,11 @@ def make_trainer(prepared, folder, experiment=None, *, fold=0, on_epoch=lambda r
         prepared,
         part,
         fold,
-        choose_compute("cpu", "float32", jobs=1),
+        compute or choose_compute("cpu", "float32", jobs=1),
         checkpoint=folder / "checkpoint.safetensors",
         on_epoch=on_epoch,
         checkpoint_seconds=0,
+        profile=profile,
     )
 
 
@@ -223,7 +233,7 @@ def test_every_combination_trains_one_step(prepared, tmp_path, encoder, aggregat
     experiment = make_experiment(prepared, encoder=small, aggregator=aggregator, loss=loss)
     trainer = make_trainer(prepared, tmp_path, experiment)
     before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
-    batch = next(iter(trainer._augmented(trainer._draw(1)[:1], 1)))
+    batch = next(trainer.batches.augmented(trainer.batches.draw(1)[:1], 1))
     trainer.model.train()
     assert trainer._step(batch).isfinite()
     changed = [
@@ -271,3 +281,15 @@ def test_a_gpu_learns_it_too(prepared, tmp_path, precision):
     ).run()
     assert area_under_curve(trained.scores.labels, trained.scores.probabilities) > 0.9
     assert trained.peak_memory_mb > 0
+
+
+def test_a_profile_names_every_section_and_changes_no_number(prepared, tmp_path):
+    plain = make_trainer(prepared, tmp_path).run()
+    profiled = make_trainer(prepared, tmp_path / "profiled", profile=True).run()
+    assert plain.timings is None
+    np.testing.assert_array_equal(profiled.scores.probabilities, plain.scores.probabilities)
+    timings = profiled.timings
+    assert all(seconds > 0 for seconds in timings.seconds.values())
+    assert sum(timings.seconds.values()) == pytest.approx(profiled.seconds, rel=0.2)
+    assert timings.volumes == 4 * 16  # epochs, and batches of 8 that cover 13 cases
+    assert 0 < timings.share_of_roofline < 1.5

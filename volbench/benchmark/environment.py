@@ -33,6 +33,7 @@ def describe_environment(compute: Compute, *, jobs: int) -> dict[str, Any]:
         "device": device_name(compute),
         "precision": compute.precision,
         "threads": compute.threads,
+        "compiled": compute.compiled,
         "jobs": jobs,
     }
 

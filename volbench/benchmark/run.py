@@ -8,8 +8,10 @@ from volbench.audit import audit_cached
 from volbench.benchmark.environment import describe_data, describe_environment
 from volbench.benchmark.executor import Workers, execute
 from volbench.benchmark.plan import Plan
+from volbench.benchmark.precision import bfloat16_fault
 from volbench.benchmark.task import Task
 from volbench.data.prepare import cache_root
+from volbench.engine.compiling import Compile, choose_compile
 from volbench.engine.compute import Compute, choose_compute
 from volbench.engine.fold import CHECKPOINT_SECONDS, EpochReport
 from volbench.errors import UsageError
@@ -43,6 +45,9 @@ class Watcher:
     def on_epoch(self, report: EpochReport) -> None:
         """An epoch ended."""
 
+    def on_warning(self, text: str) -> None:
+        """Something about this machine that whoever runs it should know."""
+
     def on_end(self, result: FoldResult) -> None:
         """A fold ended; its files are written."""
 
@@ -59,6 +64,8 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    compiled: Compile = "auto",
+    profile: bool = False,
     watcher: Watcher | None = None,
     workers: Workers | None = None,
 ) -> Outcome:
@@ -72,16 +79,19 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
         checkpoint_seconds: Shortest time between two checkpoints of a fold.
+        compiled: Whether encoders are compiled; ``auto`` does it where that pays over all folds.
+        profile: Whether each fold keeps where its time went, in profile.json.
         watcher: Hears the progress.
         workers: Processes that outlive this run; by default it starts its own and ends them.
 
     Raises:
         StateError: the folder holds another experiment, or was damaged.
         StorageError: another process runs it, or nothing can be written.
+        UsageError: the device is not there, or has no compiler.
     """
     watcher = watcher or Watcher()
     asked = _asked(plan, folds)
-    compute, jobs = _share(plan, device, jobs)
+    compute, jobs = _share(plan, device, jobs, compiled)
     folder = RunFolder(out / (name or plan.experiment.name))
     with FolderLock(folder.path):
         folder.open(
@@ -101,10 +111,13 @@ def run(
                 part=plan.part(fold),
                 compute=compute,
                 checkpoint_seconds=checkpoint_seconds,
+                profile=profile,
             )
             for fold in asked
             if fold not in results
         ]
+        if tasks and (fault := bfloat16_fault(plan, compute)):
+            watcher.on_warning(fault)
         for result in execute(
             tasks,
             jobs=jobs,
@@ -138,13 +151,20 @@ def _asked(plan: Plan, folds: Sequence[int] | None) -> tuple[int, ...]:
     return tuple(sorted(set(folds)))
 
 
-def _share(plan: Plan, device: str, jobs: int | None) -> tuple[Compute, int]:
+def _share(plan: Plan, device: str, jobs: int | None, compiled: Compile) -> tuple[Compute, int]:
     """Share the machine: threads follow from the experiment's folds, not from those left to do."""
-    whole = choose_compute(device, plan.experiment.precision, jobs=1)
+    precision = plan.experiment.precision
+    whole = choose_compute(device, precision, jobs=1)
     if jobs is None:
         on_cpu = whole.device == "cpu"
         jobs = min(available_cores(), len(plan.split.folds)) if on_cpu else 1
-    return choose_compute(whole.device, plan.experiment.precision, jobs=jobs), jobs
+    chosen = choose_compile(
+        compiled,
+        whole.device,
+        plane=min(plan.prepared.voxels.shape[2:]),
+        pixels=plan.training_pixels() / jobs,
+    )
+    return choose_compute(whole.device, precision, jobs=jobs, compiled=chosen), jobs
 
 
 def _finished(folder: RunFolder, asked: Sequence[int]) -> dict[int, FoldResult]:

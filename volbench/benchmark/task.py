@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,15 +10,17 @@ from volbench.data.cache import Prepared, open_prepared
 from volbench.engine.compute import Compute
 from volbench.engine.fold import EpochReport, FoldTrainer, Trained
 from volbench.engine.scoring import Scores
-from volbench.errors import StorageError, VolbenchError
+from volbench.engine.timings import Timings
+from volbench.errors import StateError, StorageError, VolbenchError
 from volbench.experiment import Experiment
-from volbench.files import write_atomic
-from volbench.records import FoldFolder, FoldResult, RunFolder
+from volbench.files import write_atomic, write_json
+from volbench.records import FoldFolder, FoldResult, RunFolder, read_json
 from volbench.rows import Prediction
 from volbench.splits import Part
 
 CHECKPOINT = "checkpoint.safetensors"
 TRACEBACK = "traceback.txt"
+PROFILE = "profile.json"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Task:
     part: Part
     compute: Compute
     checkpoint_seconds: float
+    profile: bool = False
 
 
 def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
@@ -53,6 +56,7 @@ def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
             checkpoint=checkpoint,
             on_epoch=on_epoch,
             checkpoint_seconds=task.checkpoint_seconds,
+            profile=task.profile,
         )
         trained = trainer.run()
     except StorageError:
@@ -62,8 +66,26 @@ def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
     else:
         result = _record_success(folder, task, prepared, trained)
         (folder.path / TRACEBACK).unlink(missing_ok=True)
+        if trained.timings is not None:
+            write_json(folder.path / PROFILE, asdict(trained.timings))
     checkpoint.unlink(missing_ok=True)
     return result
+
+
+def read_timings(run: Path, fold: int) -> Timings | None:
+    """Read where the time of a fold went; None if it was not profiled.
+
+    Raises:
+        StateError: the file is damaged.
+    """
+    path = RunFolder(run).fold(fold).path / PROFILE
+    values = read_json(path)
+    if values is None:
+        return None
+    try:
+        return Timings(**values)
+    except TypeError as error:
+        raise StateError(f"{path} is damaged ({error}); delete it") from None
 
 
 @lru_cache(maxsize=1)

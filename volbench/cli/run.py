@@ -8,6 +8,7 @@ import click
 from volbench.cli.options import check_name, execution_options, experiment_options
 
 if TYPE_CHECKING:
+    from volbench.engine.compiling import Compile
     from volbench.experiment import Level, Precision
 
 FOLD_FAILED = 1
@@ -19,6 +20,15 @@ FOLD_FAILED = 1
     "--fold", "only", multiple=True, type=click.IntRange(0), help="Do this fold only; repeatable."
 )
 @execution_options
+@click.option(
+    "--compile",
+    "compiled",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Compile the encoder (torch.compile); auto: where that pays over all folds.",
+)
+@click.option("--profile", is_flag=True, help="Tell where the time goes, section by section.")
 def command(
     encoder: str,
     aggregator: str | None,
@@ -37,6 +47,8 @@ def command(
     out: Path,
     checkpoint_seconds: float,
     dry_run: bool,
+    compiled: "Compile",
+    profile: bool,
 ) -> None:
     """Train and score one candidate over all folds.
 
@@ -79,8 +91,14 @@ def command(
             device=device,
             jobs=jobs,
             checkpoint_seconds=checkpoint_seconds,
+            compiled=compiled,
+            profile=profile,
             watcher=progress,
         )
     progress.summarise(outcome)
+    if profile:
+        from volbench.cli.profile_table import show_profile
+
+        show_profile(outcome)
     if outcome.failed:
         raise click.exceptions.Exit(FOLD_FAILED)

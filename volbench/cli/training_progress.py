@@ -132,6 +132,10 @@ class TrainingProgress(Closing, Watcher):
             line += f"  ({task.completed:.0f} of {task.total:.0f} folds, {self._state()})"
         self._say(line)
 
+    def on_warning(self, text: str) -> None:
+        """Say what whoever runs it should know."""
+        self._say(f"warning: {text}")
+
     def on_audit(self) -> None:
         """Say what takes the last seconds."""
         self._say("auditing: what the label gives away without a picture, on the same folds")

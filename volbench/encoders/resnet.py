@@ -6,14 +6,16 @@ last three stages halve the plane; nothing ever reduces the through-plane axis, 
 its token. Which of the five layers are 3D is all that ten of the eleven encoders differ in.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from volbench.encoders.packing import Maps, Packing, Slices, plan_packing
+from volbench.encoders.packing import Maps, Packing, Slices, of_any_number, plan_packing
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Tokens, Volume
 
@@ -138,19 +140,41 @@ class ResNet(Encoder):
                 BasicBlock(filters, filters, depth=depth, stride=1, factorised=factorised),
             ]
         self.num_features = 8 * width
+        self._compiled: Callable[[Slices, Packing], Maps] | None = None
 
     def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:
         """Encode; ``mask`` may stay on the CPU, see ``plan_packing``."""
         packing = plan_packing(volume, mask)
+        maps = self._features(volume, packing)
         # A mean, not adaptive pooling, whose backward pass is not deterministic on CUDA.
-        return packing.unpack(reduce(self._features(volume, packing), "n f h w -> n f", "mean"))
+        return packing.unpack(reduce(maps, "n f h w -> n f", "mean"))
 
     def feature_map(self, volume: Volume) -> Maps:
         """Return what is pooled into tokens, for the receptive field."""
-        return self._features(volume, plan_packing(volume, None))
+        packing = plan_packing(volume, None)
+        return self._features(volume, packing)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile what runs on packed slices, for any number of them.
+
+        Planning reads sizes on the host and stays as it is.
+        """
+        self._compiled = torch.compile(self._on_slices, *args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what was compiled: a copy has weights of its own."""
+        return {**super().__getstate__(), "_compiled": None}  # type: ignore[no-untyped-call]
 
     def _features(self, volume: Volume, packing: Packing) -> Maps:
-        slices = F.relu(self.norm(self.stem(packing.pack(volume), packing)), inplace=True)
+        slices = packing.pack(volume)
+        if self._compiled is None:
+            return self._on_slices(slices, packing)
+        of_any_number(slices, packing.starts, packing.ends)
+        maps: Maps = self._compiled(slices, packing)
+        return maps
+
+    def _on_slices(self, slices: Slices, packing: Packing) -> Maps:
+        slices = F.relu(self.norm(self.stem(slices, packing)), inplace=True)
         for block in self.blocks:
             slices = block(slices, packing)
         return slices

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from volbench.encoders.packing import Maps, Slices, plan_packing
+from volbench.encoders.packing import Maps, Slices, of_any_number, plan_packing
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Tokens, Volume
@@ -66,6 +66,7 @@ class Timm(Encoder):
             hint = " or ".join(map(repr, near))
             hint = f"did you mean {hint}?" if near else "timm.list_models() names them all"
             raise SpecError(f"timm has no model {name!r}; {hint}")
+        self._is_compiled = False
         self.name = name
         self.image_size = image_size
         self.backbone, self.num_features, self.multiple = _build(
@@ -86,7 +87,15 @@ class Timm(Encoder):
                 "change image_size or the size that volumes are prepared at"
             )
         packing = plan_packing(volume, mask)
-        return packing.unpack(self.backbone(_padded(packing.pack(volume), self.multiple)))
+        slices = _padded(packing.pack(volume), self.multiple)
+        if self._is_compiled:
+            of_any_number(slices)
+        return packing.unpack(self.backbone(slices))
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile the backbone, for any number of slices; see ``ResNet.compile``."""
+        self.backbone.compile(*args, **kwargs)
+        self._is_compiled = True
 
     def feature_map(self, volume: Volume) -> Maps:
         """Return what is pooled into tokens, for the receptive field; patches become one column.

@@ -21,11 +21,13 @@ class Compute:
     Attributes:
         threads: CPU threads of one fold. It depends on the machine and the experiment only, never
             on how many folds are left to do, because sums over threads differ in the last digits.
+        compiled: Whether the encoder is compiled; that changes last digits, too.
     """
 
     device: str
     precision: Precision
     threads: int
+    compiled: bool = False
 
     def enter(self) -> torch.device:
         """Apply the settings to this process, forget its peak of memory, return the device."""
@@ -47,7 +49,7 @@ class Compute:
         )
 
 
-def choose_compute(device: str, precision: str, *, jobs: int) -> Compute:
+def choose_compute(device: str, precision: str, *, jobs: int, compiled: bool = False) -> Compute:
     """Resolve ``auto``: CUDA where there is one, bfloat16 where it is fast; jobs share cores.
 
     Raises:
@@ -66,7 +68,7 @@ def choose_compute(device: str, precision: str, *, jobs: int) -> Compute:
     fast = kind == "cuda" or multiplies_bfloat16()
     coarse = precision == "bfloat16" or (precision == "auto" and fast)
     resolved: Precision = "bfloat16" if coarse else "float32"
-    return Compute(device, resolved, _threads(jobs))
+    return Compute(device, resolved, _threads(jobs), compiled)
 
 
 def multiplies_bfloat16() -> bool:

@@ -1,8 +1,7 @@
 """Training of one fold: the only training loop."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from safetensors.torch import save
 
 from volbench.data.cache import Prepared
 from volbench.data.loader import Batch, open_loader
-from volbench.data.sampler import epoch_batches
+from volbench.engine.batches import TrainingBatches
 from volbench.engine.checkpoint import Progress, State, read_checkpoint, snapshot, write_checkpoint
+from volbench.engine.clock import BACKWARD, EVALUATE, FORWARD, OPTIMISER, Clock
 from volbench.engine.compute import Compute, peak_memory_mb
+from volbench.engine.network import build_criterion, build_network
 from volbench.engine.optimisation import (
     build_optimizer,
     is_over,
@@ -22,14 +23,12 @@ from volbench.engine.optimisation import (
     set_learning_rate,
 )
 from volbench.engine.scoring import Scores, predict, representative_items
+from volbench.engine.timings import Timings, take_timings
 from volbench.engine.views import Views, build_views
 from volbench.errors import TrainingError
 from volbench.experiment import Experiment
-from volbench.interfaces import Loss, Problem
-from volbench.losses.weighted_sum import build_loss
 from volbench.metrics import area_under_curve, balanced_log_loss
-from volbench.model import Classifier, build_classifier, count_parameters
-from volbench.randomness import CaseGenerator
+from volbench.model import count_parameters
 from volbench.seeds import derive_seed
 from volbench.splits import Part
 from volbench.types import Output
@@ -65,6 +64,7 @@ class Trained:
     samples_per_second: float
     peak_memory_mb: float
     parameters: int
+    timings: Timings | None
 
 
 class FoldTrainer:
@@ -74,6 +74,7 @@ class FoldTrainer:
         checkpoint: File that keeps the state between epochs; the fold continues from it.
         on_epoch: Called after every epoch.
         checkpoint_seconds: Shortest time between two checkpoints; 0 writes one every epoch.
+        profile: Whether to measure where the time goes.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class FoldTrainer:
         checkpoint: Path,
         on_epoch: Callable[[EpochReport], None],
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        profile: bool = False,
     ) -> None:
         self.experiment = experiment
         self.recipe = experiment.recipe
@@ -97,14 +99,23 @@ class FoldTrainer:
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
         self.checkpoint_seconds = checkpoint_seconds
+        self.profile = profile
         self.device = compute.enter()
         self.loader = open_loader(prepared, self.device)
-        self.train = np.asarray(part.train)
         torch.manual_seed(self._seed("initialise"))
-        self.model = self._build_model().to(self.device)
-        self.criterion = self._build_loss().to(self.device)
+        self.model = build_network(experiment, prepared, compute)
+        self.criterion = build_criterion(experiment, prepared, part.train, self.model)
         self.views = build_views(self.recipe, experiment.seed)
-        self.augmentation = self.views.training
+        self.clock = Clock(self.device, on=profile)
+        self.batches = TrainingBatches(
+            prepared,
+            self.loader,
+            part.train,
+            self.recipe,
+            self.views.training,
+            self._seed,
+            self.clock,
+        )
         self.optimizer = build_optimizer(self.recipe.optimizer, self.model, self.criterion)
 
     def run(self) -> Trained:
@@ -116,10 +127,12 @@ class FoldTrainer:
         modules = {"model": self.model, "loss": self.criterion}
         identity = f"{self.experiment.id}/{self.fold}/{self.compute}"
         progress, best = read_checkpoint(self.checkpoint, identity, modules, self.optimizer)
-        started = time.perf_counter() - progress.seconds
-        written = time.perf_counter()
+        began = written = time.perf_counter()
+        started = began - progress.seconds
+        first = progress.epoch
         while not is_over(self.recipe, progress.losses):
             best = self._epoch(progress, best)
+            self.clock.settle()
             now = time.perf_counter()
             progress.seconds = now - started
             if now - written >= self.checkpoint_seconds:
@@ -140,9 +153,26 @@ class FoldTrainer:
             model=save(best),
             selected_epoch=progress.best_epoch,
             seconds=time.perf_counter() - started,
-            samples_per_second=len(self.train) * progress.epoch / trained_seconds,
+            samples_per_second=len(self.part.train) * progress.epoch / trained_seconds,
             peak_memory_mb=peak_memory_mb(self.device),
             parameters=count_parameters(self.model),
+            timings=self._timings(time.perf_counter() - began, progress.epoch - first),
+        )
+
+    def _timings(self, elapsed: float, epochs: int) -> Timings | None:
+        if not (self.profile and epochs):
+            return None
+        slices = round(float(np.mean(self.loader.slices[list(self.part.train)])))
+        channels, *plane = self.prepared.voxels.shape[1:]
+        volume = torch.zeros(()).expand(1, channels, slices, *plane)
+        return take_timings(
+            self.clock.seconds(),
+            elapsed=elapsed,
+            volumes=sum(map(len, self.batches.draw(1))) * epochs,
+            peak_memory_mb=peak_memory_mb(self.device),
+            model=self.model,
+            volume=self.views.training.still(volume),
+            compute=self.compute,
         )
 
     def _epoch(self, progress: Progress, best: State) -> State:
@@ -167,10 +197,10 @@ class FoldTrainer:
     def _train_epoch(self, epoch: int, losses: list[float]) -> float:
         torch.manual_seed(self._seed("epoch", epoch))  # what a component draws by itself
         self.model.train()
-        order = self._draw(epoch)
+        order = self.batches.draw(epoch)
         total = torch.zeros((), device=self.device)
         rates = learning_rates(self.recipe, len(order), losses)
-        for rate, batch in zip(rates, self._augmented(order, epoch), strict=True):
+        for rate, batch in zip(rates, self.batches.augmented(order, epoch), strict=True):
             set_learning_rate(self.optimizer, rate)
             total += self._step(batch)
         mean = float(total) / len(order)  # the epoch's only wait for the device
@@ -185,42 +215,24 @@ class FoldTrainer:
         slices, labels = None, batch.labels
         if self.model.aggregator is None:
             slices, labels = representative_items(batch, self.prepared.cases)
-        with self.compute.autocast():
-            output = self.model(batch.volume, batch.mask, slices)
-        loss: torch.Tensor = self.criterion(
-            Output(output.logits.float(), output.embedding.float()), labels
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.recipe.training.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.training.clip_norm)
-        self.optimizer.step()
+        with self.clock.section(FORWARD):
+            with self.compute.autocast():
+                output = self.model(batch.volume, batch.mask, slices)
+            loss: torch.Tensor = self.criterion(
+                Output(output.logits.float(), output.embedding.float()), labels
+            )
+        with self.clock.section(BACKWARD):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        with self.clock.section(OPTIMISER):
+            if clip := self.recipe.training.clip_norm:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+            self.optimizer.step()
         return loss.detach()
 
-    def _draw(self, epoch: int) -> list[np.ndarray]:
-        batches = epoch_batches(
-            self.recipe.training.sampler,
-            self.loader.labels[self.train],
-            self.loader.slices[self.train],
-            batch_size=self.recipe.training.batch_size,
-            seed=self._seed("batches", epoch),
-        )
-        return [self.train[batch] for batch in batches]
-
-    def _augmented(self, order: list[np.ndarray], epoch: int) -> Iterator[Batch]:
-        seen: Counter[int] = Counter()  # a case drawn again in an epoch is augmented anew
-        for batch in self.loader.batches(order):
-            seeds = []
-            for index in map(int, batch.cases):
-                name = self.prepared.cases[index].name
-                seeds.append(self._seed("augment", epoch, name, seen[index]))
-                seen[index] += 1
-            generator = CaseGenerator(seeds, self.device)
-            volume = self.augmentation(batch.volume, batch.full_mask(), generator)
-            yield Batch(batch.cases, volume, batch.mask, batch.labels)
-
     def _predict(self, indices: tuple[int, ...], views: Views) -> Scores:
-        return predict(self.model, self.loader, self.prepared, indices, self.compute, views)
+        with self.clock.section(EVALUATE):
+            return predict(self.model, self.loader, self.prepared, indices, self.compute, views)
 
     def _selection_score(self, row: dict[str, float]) -> tuple[float, ...]:
         match self.recipe.selection.checkpoint, self.recipe.selection.metric:
@@ -232,19 +244,6 @@ class FoldTrainer:
                 return (-row["train_loss"],)
             case _:
                 return (row["epoch"],)
-
-    def _build_model(self) -> Classifier:
-        return build_classifier(
-            self.experiment.encoder,
-            self.experiment.aggregator,
-            in_channels=len(self.prepared.channels),
-            num_classes=len(self.prepared.classes),
-        )
-
-    def _build_loss(self) -> Loss:
-        counts = np.bincount(self.loader.labels[self.train], minlength=len(self.prepared.classes))
-        problem = Problem(tuple(map(int, counts)), self.model.num_features)
-        return build_loss(self.experiment.loss, problem)
 
     def _seed(self, *path: object) -> int:
         return derive_seed(self.experiment.seed, "fold", self.fold, *path)

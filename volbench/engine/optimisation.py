@@ -25,7 +25,7 @@ def build_optimizer(
             lr=recipe.lr,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
-            foreach=True,
+            fused=True,
         )
     of_loss = set(criterion.parameters())
     decayed = [p for p in trained if p.ndim > 1 and p not in of_loss]

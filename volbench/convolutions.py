@@ -1,0 +1,132 @@
+"""The convolutions a network calls, seen as it runs: their shapes, floating-point work, bytes."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from volbench.types import Volume
+
+Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One call; two that are alike are equal.
+
+    Attributes:
+        input: Items, channels, then two or three axes in space.
+        weight: Channels out, channels in per group, kernel.
+        first: Whether nothing before it is trained, so that its input needs no gradient.
+    """
+
+    input: Sizes
+    weight: Sizes
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
+    groups: int
+    first: bool
+
+    @property
+    def output(self) -> Sizes:
+        """Items, channels, then the axes in space."""
+        spaces = zip(
+            self.input[2:], self.weight[2:], self.stride, self.padding, self.dilation, strict=True
+        )
+        places = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spaces)
+        return (self.input[0], self.weight[0], *places)
+
+    @property
+    def flop(self) -> int:
+        """Of the forward pass; a multiply-add counts as two."""
+        return 2 * math.prod(self.output) * math.prod(self.weight[1:])
+
+    @property
+    def passes(self) -> int:
+        """Convolutions of a training step: forward, gradient of the weights, and of the input."""
+        return 2 if self.first else 3
+
+    @property
+    def numbers(self) -> int:
+        """What one of them reads and writes at least: input, weights and output, once each."""
+        return math.prod(self.input) + math.prod(self.weight) + math.prod(self.output)
+
+    def __str__(self) -> str:
+        kernel, stride, plane = (
+            "x".join(map(str, sizes)) for sizes in (self.weight[2:], self.stride, self.input[2:])
+        )
+        channels = f"{self.weight[1] * self.groups} to {self.weight[0]} channels"
+        return f"{kernel} convolution with stride {stride}, {channels}, on {plane}"
+
+
+def convolutions_of(
+    network: nn.Module, shape: Sizes, *, run: Callable[[nn.Module, Volume], object] | None = None
+) -> list[Convolution]:
+    """Name the convolutions of one forward pass, in order.
+
+    It runs on the meta device, which computes shapes only, or on the CPU if the network refuses.
+
+    Args:
+        network: Left as it was.
+        shape: Of the volume: batch, channel, slice, height, width.
+        run: How to call the network on the volume; ``network(volume)`` by default.
+    """
+    try:
+        return _seen("meta", network, shape, run)
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+        return _seen("cpu", network, shape, run)
+
+
+class _Watch(TorchDispatchMode):
+    def __init__(self, calls: list[Convolution]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls = calls
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is torch.ops.aten.convolution.default:
+            given, weight, _, stride, padding, dilation, transposed, _, groups = args
+            if not transposed:
+                axes = len(weight.shape) - 2
+                self.calls.append(
+                    Convolution(
+                        tuple(given.shape),
+                        tuple(weight.shape),
+                        _per_axis(stride, axes),
+                        _per_axis(padding, axes),
+                        _per_axis(dilation, axes),
+                        groups,
+                        first=not self.calls,
+                    )
+                )
+        return func(*args, **(kwargs or {}))
+
+
+def _per_axis(sizes: list[int], axes: int) -> Sizes:
+    return tuple(sizes) if len(sizes) == axes else tuple(sizes) * axes
+
+
+def _seen(
+    device: str,
+    network: nn.Module,
+    shape: Sizes,
+    run: Callable[[nn.Module, Float[Tensor, "b c s h w"]], object] | None,
+) -> list[Convolution]:
+    network = copy.deepcopy(network).eval().to(device)
+    volume = torch.zeros(shape, device=device)
+    calls: list[Convolution] = []
+    with torch.no_grad(), _Watch(calls):
+        (run or nn.Module.__call__)(network, volume)
+    return calls
