@@ -1,0 +1,293 @@
+"""Whether cost grows with the work alone: per volume, per slice, in memory, in padded slices.
+
+    python benchmarks/performance/scaling.py --clock processor --data PREPARED
+
+Each row is a process of its own that packs synthesised volumes, opens them and trains one epoch on
+them with volbench's loader, network and loss. Then the share of slices that are padding, by how
+batches are made. None of it needs a library that reads images.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from processes import execute
+from timing import Table, parser, write_json
+
+from volbench.aggregators.bilinear import Bilinear
+from volbench.data.cache import Prepared, PreparedCase, open_prepared
+from volbench.data.loader import Loader
+from volbench.data.options import Preprocessing
+from volbench.data.pack import Description, write_prepared
+from volbench.data.sampler import epoch_batches
+from volbench.datasets.phantom import Phantom
+from volbench.encoders import resnet
+from volbench.encoders.packing import plan_packing
+from volbench.interfaces import Card, Problem
+from volbench.losses.focal import Focal
+from volbench.model import Classifier
+from volbench.types import Output
+
+FACTORS = (1, 2, 4, 8, 16)
+SLICES = (8, 16, 32, 64)
+MIXED = (18, 21, 24, 27, 30)
+"""Slices of the volumes where patients grow in number."""
+
+BATCH = 8
+EPOCHS = 20
+GOAL = 0.05
+
+
+def synthesise(folder: Path, slices: Sequence[int], size: int) -> None:
+    """Pack noise, one volume at a time, as a preparation does."""
+    random = np.random.default_rng(0)
+    block = random.standard_normal((max(slices), 1, size, size)).astype("<f2")
+    cases = [
+        PreparedCase(
+            name=f"case-{number:06d}",
+            patient=f"case-{number:06d}",
+            label=number % 2,
+            slices=count,
+            spacing_mm=(3.0, 1.0, 1.0),
+            representative=(0,),
+            strata={},
+            fold=None,
+            stored_shape=(count, size, size),
+            stored_spacing_mm=(3.0, 1.0, 1.0),
+            roi_mm3=None,
+        )
+        for number, count in enumerate(slices)
+    ]
+    description = Description(
+        digest="0" * 64,
+        preprocessing=Preprocessing(size=size),
+        source="synthesised",
+        classes=("a", "b"),
+        channels=("x",),
+        card=Card(title="Noise", licence="none", citation="none"),
+    )
+    write_prepared(folder, description, cases, (block[:count] for count in slices))
+
+
+def work(arguments: argparse.Namespace, slices: Sequence[int]) -> dict[str, float]:
+    """Pack, open and train an epoch; seconds of each and megabytes at their most."""
+    clock = time.perf_counter if arguments.clock == "wall" else time.process_time
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        begin = clock()
+        synthesise(Path(scratch), slices, arguments.size)
+        packed = clock()
+        prepared = open_prepared(Path(scratch))
+        opened = clock()
+        step = Step(prepared, arguments)
+        order = batches(prepared, epoch=0)
+        step(order[:2])  # what is set up once
+        start = clock()
+        step(order)
+        end = clock()
+    found = {"pack": packed - begin, "open": opened - packed, "epoch": end - start}
+    if step.device.type == "cuda":
+        found["GPU MB"] = torch.cuda.max_memory_allocated(step.device) / 2**20
+    return {**found, "own MB": step.most_mb, "peak MB": memory_mb("VmHWM")}
+
+
+class Step:
+    """Trains on batches and watches the memory that is this process's own."""
+
+    def __init__(self, prepared: Prepared, arguments: argparse.Namespace) -> None:
+        torch.manual_seed(0)
+        self.device = torch.device(arguments.device)
+        self.loader = Loader(prepared, self.device)
+        encoder = getattr(resnet, arguments.encoder)(1, width=arguments.width)
+        self.model = Classifier(encoder, Bilinear(encoder.num_features), 2).to(self.device)
+        self.loss = Focal(Problem((1, 1), self.model.num_features)).to(self.device)
+        self.optimizer = torch.optim.AdamW(self.model.parameters())
+        self.most_mb = 0.0
+
+    def __call__(self, order: Sequence[np.ndarray]) -> None:
+        """Train on each batch once."""
+        for batch in self.loader.batches(order):
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+                output = self.model(batch.volume, batch.mask)
+            found = Output(output.logits.float(), output.embedding.float())
+            self.optimizer.zero_grad(set_to_none=True)
+            self.loss(found, batch.labels).backward()
+            self.optimizer.step()
+            self.most_mb = max(self.most_mb, memory_mb("RssAnon"))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def memory_mb(which: str) -> float:
+    """One of this process's figures: ``RssAnon`` is what no file stands behind, ``VmHWM`` the peak.
+
+    Pages of the mapped cache are in the peak, but the system may drop them at any time.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{which}:"):
+            return int(line.split()[1]) / 2**10
+    raise RuntimeError(f"this system does not tell a process's {which}")
+
+
+def batches(prepared: Prepared, *, epoch: int) -> list[np.ndarray]:
+    """One epoch of prepared data."""
+    labels = np.array([case.label for case in prepared.cases])
+    slices = np.array([case.slices for case in prepared.cases])
+    return draw("balanced", labels, slices, epoch=epoch, alike=True)
+
+
+def draw(
+    sampler: str, labels: np.ndarray, slices: np.ndarray, *, epoch: int, alike: bool
+) -> list[np.ndarray]:
+    """Batches of one epoch; not ``alike``: as they would be if slices were not looked at."""
+    lengths = slices if alike else np.ones_like(slices)
+    return epoch_batches(sampler, labels, lengths, batch_size=BATCH, seed=epoch)
+
+
+def padded_share(slices: np.ndarray, epochs: Sequence[Sequence[np.ndarray]]) -> float:
+    """Share of a padded batch's slices that are not real."""
+    real = sum(int(slices[batch].sum()) for order in epochs for batch in order)
+    all_slices = sum(int(slices[batch].max()) * len(batch) for order in epochs for batch in order)
+    return 1 - real / all_slices
+
+
+def computed_share(slices: np.ndarray, epochs: Sequence[Sequence[np.ndarray]]) -> float:
+    """Share of what a packing encoder computes that is not real, by its own packing."""
+    real = computed = 0
+    for order in epochs:
+        for batch in order:
+            lengths = torch.from_numpy(slices[batch])
+            mask = torch.arange(int(lengths.max())) < lengths[:, None]
+            packing = plan_packing(torch.zeros(len(batch), 1, mask.shape[1], 1, 1), mask)
+            real += int(lengths.sum())
+            computed += len(packing.starts)
+    return 1 - real / computed
+
+
+def wasted(name: str, labels: np.ndarray, slices: np.ndarray) -> Iterator[dict[str, object]]:
+    for sampler in ("balanced", "natural"):
+        orders = {
+            alike: [draw(sampler, labels, slices, epoch=n, alike=alike) for n in range(EPOCHS)]
+            for alike in (False, True)
+        }
+        yield {
+            "data": name,
+            "cases": len(slices),
+            "slices": f"{slices.min()} to {slices.max()}",
+            "sampler": sampler,
+            "random": padded_share(slices, orders[False]),
+            "bucketed": padded_share(slices, orders[True]),
+            "packed": computed_share(slices, orders[True]),
+        }
+
+
+def wasted_slices(folders: Sequence[Path], patients: int) -> list[dict[str, object]]:
+    """The phantom as it comes, as long as a rectal MR is, and prepared data sets."""
+    found: list[dict[str, object]] = []
+    for name, bounds in (("phantom", (3, 6)), ("phantom(slices=(16, 40))", (16, 40))):
+        drawn = [one.patient for one in Phantom(patients=patients, slices=bounds).volumes]
+        labels = np.array([one.label == drawn[0].label for one in drawn], dtype=int)
+        slices = np.array([one.slices for one in drawn])
+        found += wasted(name, labels, slices)
+    for folder in folders:
+        cases = open_prepared(folder).cases
+        labels, slices = (np.array([getattr(c, of) for c in cases]) for of in ("label", "slices"))
+        found += wasted(folder.name, labels, slices)
+    return found
+
+
+def wasted_text(rows: Sequence[Mapping[str, object]]) -> str:
+    heading = f"Share of slices that are padding; batches of {BATCH}, mean of {EPOCHS} epochs"
+    lines = [heading, f"{'':66}  random  bucketed  packed"]
+    for row in rows:
+        label = f"{row['data']}, {row['cases']} cases of {row['slices']} slices, {row['sampler']}"
+        shares = (f"{row[way]:.1%}" for way in ("random", "bucketed", "packed"))
+        lines.append("{:66}  {:>6}  {:>8}  {:>6}".format(label, *shares))
+    worst = max(float(str(row["packed"])) for row in rows)
+    lines.append(
+        f"  volbench's encoders compute what 'packed' says (goal: at most {GOAL:.0%}; "
+        f"{'met' if worst <= GOAL else 'missed'}); one that pads computes 'bucketed'"
+    )
+    return "\n".join(lines)
+
+
+def scaled(
+    arguments: argparse.Namespace, rows: Mapping[str, Sequence[int]], *, per: str
+) -> list[Table]:
+    """Run every row in turn, each in a process of its own; times per volume or slice."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in rows}
+    for turn in range(arguments.rounds):
+        for name, slices in rows.items():
+            command = [sys.executable, __file__, "--one", json.dumps(list(slices))]
+            for option in ("threads", "device", "clock", "size", "width", "encoder"):
+                command += [f"--{option}", str(getattr(arguments, option))]
+            finished = execute(command)
+            found[name].append(json.loads(finished.output.splitlines()[-1]))
+            print(f"round {turn}: {name} {finished.wall:.0f} s", file=sys.stderr)
+    units = {name: len(slices) if per == "volume" else sum(slices) for name, slices in rows.items()}
+    memory = [key for key in next(iter(found.values()))[0] if key.endswith("MB")]
+    extra: dict[str, dict[str, object]] = {
+        key: {name: round(max(one[key] for one in each)) for name, each in found.items()}
+        for key in memory
+    }
+    return [
+        Table(
+            title=f"{part} per {per}: {arguments.encoder}, {arguments.size}×{arguments.size}, "
+            f"{arguments.clock} seconds",
+            unit="us" if part != "epoch" else "ms",
+            reference=next(iter(rows)),
+            seconds={
+                name: [one[part] / units[name] for one in each] for name, each in found.items()
+            },
+            extra=extra if part == "epoch" else {},
+            notes=["own MB: without the pages of the mapped cache, which peak MB counts"]
+            if part == "epoch"
+            else (),
+        )
+        for part in ("pack", "open", "epoch")
+    ]
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--data", type=Path, nargs="*", default=[], metavar="FOLDER",
+                         help="prepared data whose padded slices are counted too")  # fmt: skip
+    options.add_argument("--patients", type=int, default=16, metavar="N",
+                         help="of the row ×1 [%(default)s]")  # fmt: skip
+    options.add_argument("--size", type=int, default=32, metavar="PIXELS", help="[%(default)s]")
+    options.add_argument("--encoder", default="rmc5", help="[%(default)s]")
+    options.add_argument("--width", type=int, default=32, metavar="N", help="[%(default)s]")
+    options.add_argument("--one", help=argparse.SUPPRESS)  # a row, in its own process
+    arguments = options.parse_args(given)
+    if arguments.one:
+        print(json.dumps(work(arguments, json.loads(arguments.one))))
+        return
+    factors, depths = FACTORS, SLICES
+    if arguments.toy:
+        factors, depths = (1, 2), (2, 4)
+        arguments.rounds, arguments.width, arguments.size = 1, 4, 16
+        arguments.patients = 8
+    wasted_found = wasted_slices(arguments.data, 90 if not arguments.toy else 20)
+    print(wasted_text(wasted_found))
+    patients = {
+        f"patients ×{factor}": [
+            MIXED[number % len(MIXED)] for number in range(factor * arguments.patients)
+        ]
+        for factor in factors
+    }
+    slices = {f"{count} slices": [count] * arguments.patients for count in depths}
+    tables = scaled(arguments, patients, per="volume") + scaled(arguments, slices, per="slice")
+    for table in tables:
+        print(f"\n{table.text()}")
+    if arguments.json:
+        write_json(arguments.json, tables, {**vars(arguments), "wasted_slices": wasted_found})
+
+
+if __name__ == "__main__":
+    main()
