@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from volbench.data.cache import Prepared
@@ -85,29 +85,42 @@ class Loader:
 
     def _gather(self, cases: Int[np.ndarray, " case"]) -> Batch:
         lengths = self.slices[cases]
-        longest = int(lengths.max())
-        within = np.arange(longest)[None, :]
-        real = within < lengths[:, None]
-        rows = np.where(real, self._offsets[cases][:, None] + within, 0).ravel()
-        padded = not real.all()
-        slices = self._take(rows)
-        volume = rearrange(slices, "(b s) c h w -> b c s h w", b=len(cases)).float()
-        mask = torch.from_numpy(real) if padded else None
-        if mask is not None:
-            volume.mul_(send(mask, self.device)[:, None, :, None, None])
+        real = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
+        mask = None if real.all() else torch.from_numpy(real)
+        on_host = self.device.type == "cpu" and not self.resident
+        volume = self._copied(cases, real.shape) if on_host else self._taken(cases, real)
         labels = self._labels.index_select(0, send(torch.from_numpy(cases), self.device))
         return Batch(cases, volume, mask, labels)
 
-    def _take(self, rows: Int[np.ndarray, " row"]) -> Tensor:
-        index = torch.from_numpy(rows)
+    def _copied(self, cases: Int[np.ndarray, " case"], shape: tuple[int, int]) -> Volume:
+        """Read each case straight to its place, in one pass over its voxels."""
+        channels, *plane = self._voxels.shape[1:]
+        volume = torch.empty(shape[0], channels, shape[1], *plane)
+        for place, start, length in zip(
+            volume, self._offsets[cases], self.slices[cases], strict=True
+        ):
+            stored = self._voxels[start : start + length]
+            place[:, :length].copy_(rearrange(stored, "s c h w -> c s h w"))
+            place[:, length:].zero_()
+        return volume
+
+    def _taken(
+        self, cases: Int[np.ndarray, " case"], real: Bool[np.ndarray, "case slice"]
+    ) -> Volume:
+        """Gather slices where they lie, or in pinned memory to be sent; pad on the device."""
+        places = self._offsets[cases][:, None] + np.arange(real.shape[1])[None, :]
+        index = torch.from_numpy(np.where(real, places, 0).ravel())
         if self.resident:
-            return self._voxels.index_select(0, send(index, self.device))
-        if self.device.type == "cpu":
-            return self._voxels.index_select(0, index)
-        shape = (len(rows), *self._voxels.shape[1:])
-        pinned = torch.empty(shape, dtype=self._voxels.dtype, pin_memory=True)
-        torch.index_select(self._voxels, 0, index, out=pinned)
-        return pinned.to(self.device, non_blocking=True)
+            slices = self._voxels.index_select(0, send(index, self.device))
+        else:
+            shape = (len(index), *self._voxels.shape[1:])
+            pinned = torch.empty(shape, dtype=self._voxels.dtype, pin_memory=True)
+            torch.index_select(self._voxels, 0, index, out=pinned)
+            slices = pinned.to(self.device, non_blocking=True)
+        volume = rearrange(slices, "(b s) c h w -> b c s h w", b=len(cases)).float()
+        if real.all():
+            return volume
+        return volume.mul_(send(torch.from_numpy(real), self.device)[:, None, :, None, None])
 
 
 _kept: dict[tuple[Prepared, torch.device], Loader] = {}
