@@ -2,8 +2,8 @@
 
     python benchmarks/performance/everything.py --out results
 
-Each writes its figures to a JSON file in ``--out`` and its tables to a text file beside it. One that
-fails stops none of the others. On a GPU the network, the pipelines and the ten folds are
+Each writes its figures to a JSON file in ``--out`` and its tables to a text file beside it; one
+that fails stops none of the others. On a GPU the network, the pipelines and the ten folds are
 measured at sizes that fill it.
 """
 
