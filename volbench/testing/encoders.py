@@ -46,7 +46,8 @@ class EncoderContract(ComputingContract):
 
     def compute(self, component: Encoder, *inputs: Tensor) -> Tensor:
         """Tokens, in evaluation; of padding none."""
-        tokens: Tensor = component.eval()(*inputs)
+        volume, mask = inputs
+        tokens: Tensor = component.eval()(volume, mask.cpu() if component.mask_on_host else mask)
         real = _mask(_tokens(3, component), _tokens(5, component), slices=tokens.shape[1])
         return tokens.masked_fill(~real[..., None].to(tokens.device), 0)
 
