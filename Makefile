@@ -11,10 +11,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint docs clean
+.PHONY: help demo test test-all test-plugins lint docs clean
 
 help: ## show this help
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 demo: $(VENV)/.installed ## train one candidate on the built-in phantom, ten folds, and show the table
 	$(BIN)/volbench run --encoder rmc5 --agg bilinear --loss focal+triplet
@@ -25,6 +25,19 @@ test: $(VENV)/.installed-test ## run the tests
 
 test-all: $(VENV)/.installed-test ## run the tests, the slow ones too
 	$(PYTEST) -m ""
+
+# Those that need nothing beyond the tests' own environment. They are installed beside it, not into
+# it, so that `volbench list` and the other tests stay as they are.
+LIGHT := volbench-acs volbench-metric-learning volbench-mil
+
+test-plugins: $(VENV)/.installed-test ## run the tests of the plugins, without volbench-monai (see its .ci/run)
+	rm -rf $(VENV)/plugins
+	$(PIP) install --quiet --no-deps --no-build-isolation --target $(VENV)/plugins $(LIGHT:%=./plugins/%)
+	status=0; for plugin in $(LIGHT); do \
+		( cd plugins/$$plugin && export OMP_NUM_THREADS=1 PYTHONPATH=$(abspath $(VENV)/plugins) && \
+		$(abspath $(BIN))/python -m pytest -q && $(abspath $(BIN))/ruff check . && \
+		$(abspath $(BIN))/ruff format --check . && $(abspath $(BIN))/mypy ) || status=$$?; \
+	done; exit $$status
 
 lint: $(VENV)/.installed-test ## check style and types
 	$(BIN)/ruff check .

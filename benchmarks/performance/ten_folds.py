@@ -97,7 +97,8 @@ def main(given: Sequence[str] | None = None) -> None:
     options.add_argument("--encoder", default="rmc5", help="[%(default)s]")
     options.add_argument("--jobs", type=int, metavar="N", help="folds at a time [one per core]")
     arguments = options.parse_args(given)
-    if lacking := missing([*NEEDED_TO_TRAIN, "SimpleITK"]):
+    prepared = Path(arguments.data).is_dir() and not arguments.toy
+    if lacking := missing([*NEEDED_TO_TRAIN, *([] if prepared else ["SimpleITK"])]):
         print(f"ten_folds.py: cannot run here: {', '.join(lacking)} not installed")
         return
     table = measure(arguments)
