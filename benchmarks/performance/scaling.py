@@ -29,6 +29,7 @@ from volbench.data.sampler import epoch_batches
 from volbench.datasets.phantom import Phantom
 from volbench.encoders import resnet
 from volbench.encoders.packing import plan_packing
+from volbench.engine.compute import Compute
 from volbench.interfaces import Card, Problem
 from volbench.losses.focal import Focal
 from volbench.model import Classifier
@@ -78,7 +79,6 @@ def synthesise(folder: Path, slices: Sequence[int], size: int) -> None:
 def work(arguments: argparse.Namespace, slices: Sequence[int]) -> dict[str, float]:
     """Pack, open and train an epoch; seconds of each and megabytes at their most."""
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
-    torch.set_num_threads(arguments.threads)
     with tempfile.TemporaryDirectory() as scratch:
         begin = clock()
         synthesise(Path(scratch), slices, arguments.size)
@@ -102,7 +102,7 @@ class Step:
 
     def __init__(self, prepared: Prepared, arguments: argparse.Namespace) -> None:
         torch.manual_seed(0)
-        self.device = torch.device(arguments.device)
+        self.device = Compute(arguments.device, "float32", arguments.threads).enter()
         self.loader = Loader(prepared, self.device)
         encoder = getattr(resnet, arguments.encoder)(1, width=arguments.width)
         self.model = Classifier(encoder, Bilinear(encoder.num_features), 2).to(self.device)
