@@ -103,7 +103,7 @@ def test_a_run_is_compiled_when_asked_and_learns_the_same(data, tmp_path):
 
 def test_a_fault_of_bfloat16_is_a_warning_with_the_way_out(data, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        precision, "find_fault", lambda layers, compute: Fault(layers[0], "result", 0.5)
+        precision, "tell_fault", lambda layers, compute: str(Fault(layers[0], "result", 0.5))
     )
     done = CliRunner().invoke(main, command(data, tmp_path, "--precision", "bfloat16"))
     assert done.exit_code == 0
@@ -114,14 +114,14 @@ def test_a_fault_of_bfloat16_is_a_warning_with_the_way_out(data, tmp_path, monke
 
 
 def test_float32_is_not_tried(data, monkeypatch):
-    monkeypatch.setattr(precision, "find_fault", lambda *arguments: pytest.fail("tried"))
+    monkeypatch.setattr(precision, "tell_fault", lambda *arguments: pytest.fail("tried"))
     plan = plan_for(data)
     assert bfloat16_fault(plan, choose_compute("cpu", "float32", jobs=1)) is None
 
 
 def test_the_sizes_tried_are_those_the_network_sees(data, monkeypatch):
     tried = []
-    monkeypatch.setattr(precision, "find_fault", lambda layers, compute: tried.append(layers))
+    monkeypatch.setattr(precision, "tell_fault", lambda layers, compute: tried.append(layers))
     plan = plan_for(data)
     bfloat16_fault(plan, choose_compute("cpu", "bfloat16", jobs=1))
     ((stem, *_),) = tried

@@ -7,7 +7,7 @@ from torch import nn
 from volbench.convolutions import convolutions_of
 from volbench.engine import selftest
 from volbench.engine.compute import Compute
-from volbench.engine.selftest import find_fault
+from volbench.engine.selftest import find_fault, tell_fault
 
 CPU = Compute("cpu", "bfloat16", 1)
 LAYERS = convolutions_of(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1)), (6, 1, 8, 8))
@@ -93,3 +93,28 @@ def test_a_gpu_computes_the_encoders_of_the_paper_as_it_should():
     for name in ("rmc5", "r3d"):
         layers = convolutions_of(encoders.build(name, Encoder, 1), (8, 1, 24, 256, 256))
         assert find_fault(layers, Compute("cuda", "bfloat16", 1)) is None
+
+
+def in_3d(*shape, kernel=3):
+    return convolutions_of(nn.Conv3d(1, 2, kernel, padding=kernel // 2), shape)
+
+
+def test_3d_convolutions_are_tried_in_another_process(monkeypatch):
+    monkeypatch.setattr(selftest, "_results", lambda *arguments: pytest.fail("tried here"))
+    assert tell_fault(in_3d(1, 1, 9, 8, 8), CPU) is None
+
+
+def test_a_convolution_that_ends_its_process_is_a_fault(monkeypatch):
+    died = iter([(0, {"fault": None}), (1, {"died": "ends the whole process (signal 11)"})])
+    monkeypatch.setattr(selftest, "ask", lambda module, tasks, limit_s: died)
+    layers = in_3d(1, 1, 9, 8, 8) + in_3d(1, 1, 5, 8, 8, kernel=7)
+    assert tell_fault(layers, CPU) == (
+        "a 7x7x7 convolution with stride 1x1x1, 1 to 2 channels, on 5x8x8 "
+        "ends the whole process (signal 11)"
+    )
+
+
+def test_2d_convolutions_are_tried_here(monkeypatch):
+    monkeypatch.setattr(selftest, "ask", lambda *arguments, **options: pytest.fail("asked"))
+    plant(monkeypatch, 0, lambda values: values * 1.5)
+    assert tell_fault(LAYERS, CPU) == str(find_fault(LAYERS, CPU))

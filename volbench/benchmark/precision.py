@@ -5,7 +5,7 @@ import torch
 from volbench.benchmark.plan import Plan
 from volbench.convolutions import convolutions_of
 from volbench.engine.compute import Compute
-from volbench.engine.selftest import find_fault
+from volbench.engine.selftest import tell_fault
 from volbench.engine.views import build_views
 from volbench.interfaces import Encoder
 from volbench.registry import encoders
@@ -32,7 +32,7 @@ def bfloat16_fault(plan: Plan, compute: Compute) -> str | None:
         # A view of one number: only its shape counts.
         volume = still(torch.zeros(()).expand(1, channels, length, *plane))
         layers = convolutions_of(encoder, (batch, *volume.shape[1:]))
-        if (fault := find_fault(layers, compute)) is not None:
+        if (fault := tell_fault(layers, compute)) is not None:
             return (
                 f"bfloat16 goes wrong on this machine: {fault}; "
                 "use --precision float32, or larger slices"

@@ -6,12 +6,13 @@ leaves parts of some weight gradients unwritten, which become NaN now and then.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from volbench.child import Answer, ask, serve
 from volbench.convolutions import Convolution
 from volbench.engine.compute import Compute
 
@@ -34,6 +35,40 @@ class Fault:
     def __str__(self) -> str:
         wrong = "not finite" if self.error == float("inf") else f"off by {self.error:.0%}"
         return f"the {self.part} of a {self.convolution} is {wrong}"
+
+
+LIMIT_S = 120.0
+"""Seconds after which a process that tries convolutions is given up."""
+
+
+def tell_fault(convolutions: Sequence[Convolution], compute: Compute) -> str | None:
+    """Say in words what is wrong; see ``find_fault``.
+
+    3D convolutions on a CPU are tried in a process of their own, because some of oneDNN's end it.
+    """
+    if compute.device != "cpu" or all(len(each.weight) == 4 for each in convolutions):
+        fault = find_fault(convolutions, compute)
+        return None if fault is None else str(fault)
+    tasks = [{"layer": asdict(each), "compute": asdict(compute)} for each in convolutions]
+    for number, answer in ask("volbench.engine.selftest", tasks, limit_s=LIMIT_S):
+        if "died" in answer:
+            return f"a {convolutions[number]} {answer['died']}"
+        if answer["fault"] is not None:
+            return str(answer["fault"])
+    return None
+
+
+def main(pipe: int) -> None:
+    """Serve ``tell_fault``."""
+    serve(pipe, _try)
+
+
+def _try(task: Answer) -> Answer:
+    layer: Answer = {k: tuple(v) if isinstance(v, list) else v for k, v in task["layer"].items()}
+    compute = Compute(**task["compute"])
+    compute.enter()
+    fault = find_fault([Convolution(**layer)], compute)
+    return {"fault": None if fault is None else str(fault)}
 
 
 def find_fault(convolutions: Sequence[Convolution], compute: Compute) -> Fault | None:
