@@ -100,8 +100,8 @@ def packed_as(layout: torch.memory_format | None) -> Iterator[None]:
         yield
         return
 
-    def pack(self: Packing, volume: torch.Tensor) -> torch.Tensor:
-        slices = own(self, volume)
+    def pack(self: Packing, volume: torch.Tensor, **wishes: bool) -> torch.Tensor:
+        slices = own(self, volume, **wishes)
         # A tensor of one channel counts as being in every layout, so converting it does nothing:
         # the layers would not know which was meant. Memory laid out anew tells them.
         return torch.empty_like(slices, memory_format=layout).copy_(slices)

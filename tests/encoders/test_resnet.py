@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from volbench.convolutions import convolutions_of
 from volbench.encoders.resnet import ResNet
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
@@ -242,3 +243,30 @@ def test_cuda_agrees_with_the_cpu_and_with_itself() -> None:
     tokens = [encoder(volume.cuda(), m) for m in (mask, mask.cuda())]
     torch.testing.assert_close(tokens[0].cpu(), expected)
     assert torch.equal(*tokens)
+
+
+@pytest.mark.parametrize("name", ["r2d", "rmc5", "r2plus1d"])
+def test_no_convolution_of_one_pixel_has_a_stride(name: str) -> None:
+    # PyTorch 2.11 writes beyond its memory in the gradient of such a one, see ``Convolution``.
+    layers = convolutions_of(encoders.build(f"{name}(width=2)", Encoder, 1), (1, 1, 3, 64, 64))
+    strides = [layer.stride for layer in layers if layer.weight[2:] == (1, 1)]
+    assert strides
+    assert set(strides) == {(1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("size", "layout"), [(64, torch.channels_last), (63, torch.contiguous_format)]
+)
+def test_large_slices_of_one_channel_are_really_laid_out_with_channels_last(
+    size: int, layout: torch.memory_format
+) -> None:
+    seen = []
+    encoder = encoders.build("r2d(width=4)", Encoder, 1)
+    encoder.norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    encoder(torch.randn(1, 1, 2, size, size))
+    assert seen[0].is_contiguous(memory_format=layout)
+    assert not seen[0].is_contiguous(
+        memory_format=torch.contiguous_format
+        if layout == torch.channels_last
+        else torch.channels_last
+    )

@@ -19,7 +19,7 @@ Slices: TypeAlias = Float[Tensor, "item channel height width"]
 Maps: TypeAlias = Float[Tensor, "item filter row column"]  # what a layer makes of slices
 
 CHANNELS_LAST_PIXELS = 64 * 64
-"""Slices on a CPU from which on convolutions are faster with channels last; always so on a GPU."""
+"""Slices on a CPU from which on the ResNets are faster with channels last; always so on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class Packing:
     starts: Bool[Tensor, "item 1 1 1"]
     ends: Bool[Tensor, "item 1 1 1"]
 
-    def pack(self, volume: Volume) -> Slices:
-        """Lay the real slices end to end."""
+    def pack(self, volume: Volume, *, channels_last: bool = False) -> Slices:
+        """Lay the real slices end to end; ``channels_last`` is a wish of the encoder's on a CPU."""
         slices = rearrange(volume, "b c s h w -> (b s) c h w")
         if self.index is not None:
             slices = slices.index_select(0, self.index)
         # Every layer keeps the layout it is given. ``contiguous`` would not do: it takes a volume
         # of one channel for one of any layout.
-        large = volume.is_cuda or slices.shape[2] * slices.shape[3] >= CHANNELS_LAST_PIXELS
-        layout = torch.channels_last if large else torch.contiguous_format
+        large = channels_last and slices.shape[2] * slices.shape[3] >= CHANNELS_LAST_PIXELS
+        layout = torch.channels_last if volume.is_cuda or large else torch.contiguous_format
         return torch.empty_like(slices, memory_format=layout).copy_(slices)
 
     def unpack(self, features: Embedding) -> Tokens:

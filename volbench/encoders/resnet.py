@@ -44,6 +44,10 @@ class Convolution(nn.Module):
         if weight.ndim == 5:
             slices = packing.with_neighbours(slices)
             weight = rearrange(weight, "o i d h w -> o (d i) h w")
+        if weight.shape[-1] == 1 and self.stride > 1:
+            # The same, but for PyTorch 2.11: on CPUs its gradient of a 1x1 convolution with a stride
+            # writes beyond its memory, for channels last and fewer than 16 of them.
+            return F.conv2d(slices[..., :: self.stride, :: self.stride], weight)
         return F.conv2d(slices, weight, stride=self.stride, padding=self.padding)
 
 
@@ -166,7 +170,7 @@ class ResNet(Encoder):
         return {**super().__getstate__(), "_compiled": None}  # type: ignore[no-untyped-call]
 
     def _features(self, volume: Volume, packing: Packing) -> Maps:
-        slices = packing.pack(volume)
+        slices = packing.pack(volume, channels_last=True)
         if self._compiled is None:
             return self._on_slices(slices, packing)
         of_any_number(slices, packing.starts, packing.ends)
