@@ -45,7 +45,7 @@ class Convolution(nn.Module):
             slices = packing.with_neighbours(slices)
             weight = rearrange(weight, "o i d h w -> o (d i) h w")
         if weight.shape[-1] == 1 and self.stride > 1:
-            # The same, but for PyTorch 2.11: on CPUs its gradient of a 1x1 convolution with a stride
+            # The same, but for PyTorch 2.11: on CPUs its gradient of a 1x1 convolution with stride
             # writes beyond its memory, for channels last and fewer than 16 of them.
             return F.conv2d(slices[..., :: self.stride, :: self.stride], weight)
         return F.conv2d(slices, weight, stride=self.stride, padding=self.padding)
