@@ -30,7 +30,7 @@ def test_each_layer_takes_what_binds_it():
 def test_the_floor_on_an_h100_is_near_an_independent_estimate(name, milliseconds):
     peak = Peak(flop_per_s=790e12, bytes_per_s=3e12, number_bytes=2)
     layers = convolutions_of(encoders.build(name, Encoder, 1), (1, 1, 24, 256, 256))
-    assert 1000 * least_seconds(layers, peak) == pytest.approx(milliseconds, rel=0.12)
+    assert 1000 * least_seconds(layers, peak) == pytest.approx(milliseconds, rel=0.15)
 
 
 @pytest.mark.parametrize(("precision", "number_bytes"), [("float32", 4), ("bfloat16", 2)])
