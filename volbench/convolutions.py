@@ -3,17 +3,16 @@
 import copy
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from volbench.types import Volume
-
 Sizes = tuple[int, ...]
+Watching = TypeVar("Watching", bound=AbstractContextManager[Any])
 
 
 @dataclass(frozen=True)
@@ -66,28 +65,38 @@ class Convolution:
         return f"{kernel} convolution with stride {stride}, {channels}, on {plane}"
 
 
-def convolutions_of(
-    network: nn.Module, shape: Sizes, *, run: Callable[[nn.Module, Volume], object] | None = None
-) -> list[Convolution]:
-    """Name the convolutions of one forward pass, in order.
+def convolutions_of(network: nn.Module, shape: Sizes) -> list[Convolution]:
+    """Name the convolutions of one forward pass on a volume of that shape, in order."""
+    return watch_pass(network, shape, _Watch).calls
+
+
+def watch_pass(network: nn.Module, shape: Sizes, watch: Callable[[], Watching]) -> Watching:
+    """Run a copy of a network on zeros, in evaluation, under what watches it, and return that.
 
     It runs on the meta device, which computes shapes only, or on the CPU if the network refuses.
 
     Args:
         network: Left as it was.
         shape: Of the volume: batch, channel, slice, height, width.
-        run: How to call the network on the volume; ``network(volume)`` by default.
+        watch: Makes a context manager that sees every operation.
     """
     try:
-        return _seen("meta", network, shape, run)
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):
-        return _seen("cpu", network, shape, run)
+        return _watch_on("meta", network, shape, watch())
+    except (RuntimeError, TypeError, ValueError):
+        return _watch_on("cpu", network, shape, watch())
+
+
+def _watch_on(device: str, network: nn.Module, shape: Sizes, watching: Watching) -> Watching:
+    network = copy.deepcopy(network).eval().to(device)
+    with torch.no_grad(), watching:
+        network(torch.zeros(shape, device=device))
+    return watching
 
 
 class _Watch(TorchDispatchMode):
-    def __init__(self, calls: list[Convolution]) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.calls = calls
+        self.calls: list[Convolution] = []
 
     def __torch_dispatch__(
         self,
@@ -116,17 +125,3 @@ class _Watch(TorchDispatchMode):
 
 def _per_axis(sizes: list[int], axes: int) -> Sizes:
     return tuple(sizes) if len(sizes) == axes else tuple(sizes) * axes
-
-
-def _seen(
-    device: str,
-    network: nn.Module,
-    shape: Sizes,
-    run: Callable[[nn.Module, Float[Tensor, "b c s h w"]], object] | None,
-) -> list[Convolution]:
-    network = copy.deepcopy(network).eval().to(device)
-    volume = torch.zeros(shape, device=device)
-    calls: list[Convolution] = []
-    with torch.no_grad(), _Watch(calls):
-        (run or nn.Module.__call__)(network, volume)
-    return calls

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from volbench.convolutions import watch_pass
 from volbench.interfaces import Encoder
 
 Extent: TypeAlias = int | str
@@ -55,34 +56,18 @@ def profile_encoder(encoder: Encoder, in_channels: int = 1) -> Profile:
     parameters = sum(p.numel() for p in encoder.parameters() if p.requires_grad)
     fixed: int | None = getattr(encoder, "image_size", None)
     plane = fixed or PLANE
+    shape = (1, in_channels, SLICES, plane, plane)
+    flops = watch_pass(encoder, shape, partial(FlopCounterMode, display=False))
     responsive = _make_responsive(encoder)
     return Profile(
         parameters=parameters,
         parameters_with_head=parameters + encoder.num_features + 1,
         num_features=encoder.num_features,
         plane=plane,
-        gflops_per_slice=_count_flops(encoder, (1, in_channels, SLICES, plane, plane))
-        / SLICES
-        / 1e9,
+        gflops_per_slice=int(flops.get_total_flops()) / SLICES / 1e9,
         receptive_pixels=_receptive_pixels(responsive, in_channels, fixed),
         receptive_slices=_receptive_slices(responsive, in_channels, fixed),
     )
-
-
-def _count_flops(encoder: Encoder, shape: tuple[int, ...]) -> int:
-    """Count on the meta device, which computes shapes only; on the CPU where an encoder refuses."""
-    try:
-        return _count_flops_on("meta", encoder, shape)
-    except (RuntimeError, NotImplementedError, TypeError):
-        return _count_flops_on("cpu", encoder, shape)
-
-
-def _count_flops_on(device: str, encoder: Encoder, shape: tuple[int, ...]) -> int:
-    encoder = copy.deepcopy(encoder).eval().to(device)
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        encoder(torch.zeros(shape, device=device))
-    return int(counter.get_total_flops())
 
 
 def _make_responsive(encoder: Encoder) -> Encoder:
