@@ -89,6 +89,8 @@ class Loader:
         mask = None if real.all() else torch.from_numpy(real)
         on_host = self.device.type == "cpu" and not self.resident
         volume = self._copied(cases, real.shape) if on_host else self._taken(cases, real)
+        if mask is not None and not on_host:
+            volume.mul_(send(mask, self.device)[:, None, :, None, None])
         labels = self._labels.index_select(0, send(torch.from_numpy(cases), self.device))
         return Batch(cases, volume, mask, labels)
 
@@ -107,7 +109,7 @@ class Loader:
     def _taken(
         self, cases: Int[np.ndarray, " case"], real: Bool[np.ndarray, "case slice"]
     ) -> Volume:
-        """Gather slices where they lie, or in pinned memory to be sent; pad on the device."""
+        """Gather slices where they lie, or in pinned memory to be sent; padding holds any slice."""
         places = self._offsets[cases][:, None] + np.arange(real.shape[1])[None, :]
         index = torch.from_numpy(np.where(real, places, 0).ravel())
         if self.resident:
@@ -117,10 +119,7 @@ class Loader:
             pinned = torch.empty(shape, dtype=self._voxels.dtype, pin_memory=True)
             torch.index_select(self._voxels, 0, index, out=pinned)
             slices = pinned.to(self.device, non_blocking=True)
-        volume = rearrange(slices, "(b s) c h w -> b c s h w", b=len(cases)).float()
-        if real.all():
-            return volume
-        return volume.mul_(send(torch.from_numpy(real), self.device)[:, None, :, None, None])
+        return rearrange(slices, "(b s) c h w -> b c s h w", b=len(cases)).float()
 
 
 _kept: dict[tuple[Prepared, torch.device], Loader] = {}

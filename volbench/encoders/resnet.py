@@ -149,14 +149,12 @@ class ResNet(Encoder):
     def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:
         """Encode; ``mask`` may stay on the CPU, see ``plan_packing``."""
         packing = plan_packing(volume, mask)
-        maps = self._features(volume, packing)
         # A mean, not adaptive pooling, whose backward pass is not deterministic on CUDA.
-        return packing.unpack(reduce(maps, "n f h w -> n f", "mean"))
+        return packing.unpack(reduce(self._features(volume, packing), "n f h w -> n f", "mean"))
 
     def feature_map(self, volume: Volume) -> Maps:
         """Return what is pooled into tokens, for the receptive field."""
-        packing = plan_packing(volume, None)
-        return self._features(volume, packing)
+        return self._features(volume, plan_packing(volume, None))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile what runs on packed slices, for any number of them.

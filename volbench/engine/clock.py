@@ -26,13 +26,13 @@ class Clock:
 
     def __init__(self, device: torch.device, *, on: bool = True) -> None:
         self._cuda = device.type == "cuda"
-        self._on = on
+        self.on = on
         self._open: list[tuple[str, Moment, Moment]] = []
         self._seconds = dict.fromkeys(SECTIONS, 0.0)
 
     def section(self, name: str) -> AbstractContextManager[None]:
         """Count what happens inside as one of ``SECTIONS``."""
-        return self._measured(name) if self._on else nullcontext()
+        return self._measured(name) if self.on else nullcontext()
 
     @contextmanager
     def _measured(self, name: str) -> Generator[None]:

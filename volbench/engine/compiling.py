@@ -68,7 +68,8 @@ def compiled(fresh: Classifier, *key: object) -> Classifier:
         fresh: Newly initialised, on its device.
         key: What makes two networks the same but for their weights.
     """
-    if key not in _kept:
+    network = _kept.get(key)
+    if network is None:
         _kept.clear()
         if fresh.head.weight.device.type == "cpu":
             # Each fold has a process of its own already; more would leave locks behind at exit.
@@ -76,7 +77,5 @@ def compiled(fresh: Classifier, *key: object) -> Classifier:
         fresh.encoder.compile(backend=BACKEND)
         _kept[key] = fresh
         return fresh
-    network = _kept[key]
-    if network is not fresh:
-        network.load_state_dict(fresh.state_dict())
+    network.load_state_dict(fresh.state_dict())
     return network

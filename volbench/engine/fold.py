@@ -99,7 +99,6 @@ class FoldTrainer:
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
         self.checkpoint_seconds = checkpoint_seconds
-        self.profile = profile
         self.device = compute.enter()
         self.loader = open_loader(prepared, self.device)
         torch.manual_seed(self._seed("initialise"))
@@ -160,7 +159,7 @@ class FoldTrainer:
         )
 
     def _timings(self, elapsed: float, epochs: int) -> Timings | None:
-        if not (self.profile and epochs):
+        if not (self.clock.on and epochs):
             return None
         slices = round(float(np.mean(self.loader.slices[list(self.part.train)])))
         channels, *plane = self.prepared.voxels.shape[1:]

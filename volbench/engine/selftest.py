@@ -21,6 +21,9 @@ TOLERANCE = 0.02
 
 CPU_ITEMS = 2
 TRIES = 4
+LIMIT_S = 120.0
+"""Seconds after which a process that tries convolutions is given up."""
+
 RESULTS = ("result", "gradient of the input", "gradient of the weights")
 
 
@@ -37,10 +40,6 @@ class Fault:
         return f"the {self.part} of a {self.convolution} is {wrong}"
 
 
-LIMIT_S = 120.0
-"""Seconds after which a process that tries convolutions is given up."""
-
-
 def tell_fault(convolutions: Sequence[Convolution], compute: Compute) -> str | None:
     """Say in words what is wrong; see ``find_fault``.
 
@@ -49,12 +48,25 @@ def tell_fault(convolutions: Sequence[Convolution], compute: Compute) -> str | N
     if compute.device != "cpu" or all(len(each.weight) == 4 for each in convolutions):
         fault = find_fault(convolutions, compute)
         return None if fault is None else str(fault)
-    tasks = [{"layer": asdict(each), "compute": asdict(compute)} for each in convolutions]
+    tried = _to_try(convolutions, compute)
+    tasks = [{"layer": asdict(each), "compute": asdict(compute)} for each in tried]
     for number, answer in ask("volbench.engine.selftest", tasks, limit_s=LIMIT_S):
         if "died" in answer:
-            return f"a {convolutions[number]} {answer['died']}"
+            return f"a {tried[number]} {answer['died']}"
         if answer["fault"] is not None:
             return str(answer["fault"])
+    return None
+
+
+def find_fault(convolutions: Sequence[Convolution], compute: Compute) -> Fault | None:
+    """Compare bfloat16 with float32, forward and backward; return the first fault.
+
+    On a CPU two items of each 2D convolution are compared, to save time; 3D ones have one item.
+    """
+    for convolution in _to_try(convolutions, compute):
+        for part, error in _errors(convolution, torch.device(compute.device)):
+            if not error <= TOLERANCE:
+                return Fault(convolution, part, error)
     return None
 
 
@@ -71,21 +83,10 @@ def _try(task: Answer) -> Answer:
     return {"fault": None if fault is None else str(fault)}
 
 
-def find_fault(convolutions: Sequence[Convolution], compute: Compute) -> Fault | None:
-    """Compare bfloat16 with float32, forward and backward; return the first fault.
-
-    On a CPU two items of each 2D convolution are compared, to save time; 3D ones have one item.
-    """
-    seen: set[Convolution] = set()
-    for convolution in convolutions:
-        small = _limited(convolution) if compute.device == "cpu" else convolution
-        if small in seen:
-            continue
-        seen.add(small)
-        for part, error in _errors(small, torch.device(compute.device)):
-            if not error <= TOLERANCE:
-                return Fault(small, part, error)
-    return None
+def _to_try(convolutions: Sequence[Convolution], compute: Compute) -> list[Convolution]:
+    """Each kind once, of few items on a CPU."""
+    small = map(_limited, convolutions) if compute.device == "cpu" else convolutions
+    return list(dict.fromkeys(small))
 
 
 def _limited(convolution: Convolution) -> Convolution:
