@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from volbench.convolutions import convolutions_of
-from volbench.encoders.resnet import ResNet
+from volbench.encoders.resnet import BasicBlock, ResNet
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
 from volbench.registry import encoders
@@ -270,3 +270,25 @@ def test_large_slices_of_one_channel_are_really_laid_out_with_channels_last(
         if layout == torch.channels_last
         else torch.channels_last
     )
+
+
+@pytest.mark.parametrize("name", ["r2d", "r3d", "rmc5", "r2plus1d"])
+def test_gradients_come_back_in_the_layout_of_what_they_belong_to(name: str) -> None:
+    # Else every layer before the one that changed it is several times as slow.
+    found: dict[str, bool] = {}
+    encoder = encoders.build(f"{name}(width=4)", Encoder, 1)
+
+    def watch(where: str, maps: Tensor) -> None:
+        maps.register_hook(
+            lambda grad: found.update(
+                {where: grad.is_contiguous(memory_format=torch.channels_last)}
+            )
+        )
+
+    for where, part in encoder.named_modules():
+        if isinstance(part, nn.BatchNorm2d | BasicBlock):
+            part.register_forward_hook(lambda _, given, maps, where=where: watch(where, maps))
+    encoder(torch.randn(1, 1, 3, 64, 64)).square().sum().backward()
+    del found["blocks.7"]  # every place of the mean has the same gradient
+    assert len(found) >= 20 + 7
+    assert [where for where, kept in found.items() if not kept] == []

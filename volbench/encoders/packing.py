@@ -64,8 +64,8 @@ class Packing:
         A 3×k×k convolution is then one 2D convolution with three times the input channels: no
         padded copy of the batch, and no layer in between whose padding has to be zeroed again.
         """
-        before = torch.cat([slices[-1:], slices[:-1]]).masked_fill_(self.starts, 0)
-        after = torch.cat([slices[1:], slices[:1]]).masked_fill_(self.ends, 0)
+        before = slices.roll(1, dims=0).masked_fill_(self.starts, 0)
+        after = slices.roll(-1, dims=0).masked_fill_(self.ends, 0)
         return torch.cat([before, slices, after], dim=1)
 
 

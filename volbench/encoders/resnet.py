@@ -46,8 +46,9 @@ class Convolution(nn.Module):
             weight = rearrange(weight, "o i d h w -> o (d i) h w")
         if weight.shape[-1] == 1 and self.stride > 1:
             # The same, but for PyTorch 2.11: on CPUs its gradient of a 1x1 convolution with stride
-            # writes beyond its memory, for channels last and fewer than 16 of them.
-            return F.conv2d(slices[..., :: self.stride, :: self.stride], weight)
+            # writes beyond its memory, for channels last and fewer than 16 of them. Pooling, unlike
+            # indexing, leaves the gradient in the layout of the slices.
+            return F.conv2d(F.avg_pool2d(slices, 1, self.stride), weight)
         return F.conv2d(slices, weight, stride=self.stride, padding=self.padding)
 
 
@@ -107,7 +108,7 @@ class BasicBlock(nn.Module):
         found = self.norm2(self.conv2(found, packing))
         if self.projection is not None:
             slices = self.projection_norm(self.projection(slices, packing))
-        return F.relu(found + slices, inplace=True)
+        return F.relu(found.add_(slices), inplace=True)
 
 
 class ResNet(Encoder):

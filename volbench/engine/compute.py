@@ -1,13 +1,12 @@
 """Where and how numbers are computed: device, precision, threads, determinism."""
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
 
+from volbench.engine.memory import forget_peak, keep_freed_memory
 from volbench.errors import UsageError
 from volbench.machine import available_cores
 
@@ -38,13 +37,14 @@ class Compute:
         """Apply the settings to this process, forget its peak of memory, return the device."""
         torch.set_num_threads(self.threads)
         if self.device == "cpu":
+            keep_freed_memory()
             torch.use_deterministic_algorithms(True)
             # Read when the first layer runs; a value of the user's own stays.
             os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_PRIMITIVES)
             # Filling every new tensor guards against reading it unwritten, and costs 4 % of a step.
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         device = torch.device(self.device)
-        _forget_peak(device)
+        forget_peak(device)
         return device
 
     def autocast(self) -> torch.autocast:
@@ -89,27 +89,3 @@ def _threads(jobs: int) -> int:
     share = max(1, available_cores() // jobs)
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Most memory since the fold was entered: of the GPU, else of this process."""
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device) / 2**20)
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**10
-    except OSError:
-        pass
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def _forget_peak(device: torch.device) -> None:
-    """A process that trains many networks must not tell the largest one's memory for each."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    with suppress(OSError):  # not on Linux: the peak of the whole process has to do
-        Path("/proc/self/clear_refs").write_text("5")

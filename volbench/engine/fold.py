@@ -14,7 +14,8 @@ from volbench.data.loader import Batch, open_loader
 from volbench.engine.batches import TrainingBatches
 from volbench.engine.checkpoint import Progress, State, read_checkpoint, snapshot, write_checkpoint
 from volbench.engine.clock import BACKWARD, EVALUATE, FORWARD, OPTIMISER, Clock
-from volbench.engine.compute import Compute, peak_memory_mb
+from volbench.engine.compute import Compute
+from volbench.engine.memory import peak_memory_mb
 from volbench.engine.network import build_criterion, build_network
 from volbench.engine.optimisation import (
     build_optimizer,

@@ -1,0 +1,63 @@
+"""Memory of the process that trains: kept from step to step on a CPU, and its peak."""
+
+import ctypes
+import os
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+MAPPED_BLOCKS, TRIM = -4, -1
+"""M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's malloc.h."""
+
+CHOSEN_BY_USER = (
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "GLIBC_TUNABLES",
+)
+
+
+def keep_freed_memory() -> None:
+    """Let this process reuse the memory of one step for the next.
+
+    glibc maps blocks of more than 32 MB anew each time and hands them back when they are freed. So
+    the system zeroes every large activation, page by page, in every step. Kept, they cost memory
+    instead: a heap has gaps. C libraries other than glibc are left alone, and so is glibc where
+    one of ``CHOSEN_BY_USER`` says how it shall allocate.
+    """
+    libc = _libc()
+    if libc and not any(name in os.environ for name in CHOSEN_BY_USER):
+        libc.mallopt(MAPPED_BLOCKS, 0)
+        libc.mallopt(TRIM, -1)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory since ``forget_peak``: of the GPU, else of this process."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device) / 2**20)
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    except OSError:
+        pass
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def forget_peak(device: torch.device) -> None:
+    """A process that trains many networks must not tell the largest one's memory for each."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    if libc := _libc():
+        libc.malloc_trim(0)  # what the last network left
+    with suppress(OSError):  # not on Linux: the peak of the whole process has to do
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _libc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
