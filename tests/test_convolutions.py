@@ -50,3 +50,10 @@ def test_a_network_that_refuses_the_meta_device_runs_on_the_cpu_and_stays_as_it_
     assert len(convolutions_of(network, (1, 1, 4, 4))) == 1
     assert network.training
     assert torch.equal(network.layer.weight, before)
+
+
+def test_shapes_alone_tell_what_a_cpu_calls():
+    encoder = encoders.build("rmc5(width=2)", Encoder, 1)
+    for size in (16, 64):
+        shape = (2, 1, 3, size, size)
+        assert convolutions_of(encoder, shape) == convolutions_of(encoder, shape, device="cpu")

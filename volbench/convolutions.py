@@ -65,23 +65,25 @@ class Convolution:
         return f"{kernel} convolution with stride {stride}, {channels}, on {plane}"
 
 
-def convolutions_of(network: nn.Module, shape: Sizes) -> list[Convolution]:
+def convolutions_of(network: nn.Module, shape: Sizes, *, device: str = "meta") -> list[Convolution]:
     """Name the convolutions of one forward pass on a volume of that shape, in order."""
-    return watch_pass(network, shape, _Watch).calls
+    return watch_pass(network, shape, _Watch, device=device).calls
 
 
-def watch_pass(network: nn.Module, shape: Sizes, watch: Callable[[], Watching]) -> Watching:
+def watch_pass(
+    network: nn.Module, shape: Sizes, watch: Callable[[], Watching], *, device: str = "meta"
+) -> Watching:
     """Run a copy of a network on zeros, in evaluation, under what watches it, and return that.
-
-    It runs on the meta device, which computes shapes only, or on the CPU if the network refuses.
 
     Args:
         network: Left as it was.
         shape: Of the volume: batch, channel, slice, height, width.
         watch: Makes a context manager that sees every operation.
+        device: Where it runs; ``meta`` computes shapes only, as a CPU would. A network that refuses
+            runs on the CPU instead.
     """
     try:
-        return _watch_on("meta", network, shape, watch())
+        return _watch_on(device, network, shape, watch())
     except (RuntimeError, TypeError, ValueError):
         return _watch_on("cpu", network, shape, watch())
 

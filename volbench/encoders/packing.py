@@ -1,7 +1,8 @@
 """Packed slices: the real slices of a batch laid end to end, so that padding is never computed.
 
 A 2D layer runs on them as they are, and its BatchNorm counts real slices only. A 3D layer asks for
-each slice's neighbours, which are zero beyond the ends of the slice's own volume.
+each slice's neighbours, which are zero beyond the ends of the slice's own volume, or for the
+volumes with an empty slice between any two.
 """
 
 from dataclasses import dataclass
@@ -19,10 +20,18 @@ Slices: TypeAlias = Float[Tensor, "item channel height width"]
 Maps: TypeAlias = Float[Tensor, "item filter row column"]  # what a layer makes of slices
 
 CHANNELS_LAST_PIXELS = 64 * 64
-"""Slices on a CPU from which on the ResNets are faster with channels last; always so on a GPU."""
+"""Slices on a CPU from which on the ResNets are faster with channels last; always so on a GPU.
+
+From the same size on they convolve in 3D: there it takes three quarters to nine tenths of the time
+of 2D convolutions of slices stacked with their neighbours. Not so with smaller ones, where
+oneDNN's 3D convolutions in bfloat16 are not to be trusted, nor on a GPU: cuDNN's neither.
+"""
+
+FEWEST_PLACES = 3
+"""Slices that a 3D convolution gets: of two, oneDNN in bfloat16 spoils the weights' gradient."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Packing:
     """Where the real slices of one batch are.
 
@@ -30,6 +39,10 @@ class Packing:
         batch: Volumes in the batch.
         slices: Slices per volume, padding included.
         index: Place of each real slice in ``(batch slice)``; None where nothing is padded.
+        places: Place of each real slice where an empty one stands between any two runs.
+        runs: Of slices without a gap; volumes, unless a mask has gaps.
+        whole: Whether the slices, as they lie, are volumes that a 3D layer may see.
+        solid: Whether 3D layers shall convolve in 3D, else slices stacked with their neighbours.
         starts: True where no real slice comes before in the same volume.
         ends: True where no real slice comes after in the same volume.
     """
@@ -37,6 +50,10 @@ class Packing:
     batch: int
     slices: int
     index: Int[Tensor, " item"] | None
+    places: Int[Tensor, " item"]
+    runs: int
+    whole: bool
+    solid: bool
     starts: Bool[Tensor, "item 1 1 1"]
     ends: Bool[Tensor, "item 1 1 1"]
 
@@ -47,8 +64,8 @@ class Packing:
             slices = slices.index_select(0, self.index)
         # Every layer keeps the layout it is given. ``contiguous`` would not do: it takes a volume
         # of one channel for one of any layout.
-        large = channels_last and slices.shape[2] * slices.shape[3] >= CHANNELS_LAST_PIXELS
-        layout = torch.channels_last if volume.is_cuda or large else torch.contiguous_format
+        last = volume.is_cuda or (channels_last and _is_large(volume))
+        layout = torch.channels_last if last else torch.contiguous_format
         return torch.empty_like(slices, memory_format=layout).copy_(slices)
 
     def unpack(self, features: Embedding) -> Tokens:
@@ -68,6 +85,28 @@ class Packing:
         after = slices.roll(-1, dims=0).masked_fill_(self.ends, 0)
         return torch.cat([before, slices, after], dim=1)
 
+    def apart(self, slices: Slices) -> Float[Tensor, "volume channel place height width"]:
+        """Make volumes of slices, or one of all: end to end, an empty slice between any two runs.
+
+        Channels are last, as those of the slices must be. Where none is padded, nothing is copied.
+        """
+        rows = rearrange(slices, "n c h w -> n h w c")
+        if self.whole:
+            volumes = rearrange(rows, "(b s) h w c -> b s h w c", b=self.batch)
+        else:
+            places = max(FEWEST_PLACES, len(rows) + self.runs - 1)
+            empty = rows.new_zeros(places, *rows.shape[1:])
+            volumes = empty.index_copy(0, self.places, rows).unsqueeze(0)
+        # No einops: of one volume it would make another layout, to which 3D layers are blind.
+        return volumes.permute(0, 4, 1, 2, 3)
+
+    def together(self, maps: Float[Tensor, "volume filter place row column"]) -> Maps:
+        """Undo ``apart``: leave out what became of the empty slices."""
+        rows = maps.permute(0, 2, 3, 4, 1).flatten(0, 1)
+        if not self.whole:
+            rows = rows.index_select(0, self.places)
+        return rearrange(rows, "n h w f -> n f h w")
+
 
 def of_any_number(*tensors: Shaped[Tensor, "item ..."]) -> None:
     """Tell the compiler that batches differ in the number of slices, so that it compiles once."""
@@ -84,15 +123,26 @@ def plan_packing(volume: Volume, mask: SliceMask | None) -> Packing:
     batch, slices, device = volume.shape[0], volume.shape[2], volume.device
     if mask is None or bool((mask := mask.cpu()).all()):
         place = torch.arange(slices, device=device).repeat(batch)
-        starts, ends = place == 0, place == slices - 1
-        return Packing(batch, slices, None, _as_column(starts), _as_column(ends))
-    index = mask.flatten().nonzero().flatten()
-    edge = mask.new_zeros(batch, 1)
-    starts = ~torch.cat([edge, mask[:, :-1]], dim=1)[mask]
-    ends = ~torch.cat([mask[:, 1:], edge], dim=1)[mask]
-    index, starts, ends = (send(part, device) for part in (index, starts, ends))
-    return Packing(batch, slices, index, _as_column(starts), _as_column(ends))
+        starts, ends, index, runs = place == 0, place == slices - 1, None, batch
+    else:
+        edge = mask.new_zeros(batch, 1)
+        starts = ~torch.cat([edge, mask[:, :-1]], dim=1)[mask]
+        ends = ~torch.cat([mask[:, 1:], edge], dim=1)[mask]
+        index, runs = send(mask.flatten().nonzero().flatten(), device), int(starts.sum())
+    places = torch.arange(len(starts), device=starts.device) + starts.cumsum(0) - 1
+    places, starts, ends = (send(part, device) for part in (places, starts, ends))
+    return Packing(
+        batch=batch,
+        slices=slices,
+        index=index,
+        places=places,
+        runs=runs,
+        whole=index is None and slices >= FEWEST_PLACES,
+        solid=_is_large(volume) and not volume.is_cuda,
+        starts=rearrange(starts, "n -> n 1 1 1"),
+        ends=rearrange(ends, "n -> n 1 1 1"),
+    )
 
 
-def _as_column(flags: Bool[Tensor, " item"]) -> Bool[Tensor, "item 1 1 1"]:
-    return rearrange(flags, "n -> n 1 1 1")
+def _is_large(volume: Volume) -> bool:
+    return volume.shape[-2] * volume.shape[-1] >= CHANNELS_LAST_PIXELS
