@@ -14,8 +14,9 @@ learning rates and loss are the same for all. Scoring the held-out cases is not 
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import peer_batches
 import torch
 from network import absent
@@ -25,6 +26,8 @@ from trainers import Ours, Peer, Trainer
 from volbench.benchmark.plan import Plan, make_plan
 from volbench.engine.compute import Compute, multiplies_bfloat16
 from volbench.machine import available_cores
+from volbench.metrics import area_under_curve
+from volbench.statistics.delong import delong_test
 
 PEERS = ("MONAI", "TorchIO", "authors'")
 
@@ -44,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         clock=arguments.clock,
     )
     part = plan.part(0)
-    auc = {name: f"{trainer.auc():.3f}" for name, trainer in trainers.items()}
+    labels = np.array([plan.prepared.cases[index].label for index in part.test])
+    scored = {name: trainer.probabilities() for name, trainer in trainers.items()}
     batches = {name: trainer.batch_seconds() for name, trainer in trainers.items()}
-    columns = {"AUC": auc, "its batches s": batches}
+    columns = {**areas(labels, scored), "its batches s": batches}
     if arguments.device.startswith("cuda"):
         del columns["its batches s"]  # the host would time how fast it queues work
     preprocessing = plan.prepared.preprocessing
@@ -66,6 +70,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json:
         write_json(arguments.json, [table], vars(arguments))
     return 0
+
+
+def areas(labels: np.ndarray, scored: Mapping[str, np.ndarray]) -> dict[str, dict[str, str]]:
+    """AUC of each, and how far it is from volbench's on the same cases, by DeLong's method.
+
+    Args:
+        labels: Class of each case.
+        scored: Probabilities [case, class] by each.
+    """
+    columns = {"AUC": {name: f"{area_under_curve(labels, p):.3f}" for name, p in scored.items()}}
+    if len(np.unique(labels)) == 2 and min(np.bincount(labels)) > 1:
+        tests = {
+            name: delong_test(labels, p[:, 1], scored["volbench"][:, 1])
+            for name, p in scored.items()
+            if name != "volbench"
+        }
+        columns["less volbench's (95 %)"] = {
+            name: f"{test.difference:+.3f} ({test.low:+.3f} to {test.high:+.3f})"
+            for name, test in tests.items()
+        }
+    return columns
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:

@@ -21,7 +21,6 @@ from volbench.engine.fold import EpochReport, FoldTrainer, Trained
 from volbench.engine.optimisation import build_optimizer, learning_rates, set_learning_rate
 from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
-from volbench.metrics import area_under_curve
 from volbench.model import Classifier, build_classifier, probabilities
 from volbench.seeds import derive_seed
 from volbench.types import Output
@@ -36,8 +35,8 @@ class Trainer(Protocol):
     def epoch(self) -> None:
         """Train one epoch."""
 
-    def auc(self) -> float:
-        """Score the held-out cases, after the last epoch."""
+    def probabilities(self) -> np.ndarray:
+        """Score the held-out cases, after the last epoch; [case, class] in the fold's order."""
 
     def batch_seconds(self) -> float:
         """What reading and augmenting an epoch's cases take if nothing else goes on."""
@@ -63,7 +62,7 @@ class Ours:
     So its epochs take turns with those of others, and nothing but its public interface is used.
 
     Attributes:
-        history: Figures of each epoch, once ``auc`` was called.
+        history: Figures of each epoch, once ``probabilities`` was called.
     """
 
     history: list[dict[str, float]]
@@ -92,12 +91,12 @@ class Ours:
             False
         )  # a setting of the process: peers need not bear it
 
-    def auc(self) -> float:
-        """Score the held-out cases, after the last epoch."""
+    def probabilities(self) -> np.ndarray:
+        """Score the held-out cases, after the last epoch; [case, class] in the fold's order."""
         self._go.put(None)
         trained = self._result.result()
-        self.history, scores = trained.history, trained.scores
-        return area_under_curve(scores.labels, scores.probabilities)
+        self.history = trained.history
+        return trained.scores.probabilities
 
     def _wait(self) -> None:
         self._done.get()
@@ -207,20 +206,19 @@ class Peer:
         self.losses.append(float(total) / len(self._sampler))
 
     @torch.inference_mode()
-    def auc(self) -> float:
-        """Score the held-out cases, as they are."""
+    def probabilities(self) -> np.ndarray:
+        """Score the held-out cases, as they are; [case, class] in the fold's order."""
         self._model.eval()
         held_out = np.array(self._part.test)
         cases = self._plan.prepared.cases
         slices = np.array([cases[index].slices for index in held_out])
-        found, labels = [], []
+        found = np.empty((len(held_out), len(self._plan.prepared.classes)))
         for batch in evaluation_batches(slices, EVALUATION_BATCH):
             given = collate([read(self._plan, index) for index in held_out[batch]], self._device)
             with self._compute.autocast():
                 volume = given.volume.to(memory_format=self._layout)
-                found.append(probabilities(self._model(volume, given.mask)).double().cpu())
-            labels.append(given.labels.cpu())
-        return area_under_curve(torch.cat(labels).numpy(), torch.cat(found).numpy())
+                found[batch] = probabilities(self._model(volume, given.mask)).double().cpu()
+        return found
 
 
 class EpochSampler:
