@@ -12,7 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 VOLBENCH = (sys.executable, "-c", "from volbench.cli.main import main; main()")
-NEEDED_TO_TRAIN = ("pydantic", "safetensors", "statsmodels", "sklearn", "scipy", "rich")
+NEEDED_TO_TRAIN = ("pydantic", "safetensors", "sklearn", "scipy", "rich")
+NEEDED_TO_COMPARE = (*NEEDED_TO_TRAIN, "statsmodels")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from processes import NEEDED_TO_TRAIN, VOLBENCH, Finished, execute, missing
+from processes import (
+    NEEDED_TO_COMPARE,
+    NEEDED_TO_TRAIN,
+    VOLBENCH,
+    Finished,
+    execute,
+    missing,
+)
 from timing import Table, parser, write_json
 
 GOAL = 0.4
@@ -21,7 +28,7 @@ QUICK = {"--help": ["--help"], "list": ["list"], "compare --help": ["compare", "
 
 
 def candidates(arguments: argparse.Namespace, scratch: Path) -> dict[str, Callable[[], Finished]]:
-    """What is timed; the last two need everything that training needs."""
+    """What is timed; the last two need what training needs, and a table more than that."""
     found: dict[str, Callable[[], Finished]] = {
         "python -c pass": lambda: execute([sys.executable, "-c", "pass"]),
         "import torch": lambda: execute([sys.executable, "-c", "import torch"]),
@@ -42,9 +49,10 @@ def candidates(arguments: argparse.Namespace, scratch: Path) -> dict[str, Callab
             trace = {"TRACE": f"{folder}/events.jsonl", "TRACE_STOP": "1"}
             return execute([sys.executable, script, *options, "--out", folder], **cache, **trace)
 
-    found["volbench compare"] = lambda: execute(
-        [*VOLBENCH, "compare", str(scratch / "runs")], **cache
-    )
+    if not missing(NEEDED_TO_COMPARE):
+        found["volbench compare"] = lambda: execute(
+            [*VOLBENCH, "compare", str(scratch / "runs")], **cache
+        )
     found["volbench run, to its first step"] = first_step
     return found
 
@@ -74,10 +82,14 @@ def measure(arguments: argparse.Namespace) -> Table:
 
 
 def _left_out(arguments: argparse.Namespace) -> list[str]:
-    lacking = missing([*NEEDED_TO_TRAIN, *([] if arguments.data else ["SimpleITK"])])
+    without_data = [] if arguments.data else ["SimpleITK"]
+    what = "compare and the first step"
+    lacking = missing([*NEEDED_TO_TRAIN, *without_data])
+    if not lacking:
+        what, lacking = "compare", missing(NEEDED_TO_COMPARE)
     if not lacking:
         return []
-    return [f"compare and the first step: cannot run here, {', '.join(lacking)} not installed"]
+    return [f"{what}: cannot run here, {', '.join(lacking)} not installed"]
 
 
 def main(given: Sequence[str] | None = None) -> None:

@@ -77,6 +77,39 @@ def test_what_cannot_run_for_want_of_a_library_says_so_in_one_line(capsys, monke
     )
 
 
+@pytest.mark.parametrize(
+    ("trained", "compared", "note"),
+    [
+        ("torch", "no_such_module", "compare: cannot run here, no_such_module not installed"),
+        (
+            "no_such_module",
+            "torch",
+            "compare and the first step: cannot run here, no_such_module not installed",
+        ),
+    ],
+)
+def test_start_up_leaves_out_only_what_lacks_a_library(trained, compared, note, monkeypatch):
+    monkeypatch.setattr(startup, "NEEDED_TO_TRAIN", (trained,))
+    monkeypatch.setattr(startup, "NEEDED_TO_COMPARE", (trained, compared))
+    monkeypatch.setattr(startup, "QUICK", {})
+    executed = []
+
+    def execute(command, **variables):
+        executed.append(command)
+        return processes.Finished(started=0.0, wall=1.0, processor=1.0, output="")
+
+    monkeypatch.setattr(startup, "execute", execute)
+    table = startup.measure(
+        argparse.Namespace(
+            data="prepared", encoder="r2d", device="cpu", threads=1, rounds=1, clock="wall"
+        )
+    )
+    assert table.notes == [note]
+    assert "volbench compare" not in table.seconds
+    assert ("volbench run, to its first step" in table.seconds) is (trained == "torch")
+    assert any("--encoder" in command for command in executed) is (trained == "torch")
+
+
 @pytest.mark.slow
 def test_start_up_is_measured_to_the_first_step(capsys, tmp_path):
     startup.main(["--toy", "--device", "cpu", "--json", str(tmp_path / "figures.json")])
