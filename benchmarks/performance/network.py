@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from plain import as_plain
-from timing import Table, interleave, parser, write_json
+from timing import Table, absent, interleave, keep, parser
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -219,13 +219,6 @@ def context(
     return found, missing
 
 
-def absent(package: str, error: ModuleNotFoundError) -> str:
-    """What is said of a peer that cannot be measured; a fault inside of it is not swallowed."""
-    if error.name is None or error.name.split(".")[0] != package:
-        raise error
-    return f"{package} is not installed: left out"
-
-
 def gigaflop(candidate: Candidate) -> float:
     """Products and sums of one call, in thousand millions, as PyTorch counts them."""
     with FlopCounterMode(display=False) as counter:
@@ -337,8 +330,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             candidates, missing = context(arguments.encoder, volume, precision)
             note = "other networks, other work: compare GFLOP/s, not ms"
             tables.append(measure(name, candidates, arguments, notes=[note, *missing]))
-    if arguments.json:
-        write_json(arguments.json, tables, vars(arguments))
+    keep(tables, arguments)
     wrong = [each for each in worst if not each[2] <= TOLERANCE[each[0]]]
     for precision, label, difference in wrong:
         print(

@@ -17,8 +17,7 @@ from pathlib import Path
 import numpy as np
 import same_geometry
 import torch
-from network import absent
-from timing import Table, interleave, parser, write_json
+from timing import Table, absent, interleave, parser, report
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -49,15 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), arguments)
-        tables = [bench.reading(), bench.geometry("cpu"), bench.both()]
+        tables = [bench.reading(), bench.geometry("cpu"), *bench.both()]
         if arguments.cores > 1:
             tables += bench.workers()
     if arguments.device.startswith("cuda"):
         tables.append(bench.geometry(arguments.device))
-    for table in filter(None, tables):
-        print(f"\n{table.text()}", flush=True)
-    if arguments.json:
-        write_json(arguments.json, [table for table in tables if table], vars(arguments))
+    print()
+    report(tables, arguments)
     return 0
 
 
@@ -117,11 +114,11 @@ class Bench:
             title, candidates, unit="ms", device=device, notes=same_geometry.NOT_THE_SAME
         )
 
-    def both(self) -> Table | None:
-        """Reading and geometry together."""
+    def both(self) -> list[Table]:
+        """Reading and geometry together; none where there are no files."""
         if not self.files:
             print("reading and geometry together: left out, as nothing can write nii.gz")
-            return None
+            return []
         loader = Loader(self.prepared, torch.device("cpu"))
         ours, place = same_geometry.by_volbench(same_geometry.SAME), cycle(range(len(self.files)))
         readers, transforms = self._readers(), self._transforms("cpu")
@@ -132,12 +129,12 @@ class Bench:
             reader = "TorchIO" if name == "TorchIO" else "SimpleITK"
             if not name.startswith(OURS) and reader in readers:
                 candidates[f"{reader}, {name}"] = _after(readers[reader], transform)
-        return self._table(f"reading and geometry of {self.what}", candidates, unit="ms")
+        return [self._table(f"reading and geometry of {self.what}", candidates, unit="ms")]
 
-    def workers(self) -> list[Table | None]:
+    def workers(self) -> list[Table]:
         """A pass over files: TorchIO in worker processes, volbench in this one."""
         if "TorchIO" not in self._readers():
-            return [None]
+            return []
         transform, ours = (
             same_geometry.by_torchio(self.arguments.size),
             same_geometry.by_volbench(same_geometry.SAME),

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from processes import execute
-from timing import Table, parser, write_json
+from timing import Table, parser, report
 
 from volbench.aggregators.bilinear import Bilinear
 from volbench.data.cache import Prepared, PreparedCase, open_prepared
@@ -274,7 +274,7 @@ def main(given: Sequence[str] | None = None) -> None:
         arguments.rounds, arguments.width, arguments.size = 1, 4, 16
         arguments.patients = 8
     wasted_found = wasted_slices(arguments.data, 90 if not arguments.toy else 20)
-    print(wasted_text(wasted_found))
+    print(wasted_text(wasted_found), end="\n\n", flush=True)
     patients = {
         f"patients ×{factor}": [
             MIXED[number % len(MIXED)] for number in range(factor * arguments.patients)
@@ -283,10 +283,7 @@ def main(given: Sequence[str] | None = None) -> None:
     }
     slices = {f"{count} slices": [count] * arguments.patients for count in depths}
     tables = scaled(arguments, patients, per="volume") + scaled(arguments, slices, per="slice")
-    for table in tables:
-        print(f"\n{table.text()}")
-    if arguments.json:
-        write_json(arguments.json, tables, {**vars(arguments), "wasted_slices": wasted_found})
+    report(tables, arguments, wasted_slices=wasted_found)
 
 
 if __name__ == "__main__":

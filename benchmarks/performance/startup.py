@@ -21,7 +21,7 @@ from processes import (
     execute,
     missing,
 )
-from timing import Table, parser, write_json
+from timing import Table, parser, report
 
 GOAL = 0.4
 QUICK = {"--help": ["--help"], "list": ["list"], "compare --help": ["compare", "--help"]}
@@ -99,10 +99,7 @@ def main(given: Sequence[str] | None = None) -> None:
     arguments = options.parse_args(given)
     if arguments.toy:
         arguments.rounds, arguments.encoder = 1, "r2d(width=8)"
-    table = measure(arguments)
-    print(table.text())
-    if arguments.json:
-        write_json(arguments.json, [table], vars(arguments))
+    report([measure(arguments)], arguments)
 
 
 if __name__ == "__main__":

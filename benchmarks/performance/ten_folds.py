@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from processes import NEEDED_TO_TRAIN, Finished, execute, missing
-from timing import Table, parser, write_json
+from timing import Table, parser, report
 
 PHASES = ("start-up", "prepare", "plan", "first step", "training", "audit", "end")
 TOY = ["--folds", "2", "--set", "training.epochs=1"]
@@ -101,10 +101,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if lacking := missing([*NEEDED_TO_TRAIN, *([] if prepared else ["SimpleITK"])]):
         print(f"ten_folds.py: cannot run here: {', '.join(lacking)} not installed")
         return
-    table = measure(arguments)
-    print(table.text())
-    if arguments.json:
-        write_json(arguments.json, [table], vars(arguments))
+    report([measure(arguments)], arguments)
 
 
 if __name__ == "__main__":

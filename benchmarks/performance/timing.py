@@ -1,4 +1,4 @@
-"""What the speed benchmarks share: candidates timed in turn, tables of ratios, JSON, options.
+"""What the speed benchmarks share: candidates timed in turn, options, and figures kept as JSON.
 
 A figure of one minute is worth little against a figure of the next one: clocks change, other
 programs come and go. So the candidates take turns within each round, and ratios are taken within
@@ -10,19 +10,17 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from ratio_table import Table
 
 Clock = Literal["wall", "processor"]
-UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6}
 
 
 def interleave(
@@ -86,105 +84,6 @@ def _on_gpu(call: Callable[[], object], device: torch.device) -> float:
     return start.elapsed_time(end) / 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Times of some candidates beside the one that they are compared with.
-
-    The ratio of a candidate is its time over the reference's time of the same round: 2 means that
-    it takes twice as long. Its figure is the median over rounds, with the least and the greatest.
-
-    Attributes:
-        title: What was done and on how much.
-        unit: Of the printed times: ``s``, ``ms`` or ``us``.
-        reference: Name of the candidate the others are divided by.
-        seconds: For each candidate, one figure a round (as ``interleave`` returns them).
-        extra: Further columns: heading, then candidate, then what to print. A candidate may lack.
-        notes: Lines below the table: what was left out, what is not the same work.
-    """
-
-    title: str
-    unit: str
-    reference: str
-    seconds: Mapping[str, Sequence[float]]
-    extra: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if self.unit not in UNITS:
-            raise ValueError(f"unit must be one of {', '.join(UNITS)}, but got {self.unit!r}.")
-        if self.reference not in self.seconds:
-            raise ValueError(
-                f"The reference {self.reference!r} was not timed; timed: {', '.join(self.seconds)}."
-            )
-        rounds = {name: len(each) for name, each in self.seconds.items()}
-        if len(set(rounds.values())) != 1 or 0 in rounds.values():
-            raise ValueError(f"Every candidate needs as many rounds as the others: {rounds}.")
-
-    def ratios(self, name: str) -> list[float]:
-        """Time of a candidate over the reference's, one figure a round."""
-        pairs = zip(self.seconds[name], self.seconds[self.reference], strict=True)
-        return [own / reference for own, reference in pairs]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The table for a JSON file: every single time beside what is printed."""
-        return {
-            "title": self.title,
-            "reference": self.reference,
-            "candidates": {
-                name: {
-                    "seconds": list(each),
-                    **_spread(each),
-                    "ratio": _spread(self.ratios(name)),
-                    **{
-                        title: column[name]
-                        for title, column in self.extra.items()
-                        if name in column
-                    },
-                }
-                for name, each in self.seconds.items()
-            },
-            "notes": list(self.notes),
-        }
-
-    def text(self) -> str:
-        """The table as aligned lines."""
-        scale = UNITS[self.unit]
-        heading = ["", f"min {self.unit}", "median", "max", "ratio", "(min to max)", *self.extra]
-        rows = [heading]
-        for name, each in self.seconds.items():
-            times, ratio = _spread(each), _spread(self.ratios(name))
-            rows.append([
-                name,
-                *(_figure(scale * times[part]) for part in ("min", "median", "max")),
-                f"{ratio['median']:.2f}",
-                f"({ratio['min']:.2f} to {ratio['max']:.2f})",
-                *(_cell(column.get(name, "")) for column in self.extra.values()),
-            ])  # fmt: skip
-        widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-            for row in rows
-        ]
-        count = len(next(iter(self.seconds.values())))
-        title = f"{self.title} ({count} round{'s' * (count > 1)}; ratio to {self.reference})"
-        return "\n".join([title, *lines, *(f"  {note}" for note in self.notes)])
-
-
-def _spread(figures: Sequence[float]) -> dict[str, float]:
-    return {"min": min(figures), "median": statistics.median(figures), "max": max(figures)}
-
-
-def _figure(value: float) -> str:
-    """Three digits that count, as plain decimals."""
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
-
-
-def _cell(value: object) -> str:
-    return _figure(value) if isinstance(value, float) and value >= 0 else str(value)
-
-
 def machine(device: str | torch.device = "cpu") -> dict[str, Any]:
     """Where and when figures were taken, for a JSON file or a printed line."""
     from volbench.machine import available_cores
@@ -230,6 +129,24 @@ def write_json(path: str | Path, tables: Sequence[Table], settings: Mapping[str,
     Path(path).write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
 
 
+def keep(tables: Sequence[Table], arguments: argparse.Namespace, **found: object) -> None:
+    """Write tables to the file that ``--json`` names; without it, do nothing.
+
+    Args:
+        tables: What was printed.
+        arguments: What ``parser``'s options were read to.
+        found: What was found beside the tables; stands among the settings.
+    """
+    if arguments.json:
+        write_json(arguments.json, tables, {**vars(arguments), **found})
+
+
+def report(tables: Sequence[Table], arguments: argparse.Namespace, **found: object) -> None:
+    """Print tables, an empty line between two, and ``keep`` them."""
+    print("\n\n".join(table.text() for table in tables), flush=True)
+    keep(tables, arguments, **found)
+
+
 def parser(description: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
     """Options that every script has.
 
@@ -252,3 +169,10 @@ def parser(description: str | None, *, rounds: int = 5) -> argparse.ArgumentPars
     )  # fmt: skip
     options.add_argument("--toy", action="store_true", help="tiny sizes: whether it runs at all")
     return options
+
+
+def absent(package: str, error: ModuleNotFoundError) -> str:
+    """What is said of a peer that cannot be measured; a fault inside of it is not swallowed."""
+    if error.name is None or error.name.split(".")[0] != package:
+        raise error
+    return f"{package} is not installed: left out"

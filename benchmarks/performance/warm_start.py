@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline import OURS, pack
-from timing import Table, parser, write_json
+from timing import Table, parser, report
 
 from volbench.data.cache import VOXELS
 from volbench.data.options import Preprocessing
@@ -66,10 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             cache = root / "cache"
             pack(cache, arguments.cases, arguments.slices, arguments.size)
-        tables = [start(cache, arguments, root)]
-    print(tables[0].text())
-    if arguments.json:
-        write_json(arguments.json, tables, vars(arguments))
+        table = start(cache, arguments, root)
+    report([table], arguments)
     return 0
 
 

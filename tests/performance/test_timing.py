@@ -5,6 +5,7 @@ import time
 
 import pytest
 import timing
+from ratio_table import Table
 
 
 def test_candidates_take_turns_and_another_one_begins_each_round():
@@ -38,7 +39,7 @@ def table(**changes):
         "extra": {"AUC": {"theirs": 0.75}},
         "notes": ["theirs does more"],
     }
-    return timing.Table(**{**fields, **changes})
+    return Table(**{**fields, **changes})
 
 
 def test_a_ratio_is_the_median_of_the_ratios_within_rounds():
@@ -85,3 +86,32 @@ def test_a_file_holds_tables_settings_and_the_machine(tmp_path):
     named = {"date", "command", "commit", "processor", "cores", "threads", "python", "torch"}
     assert named <= set(document["machine"])
     assert document["machine"]["gpu"] is None
+
+
+def test_a_report_prints_all_tables_and_writes_them_only_where_it_was_asked_to(tmp_path, capsys):
+    tables = [table(title="First"), table(title="Second")]
+    options = timing.parser("Add.")
+    timing.report(tables, options.parse_args(["--device", "cpu"]))
+    printed = capsys.readouterr().out
+    assert printed == f"{tables[0].text()}\n\n{tables[1].text()}\n"
+    assert not list(tmp_path.iterdir())
+
+    file = tmp_path / "figures.json"
+    timing.report(tables, options.parse_args(["--device", "cpu", "--json", str(file)]), slices=[3])
+    assert capsys.readouterr().out == printed
+    document = json.loads(file.read_text())
+    assert [each["title"] for each in document["tables"]] == ["First", "Second"]
+    assert (document["settings"]["device"], document["settings"]["slices"]) == ("cpu", [3])
+
+
+def test_tables_that_are_printed_already_are_kept_without_a_word(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    arguments = timing.parser("Add.").parse_args(["--device", "cpu", "--json", str(file)])
+    timing.keep([table()], arguments)
+    assert capsys.readouterr().out == ""
+    assert json.loads(file.read_text())["tables"][0]["title"] == "Adding"
+
+
+def test_a_peer_that_is_there_but_broken_is_not_taken_for_missing():
+    with pytest.raises(ModuleNotFoundError, match="nibabel"):
+        timing.absent("monai", ModuleNotFoundError("No module named 'nibabel'", name="nibabel"))
