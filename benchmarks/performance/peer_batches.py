@@ -1,33 +1,36 @@
 """How MONAI, TorchIO and torchvision make an epoch's batches: same geometry, their own best way.
 
-Every case is turned by up to 5 degrees, scaled by up to 10 %, shifted by up to 5 % and bent, half
-of them are mirrored, contrast and brightness change by up to 10 %; all slices of a case alike.
+The geometry is that of same_geometry.py, and contrast and brightness change by up to 10 %; all
+slices of a case alike.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
+from same_geometry import (
+    BEND,
+    MONAI_FLIP,
+    ROTATE_DEG,
+    SCALE,
+    SHIFT,
+    monai_elastic,
+    torchio_parts,
+    volbench_spec,
+)
 from torch.utils.data import DataLoader, Dataset
 from trainers import EpochSampler, PeerBatch, collate, read
 
 from volbench.benchmark.plan import Plan
 
-ROTATE_DEG, SCALE, SHIFT, BEND, SHADE = 5.0, 0.1, 0.05, 0.01, 0.1
-OURS = (
-    f"rectal(p=1, rotate_deg={ROTATE_DEG}, scale={SCALE}, shift={SHIFT}, move_p=1, elastic={BEND}, "
-    "elastic_corners=0, elastic_p=1, distortion_p=0, crop=1, flip=0.5, clahe_p=0, shade_p=1, "
-    f"brightness={SHADE}, contrast={SHADE}, blur_p=0)"
-)
-"""The same for volbench: every step is always taken, none of its others ever is."""
+SHADE = 0.1
+OURS = volbench_spec(f"shade_p=1, brightness={SHADE}, contrast={SHADE}")
+"""The same for volbench."""
 
 Batches = Callable[[EpochSampler], Iterable[PeerBatch]]
 
 
 def monai(plan: Plan, device: str) -> Batches:
-    """Cached on the device, transformed there; slices as channels, so that one 2D grid serves all.
-
-    Elastic and affine are one transform and one interpolation in MONAI; mirroring is a flip.
-    """
+    """Cached on the device, transformed there; slices as channels: one 2D grid serves all."""
     from monai.data import CacheDataset, ThreadDataLoader, set_track_meta
     from monai.transforms import (
         Compose,
@@ -38,16 +41,9 @@ def monai(plan: Plan, device: str) -> Batches:
     )
 
     set_track_meta(False)
-    size = plan.prepared.preprocessing.size
-    grid = size / 8  # between control points
     transform = Compose([
-        Rand2DElasticd(
-            "image", spacing=(grid, grid), magnitude_range=(0, 2 * BEND * size), prob=1,
-            rotate_range=ROTATE_DEG * torch.pi / 180, scale_range=(SCALE, SCALE),
-            translate_range=(SHIFT * size, SHIFT * size), padding_mode="border",
-            device=torch.device(device),
-        ),
-        RandFlipd("image", prob=0.5, spatial_axis=1),
+        Rand2DElasticd("image", **monai_elastic(plan.prepared.preprocessing.size, device)),
+        RandFlipd("image", **MONAI_FLIP),
         RandScaleIntensityd("image", factors=SHADE, prob=1),
         RandShiftIntensityd("image", offsets=SHADE, prob=1),
     ])  # fmt: skip
@@ -72,20 +68,8 @@ def torchio(plan: Plan, device: str, *, workers: int) -> Batches:
     """SubjectsDataset with affine, elastic, flip and gamma, in worker processes."""
     import torchio as tio
 
-    size = plan.prepared.preprocessing.size
-    shift, bend = SHIFT * size, 2 * BEND * size  # in voxels of 1 mm
-    transform = tio.Compose([
-        tio.RandomAffine(
-            scales=(1 - SCALE, 1 + SCALE, 1 - SCALE, 1 + SCALE, 1, 1),
-            degrees=(0, 0, ROTATE_DEG), translation=(shift, shift, 0),
-        ),
-        # It has no way to bend all slices alike; this one moves nothing across slices.
-        tio.RandomElasticDeformation(
-            num_control_points=(8, 8, 4), max_displacement=(bend, bend, 0), locked_borders=0
-        ),
-        tio.RandomFlip(axes=(0,), flip_probability=0.5),
-        tio.RandomGamma(log_gamma=SHADE),
-    ])  # fmt: skip
+    geometry = torchio_parts(plan.prepared.preprocessing.size)
+    transform = tio.Compose([*geometry, tio.RandomGamma(log_gamma=SHADE)])
     subjects, place = [], {}
     for index in plan.part(0).train:
         volume, label = read(plan, index)

@@ -2,10 +2,14 @@
 
 Turned by up to 5 degrees, shifted by up to 5 %, scaled by up to 10 %, always bent, half of them
 mirrored. ``fixed`` is one turn and one scale without chance, which all must do alike.
+
+Transforms of one volume are built here; the amounts, and the parts that others compose with shading
+into whole input pipelines, are kept here too.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,11 +21,22 @@ from volbench.registry import augmentations
 
 ROTATE_DEG, SCALE, SHIFT, BEND = 5.0, 0.1, 0.05, 0.01
 FIXED_DEG, FIXED_SCALE = 5.0, 1.1
-SAME = (
-    f"rectal(p=1, rotate_deg={ROTATE_DEG}, scale={SCALE}, shift={SHIFT}, move_p=1, elastic={BEND}, "
-    "elastic_corners=0, elastic_p=1, distortion_p=0, crop=1, flip=0.5, clahe_p=0, shade_p=0, "
-    "blur_p=0)"
-)
+
+
+def volbench_spec(shading: str = "shade_p=0") -> str:
+    """The geometry as volbench's augmentation: each of its steps is always taken, no other ever.
+
+    Args:
+        shading: Its options of brightness and contrast; none as it is.
+    """
+    return (
+        f"rectal(p=1, rotate_deg={ROTATE_DEG}, scale={SCALE}, shift={SHIFT}, move_p=1, "
+        f"elastic={BEND}, elastic_corners=0, elastic_p=1, distortion_p=0, crop=1, flip=0.5, "
+        f"clahe_p=0, {shading}, blur_p=0)"
+    )
+
+
+SAME = volbench_spec()
 VOLBENCH = {
     "volbench": SAME,
     "volbench affine": "affine",
@@ -59,8 +74,16 @@ def by_torchio(size: int) -> Transform:
     """
     import torchio as tio
 
+    compose = tio.Compose(torchio_parts(size))
+    return lambda volume: _through_torchio(compose, volume)
+
+
+def torchio_parts(size: int) -> list[Callable[[Any], Any]]:
+    """What TorchIO has to compose for planes of so many rows and columns."""
+    import torchio as tio
+
     shift, bend = SHIFT * size, 2 * BEND * size  # in voxels of 1 mm
-    compose = tio.Compose([
+    return [
         tio.RandomAffine(
             scales=(1 - SCALE, 1 + SCALE, 1 - SCALE, 1 + SCALE, 1, 1),
             degrees=(0, 0, ROTATE_DEG), translation=(shift, shift, 0),
@@ -70,8 +93,31 @@ def by_torchio(size: int) -> Transform:
             num_control_points=(8, 8, 4), max_displacement=(bend, bend, 0), locked_borders=0
         ),
         tio.RandomFlip(axes=(0,), flip_probability=0.5),
-    ])  # fmt: skip
-    return lambda volume: _through_torchio(compose, volume)
+    ]  # fmt: skip
+
+
+MONAI_FLIP = {"prob": 0.5, "spatial_axis": 1}
+"""Options of MONAI's RandFlip, and of its form for dictionaries."""
+
+
+def monai_elastic(size: int, device: str) -> dict[str, Any]:
+    """Options of MONAI's Rand2DElastic, and of its form for dictionaries, for such planes.
+
+    Elastic and affine are one transform and one interpolation there; mirroring is a flip.
+    """
+    return {
+        "spacing": (size / 8, size / 8),  # between control points
+        "magnitude_range": (0, 2 * BEND * size),
+        **_monai_plane(size, device),
+    }
+
+
+def _monai_plane(size: int, device: str) -> dict[str, Any]:
+    return {
+        "prob": 1, "rotate_range": math.radians(ROTATE_DEG), "scale_range": (SCALE, SCALE),
+        "translate_range": (SHIFT * size, SHIFT * size), "padding_mode": "border",
+        "device": torch.device(device),
+    }  # fmt: skip
 
 
 def by_monai(size: int, slices: int, device: str = "cpu") -> dict[str, Transform]:
@@ -84,23 +130,15 @@ def by_monai(size: int, slices: int, device: str = "cpu") -> dict[str, Transform
     from monai.data import MetaTensor, set_track_meta
 
     where = torch.device(device)
-    turn, shift = math.radians(ROTATE_DEG), SHIFT * size
-    plane = {
-        "prob": 1, "rotate_range": turn, "scale_range": (SCALE, SCALE),
-        "translate_range": (shift, shift), "padding_mode": "border", "device": where,
-    }  # fmt: skip
+    plane = _monai_plane(size, device)
     volume = plane | {
-        "rotate_range": (0, 0, turn), "scale_range": (SCALE, SCALE, 0),
-        "translate_range": (shift, shift, 0),
-    }  # fmt: skip
+        "rotate_range": (0, 0, plane["rotate_range"]),
+        "scale_range": (*plane["scale_range"], 0),
+        "translate_range": (*plane["translate_range"], 0),
+    }
     bend = {"num_cells": 8, "prob": 1, "distort_limit": BEND, "device": where}
-    flip = transforms.RandFlip(prob=0.5, spatial_axis=1)
-    elastic = transforms.Compose([
-        transforms.Rand2DElastic(
-            spacing=(size / 8, size / 8), magnitude_range=(0, 2 * BEND * size), **plane
-        ),
-        flip,
-    ])  # fmt: skip
+    flip = transforms.RandFlip(**MONAI_FLIP)
+    elastic = transforms.Compose([transforms.Rand2DElastic(**monai_elastic(size, device)), flip])
     # A grid distortion is not lazy: what is pending is resampled before it. And what is pending is
     # a volume's affine map: as 2D transforms these two fail wherever no flip is drawn (1.6.1).
     lazy = transforms.Compose([transforms.RandAffine(**volume), flip], lazy=True)

@@ -4,6 +4,7 @@ import json
 import sys
 
 import numpy as np
+import peer_batches
 import pipeline
 import pytest
 import same_geometry
@@ -53,6 +54,23 @@ def test_torchio_and_simpleitk_stand_beside_volbench(tmp_path, without):
     assert {"SimpleITK, nii.gz", "TorchIO, nii.gz"} < set(rows(document, "reading 4"))
     assert "TorchIO" in rows(document, "geometry of")
     assert rows(document, "reading and geometry") == ["volbench", "TorchIO, TorchIO"]
+
+
+def test_whole_pipelines_shade_what_the_input_pipeline_only_moves():
+    shaded = "shade_p=1, brightness=0.1, contrast=0.1"
+    assert same_geometry.SAME.replace("shade_p=0", shaded) == peer_batches.OURS
+    assert shaded in peer_batches.OURS
+
+
+def test_torchios_parts_are_its_affine_elastic_and_flip_with_the_amounts_of_all():
+    tio = pytest.importorskip("torchio")
+    affine, elastic, flip = same_geometry.torchio_parts(100)
+    assert isinstance(affine, tio.RandomAffine)
+    assert affine.scales == (0.9, 1.1, 0.9, 1.1, 1, 1)
+    assert affine.degrees == (0, 0, 0, 0, -5, 5)
+    assert affine.translation == (-5, 5, -5, 5, 0, 0)
+    assert elastic.max_displacement == (2, 2, 0)
+    assert flip.flip_probability == 0.5
 
 
 def test_the_fixed_geometry_is_what_scipy_makes_of_it():
