@@ -4,8 +4,8 @@
     python benchmarks/performance/pipeline.py --cores 2          also TorchIO in worker processes
 
 volbench reads its packed cache, the others a nii.gz file. What leaves is float32. All do the same
-geometry (same_geometry.py) on volumes of 24 slices of 256 x 256. First one fixed turn and scale is
-compared with its formula; the script ends with status 1 if any is off.
+geometry (same_geometry.py) on volumes of 24 slices of 256 x 256. First one fixed turn and scale
+(fixed_geometry.py) is compared with its formula; the script ends with status 1 if any is off.
 """
 
 import argparse
@@ -14,18 +14,17 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import fixed_geometry
 import numpy as np
 import same_geometry
 import torch
+from image_files import Files, read_by_simpleitk, read_by_torchio, write_files
+from synthesised import pack_spots
 from timing import Table, absent, interleave, parser, report
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from volbench.data.cache import Prepared, PreparedCase
 from volbench.data.loader import Loader
-from volbench.data.options import Preprocessing
-from volbench.data.pack import Description, write_prepared
-from volbench.interfaces import Card
 
 OURS = "volbench"
 
@@ -61,12 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def correct(slices: int, size: int) -> bool:
     """Print how far each one's fixed geometry is from the formula; tell whether all are near."""
     volume, expected = (
-        same_geometry.blobs(slices, size, traced_back=back) for back in (False, True)
+        fixed_geometry.blobs(slices, size, traced_back=back) for back in (False, True)
     )
-    allowed = same_geometry.tolerance(size)
+    allowed = fixed_geometry.tolerance(size)
     right = True
     print(f"turned by 5 degrees, magnified by 1.1: largest error, of {allowed:.1e} allowed")
-    for name, build in same_geometry.fixed().items():
+    for name, build in fixed_geometry.by_each().items():
         try:
             transform = build()
         except ModuleNotFoundError as error:
@@ -85,8 +84,10 @@ class Bench:
     def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
         self.notes: list[str] = []
-        self.prepared = pack(folder / "cache", arguments.cases, arguments.slices, arguments.size)
-        self.files = self._write_files(folder)
+        self.prepared = pack_spots(
+            folder / "cache", arguments.cases, arguments.slices, arguments.size
+        )
+        self.files = write_files(self.prepared, folder) if self._installed("SimpleITK") else []
         self.what = f"{arguments.slices} x {arguments.size} x {arguments.size}"
         self.volume = torch.from_numpy(self.prepared.volume(0)[:, 0]).float()
 
@@ -141,7 +142,7 @@ class Bench:
         )
         files = self.files * max(1, 2 * self.arguments.cores // len(self.files))
         data = DataLoader(
-            _Files(files, transform), num_workers=self.arguments.cores, persistent_workers=True
+            Files(files, transform), num_workers=self.arguments.cores, persistent_workers=True
         )
         loader = Loader(self.prepared, torch.device("cpu"))
         order = [np.array([index % len(self.files)]) for index in range(len(files))]
@@ -191,20 +192,6 @@ class Bench:
             SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(self.arguments.threads)
         return True
 
-    def _write_files(self, folder: Path) -> list[Path]:
-        if not self._installed("SimpleITK"):
-            return []
-        import SimpleITK
-
-        files = []
-        for index in range(self.arguments.cases):
-            levels = np.round(200 * self.prepared.volume(index)[:, 0].astype(np.float32))
-            image = SimpleITK.GetImageFromArray(levels.astype(np.int16))
-            image.SetSpacing((0.8, 0.8, 5.0))
-            files.append(folder / f"{index}.nii.gz")
-            SimpleITK.WriteImage(image, str(files[-1]))
-        return files
-
     def _table(
         self,
         title: str,
@@ -223,63 +210,6 @@ class Bench:
         return Table(
             title=title, unit=unit, reference=OURS, seconds=seconds, notes=(*notes, *self.notes)
         )
-
-
-class _Files:
-    """Reads a file and changes it; for worker processes."""
-
-    def __init__(self, files: list[Path], transform: same_geometry.Transform) -> None:
-        self._files, self._transform = files, transform
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def __getitem__(self, index: int) -> Tensor:
-        torch.set_num_threads(1)
-        return self._transform(read_by_torchio(self._files[index]))
-
-
-def read_by_simpleitk(path: Path) -> Tensor:
-    """A file as [slice, row, column]."""
-    import SimpleITK
-
-    image = SimpleITK.ReadImage(str(path), SimpleITK.sitkFloat32)
-    return torch.from_numpy(SimpleITK.GetArrayFromImage(image))
-
-
-def read_by_torchio(path: Path) -> Tensor:
-    """A file as [slice, row, column]."""
-    import torchio as tio
-
-    return tio.ScalarImage(path).data[0].float().permute(2, 1, 0)
-
-
-def pack(folder: Path, cases: int, slices: int, size: int) -> Prepared:
-    """Write a packed cache of spots and noise, of which no two cases are alike."""
-    random = np.random.default_rng(0)
-    spots = same_geometry.blobs(slices, size, traced_back=False).numpy()[:, None]
-    described = [
-        PreparedCase(
-            name=f"{index:05}", patient=f"{index:05}", label=index % 2, slices=slices,
-            spacing_mm=(5.0, 0.8, 0.8), representative=(), strata={}, fold=None,
-            stored_shape=(slices, size, size), stored_spacing_mm=(5.0, 0.8, 0.8), roi_mm3=None,
-        )
-        for index in range(cases)
-    ]  # fmt: skip
-    noise = random.normal(0, 0.1, (slices + 8, 1, size, size)).astype(np.float32)
-    description = Description(
-        digest="0" * 64,
-        preprocessing=Preprocessing(size=size, crop="none"),
-        source="phantom",
-        classes=("one", "other"),
-        channels=("image",),
-        card=Card(title="spots", licence="none", citation="none"),
-    )
-    volumes = (
-        ((1 + index / cases) * spots + noise[index % 8 : index % 8 + slices]).astype(np.float16)
-        for index in range(cases)
-    )
-    return write_prepared(folder, description, described, volumes)
 
 
 def cycle(places: range) -> Callable[[], int]:

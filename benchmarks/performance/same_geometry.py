@@ -1,7 +1,7 @@
 """One geometry by volbench, TorchIO and MONAI: turn, shift, scale, bend, mirror; in-plane only.
 
 Turned by up to 5 degrees, shifted by up to 5 %, scaled by up to 10 %, always bent, half of them
-mirrored. ``fixed`` is one turn and one scale without chance, which all must do alike.
+mirrored.
 
 Transforms of one volume are built here; the amounts, and the parts that others compose with shading
 into whole input pipelines, are kept here too.
@@ -14,13 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from volbench.augmentations.geometry import move, pixel_positions, sample, undo_similarity
 from volbench.interfaces import Augmentation
 from volbench.randomness import CaseGenerator
 from volbench.registry import augmentations
 
 ROTATE_DEG, SCALE, SHIFT, BEND = 5.0, 0.1, 0.05, 0.01
-FIXED_DEG, FIXED_SCALE = 5.0, 1.1
 
 
 def volbench_spec(shading: str = "shade_p=0") -> str:
@@ -75,7 +73,7 @@ def by_torchio(size: int) -> Transform:
     import torchio as tio
 
     compose = tio.Compose(torchio_parts(size))
-    return lambda volume: _through_torchio(compose, volume)
+    return lambda volume: through_torchio(compose, volume)
 
 
 def torchio_parts(size: int) -> list[Callable[[Any], Any]]:
@@ -180,75 +178,6 @@ def by_monai(size: int, slices: int, device: str = "cpu") -> dict[str, Transform
     }
 
 
-def fixed() -> dict[str, Callable[[], Transform]]:
-    """Turned by 5 degrees from x towards y and magnified by 1.1, by each; built when called."""
-    return {"volbench": _fixed_volbench, "TorchIO": _fixed_torchio, "MONAI": _fixed_monai}
-
-
-def blobs(slices: int, size: int, *, traced_back: bool) -> Tensor:
-    """Two smooth spots by their formula, as they are or as ``fixed`` should leave them."""
-    along = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    y, x = torch.meshgrid(along / size, along / size, indexing="ij")
-    if traced_back:
-        cosine, sine = (f(math.radians(FIXED_DEG)) for f in (math.cos, math.sin))
-        x, y = (cosine * x + sine * y) / FIXED_SCALE, (cosine * y - sine * x) / FIXED_SCALE
-    spots = ((0.16, -0.09, 1.0), (-0.19, 0.14, 0.5))
-    plane = sum(
-        height * torch.exp(-((x - right) ** 2 + (y - down) ** 2) / (2 * WIDTH**2))
-        for right, down, height in spots
-    )
-    return plane.float().expand(slices, -1, -1).contiguous()
-
-
-WIDTH = 0.1
-"""Standard deviation of the spots, in sides."""
-
-
-def tolerance(size: int) -> float:
-    """What linear interpolation may be off by, an eighth of the second derivatives, and rounding.
-
-    The second derivatives of a Gaussian of height 1.5 are at most 1.5 / width² along each axis.
-    """
-    return 2 * 1.5 / 8 / (WIDTH * size) ** 2 + 1e-4
-
-
-def _fixed_volbench() -> Transform:
-    amounts = {
-        "magnification": torch.tensor([FIXED_SCALE]),
-        "angle": torch.tensor([math.radians(FIXED_DEG)]),
-        "right": torch.zeros(1),
-        "down": torch.zeros(1),
-    }
-    back = undo_similarity(**amounts)
-
-    def transform(volume: Tensor) -> Tensor:
-        positions = pixel_positions(*volume.shape[1:], device=volume.device)
-        return sample(volume[None, None], move(positions, back))[0, 0]
-
-    return transform
-
-
-def _fixed_torchio() -> Transform:
-    import torchio as tio
-
-    affine = tio.Affine(
-        scales=(FIXED_SCALE, FIXED_SCALE, 1), degrees=(0, 0, FIXED_DEG), translation=(0, 0, 0)
-    )
-    return lambda volume: _through_torchio(affine, volume)
-
-
-def _fixed_monai() -> Transform:
-    from monai.data import set_track_meta
-    from monai.transforms import Affine
-
-    set_track_meta(False)
-    # MONAI scales the grid that is read, so that 1 / 1.1 magnifies by 1.1.
-    return Affine(
-        rotate_params=math.radians(FIXED_DEG), scale_params=(1 / FIXED_SCALE, 1 / FIXED_SCALE),
-        padding_mode="border", image_only=True,
-    )  # fmt: skip
-
-
-def _through_torchio(transform: Callable[[Tensor], Tensor], volume: Tensor) -> Tensor:
+def through_torchio(transform: Callable[[Tensor], Tensor], volume: Tensor) -> Tensor:
     """TorchIO's axes are channel, width, height, depth; it copies what it is given."""
     return transform(volume.permute(2, 1, 0)[None])[0].permute(2, 1, 0)

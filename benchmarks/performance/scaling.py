@@ -12,25 +12,23 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import padded_slices
 import torch
 from processes import execute
+from synthesised import pack_noise
 from timing import Table, parser, report
 
 from volbench.aggregators.bilinear import Bilinear
-from volbench.data.cache import Prepared, PreparedCase, open_prepared
+from volbench.data.cache import Prepared, open_prepared
 from volbench.data.loader import Loader
-from volbench.data.options import Preprocessing
-from volbench.data.pack import Description, write_prepared
 from volbench.data.sampler import epoch_batches
-from volbench.datasets.phantom import Phantom
 from volbench.encoders import resnet
-from volbench.encoders.packing import plan_packing
 from volbench.engine.compute import Compute
-from volbench.interfaces import Card, Problem
+from volbench.interfaces import Problem
 from volbench.losses.focal import Focal
 from volbench.model import Classifier
 from volbench.types import Output
@@ -40,48 +38,13 @@ SLICES = (8, 16, 32, 64)
 MIXED = (18, 21, 24, 27, 30)
 """Slices of the volumes where patients grow in number."""
 
-BATCH = 8
-EPOCHS = 20
-GOAL = 0.05
-
-
-def synthesise(folder: Path, slices: Sequence[int], size: int) -> None:
-    """Pack noise, one volume at a time, as a preparation does."""
-    random = np.random.default_rng(0)
-    block = random.standard_normal((max(slices), 1, size, size)).astype("<f2")
-    cases = [
-        PreparedCase(
-            name=f"case-{number:06d}",
-            patient=f"case-{number:06d}",
-            label=number % 2,
-            slices=count,
-            spacing_mm=(3.0, 1.0, 1.0),
-            representative=(0,),
-            strata={},
-            fold=None,
-            stored_shape=(count, size, size),
-            stored_spacing_mm=(3.0, 1.0, 1.0),
-            roi_mm3=None,
-        )
-        for number, count in enumerate(slices)
-    ]
-    description = Description(
-        digest="0" * 64,
-        preprocessing=Preprocessing(size=size),
-        source="synthesised",
-        classes=("a", "b"),
-        channels=("x",),
-        card=Card(title="Noise", licence="none", citation="none"),
-    )
-    write_prepared(folder, description, cases, (block[:count] for count in slices))
-
 
 def work(arguments: argparse.Namespace, slices: Sequence[int]) -> dict[str, float]:
     """Pack, open and train an epoch; seconds of each and megabytes at their most."""
     clock = time.perf_counter if arguments.clock == "wall" else time.process_time
     with tempfile.TemporaryDirectory() as scratch:
         begin = clock()
-        synthesise(Path(scratch), slices, arguments.size)
+        pack_noise(Path(scratch), slices, arguments.size)
         packed = clock()
         prepared = open_prepared(Path(scratch))
         opened = clock()
@@ -139,82 +102,7 @@ def batches(prepared: Prepared, *, epoch: int) -> list[np.ndarray]:
     """One epoch of prepared data."""
     labels = np.array([case.label for case in prepared.cases])
     slices = np.array([case.slices for case in prepared.cases])
-    return draw("balanced", labels, slices, epoch=epoch, alike=True)
-
-
-def draw(
-    sampler: str, labels: np.ndarray, slices: np.ndarray, *, epoch: int, alike: bool
-) -> list[np.ndarray]:
-    """Batches of one epoch; not ``alike``: as they would be if slices were not looked at."""
-    lengths = slices if alike else np.ones_like(slices)
-    return epoch_batches(sampler, labels, lengths, batch_size=BATCH, seed=epoch)
-
-
-def padded_share(slices: np.ndarray, epochs: Sequence[Sequence[np.ndarray]]) -> float:
-    """Share of a padded batch's slices that are not real."""
-    real = sum(int(slices[batch].sum()) for order in epochs for batch in order)
-    all_slices = sum(int(slices[batch].max()) * len(batch) for order in epochs for batch in order)
-    return 1 - real / all_slices
-
-
-def computed_share(slices: np.ndarray, epochs: Sequence[Sequence[np.ndarray]]) -> float:
-    """Share of what a packing encoder computes that is not real, by its own packing."""
-    real = computed = 0
-    for order in epochs:
-        for batch in order:
-            lengths = torch.from_numpy(slices[batch])
-            mask = torch.arange(int(lengths.max())) < lengths[:, None]
-            packing = plan_packing(torch.zeros(len(batch), 1, mask.shape[1], 1, 1), mask)
-            real += int(lengths.sum())
-            computed += len(packing.starts)
-    return 1 - real / computed
-
-
-def wasted(name: str, labels: np.ndarray, slices: np.ndarray) -> Iterator[dict[str, object]]:
-    for sampler in ("balanced", "natural"):
-        orders = {
-            alike: [draw(sampler, labels, slices, epoch=n, alike=alike) for n in range(EPOCHS)]
-            for alike in (False, True)
-        }
-        yield {
-            "data": name,
-            "cases": len(slices),
-            "slices": f"{slices.min()} to {slices.max()}",
-            "sampler": sampler,
-            "random": padded_share(slices, orders[False]),
-            "bucketed": padded_share(slices, orders[True]),
-            "packed": computed_share(slices, orders[True]),
-        }
-
-
-def wasted_slices(folders: Sequence[Path], patients: int) -> list[dict[str, object]]:
-    """The phantom as it comes, as long as a rectal MR is, and prepared data sets."""
-    found: list[dict[str, object]] = []
-    for name, bounds in (("phantom", (3, 6)), ("phantom(slices=(16, 40))", (16, 40))):
-        drawn = [one.patient for one in Phantom(patients=patients, slices=bounds).volumes]
-        labels = np.array([one.label == drawn[0].label for one in drawn], dtype=int)
-        slices = np.array([one.slices for one in drawn])
-        found += wasted(name, labels, slices)
-    for folder in folders:
-        cases = open_prepared(folder).cases
-        labels, slices = (np.array([getattr(c, of) for c in cases]) for of in ("label", "slices"))
-        found += wasted(folder.name, labels, slices)
-    return found
-
-
-def wasted_text(rows: Sequence[Mapping[str, object]]) -> str:
-    heading = f"Share of slices that are padding; batches of {BATCH}, mean of {EPOCHS} epochs"
-    lines = [heading, f"{'':66}  random  bucketed  packed"]
-    for row in rows:
-        label = f"{row['data']}, {row['cases']} cases of {row['slices']} slices, {row['sampler']}"
-        shares = (f"{row[way]:.1%}" for way in ("random", "bucketed", "packed"))
-        lines.append("{:66}  {:>6}  {:>8}  {:>6}".format(label, *shares))
-    worst = max(float(str(row["packed"])) for row in rows)
-    lines.append(
-        f"  volbench's encoders compute what 'packed' says (goal: at most {GOAL:.0%}; "
-        f"{'met' if worst <= GOAL else 'missed'}); one that pads computes 'bucketed'"
-    )
-    return "\n".join(lines)
+    return epoch_batches("balanced", labels, slices, batch_size=padded_slices.BATCH, seed=epoch)
 
 
 def scaled(
@@ -273,8 +161,8 @@ def main(given: Sequence[str] | None = None) -> None:
         factors, depths = (1, 2), (2, 4)
         arguments.rounds, arguments.width, arguments.size = 1, 4, 16
         arguments.patients = 8
-    wasted_found = wasted_slices(arguments.data, 90 if not arguments.toy else 20)
-    print(wasted_text(wasted_found), end="\n\n", flush=True)
+    wasted = padded_slices.of_data(arguments.data, 90 if not arguments.toy else 20)
+    print(padded_slices.text(wasted), end="\n\n", flush=True)
     patients = {
         f"patients ×{factor}": [
             MIXED[number % len(MIXED)] for number in range(factor * arguments.patients)
@@ -283,7 +171,7 @@ def main(given: Sequence[str] | None = None) -> None:
     }
     slices = {f"{count} slices": [count] * arguments.patients for count in depths}
     tables = scaled(arguments, patients, per="volume") + scaled(arguments, slices, per="slice")
-    report(tables, arguments, wasted_slices=wasted_found)
+    report(tables, arguments, wasted_slices=wasted)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline import OURS, pack
+from synthesised import pack_spots
 from timing import Table, parser, report
 
 from volbench.data.cache import VOXELS
@@ -46,6 +46,7 @@ float(batch.volume.flatten()[-1])  # waits for a GPU
 marks.append(time.perf_counter())
 print(json.dumps([after - before for before, after in zip([start, *marks], marks)]))
 """
+OURS = "volbench"
 STEPS = ("imports", "open_prepared", "Loader", "first batch of 16")
 
 
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             cache = prepare(arguments.data, Preprocessing(), root=root / "caches").folder
         else:
             cache = root / "cache"
-            pack(cache, arguments.cases, arguments.slices, arguments.size)
+            pack_spots(cache, arguments.cases, arguments.slices, arguments.size)
         table = start(cache, arguments, root)
     report([table], arguments)
     return 0

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import candidates
 import network
 import pytest
 import torch
@@ -68,7 +69,7 @@ def test_other_logits_end_the_script_with_status_1(monkeypatch, capsys):
         torch.nn.init.constant_(plain.blocks[-1].conv2.weight, 0.1)
         return plain
 
-    monkeypatch.setattr(network, "as_plain", wrong)
+    monkeypatch.setattr(candidates, "as_plain", wrong)
     arguments = [*TOY, "--part", "same", "--precision", "float32"]
     assert network.main(arguments) == 1
     assert "plain Conv3d, contiguous: logits in float32 differ by" in capsys.readouterr().err
@@ -79,7 +80,7 @@ def test_a_forced_layout_holds_for_a_volume_of_one_channel():
     encoder = resnet.r2d(1, width=4)
     encoder.blocks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     for layout in (torch.contiguous_format, torch.channels_last):
-        with network.packed_as(layout):
+        with candidates.packed_as(layout):
             encoder(torch.randn(1, 1, 2, 16, 16))
         assert seen[-1].is_contiguous(memory_format=layout)
 
@@ -87,7 +88,7 @@ def test_a_forced_layout_holds_for_a_volume_of_one_channel():
 def test_tensor_float_32_is_allowed_only_where_it_is_measured():
     before = torch.backends.cudnn.allow_tf32
     for name in network.TOLERANCE:
-        with network.precision(name):
+        with candidates.precision(name):
             assert torch.backends.cudnn.allow_tf32 is (name == "tf32")
             assert torch.backends.cuda.matmul.allow_tf32 is (name == "tf32")
     assert torch.backends.cudnn.allow_tf32 is before

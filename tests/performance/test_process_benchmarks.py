@@ -5,6 +5,7 @@ import json
 import sys
 
 import numpy as np
+import padded_slices
 import processes
 import pytest
 import scaling
@@ -46,15 +47,15 @@ def test_padding_is_what_a_batch_holds_beyond_its_real_slices():
     slices = np.array([2, 4, 4, 8])
     together, apart = [np.array([0, 3]), np.array([1, 2])], [np.array([0, 1]), np.array([2, 3])]
     # [2, 8] is padded to 16 and [4, 4] to 8: 6 of 24. [2, 4] to 8 and [4, 8] to 16: 6 of 24.
-    assert scaling.padded_share(slices, [together]) == pytest.approx(6 / 24)
-    assert scaling.padded_share(slices, [apart, together]) == pytest.approx(12 / 48)
-    assert scaling.padded_share(slices, [[np.array([1, 2])]]) == 0
+    assert padded_slices.padded_share(slices, [together]) == pytest.approx(6 / 24)
+    assert padded_slices.padded_share(slices, [apart, together]) == pytest.approx(12 / 48)
+    assert padded_slices.padded_share(slices, [[np.array([1, 2])]]) == 0
 
 
 def test_packing_computes_real_slices_only_and_sorting_by_slices_pads_less_than_chance():
     random = np.random.default_rng(0)
     slices, labels = random.integers(2, 60, 200), random.integers(0, 2, 200)
-    for row in scaling.wasted("drawn", labels, slices):
+    for row in padded_slices.of_cases("drawn", labels, slices):
         assert row["packed"] == 0
         assert row["bucketed"] < row["random"]
 

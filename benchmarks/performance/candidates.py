@@ -1,0 +1,171 @@
+"""Volbench's network and the same in plain nn.Conv3d: each layout, compiled, packed or padded."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from plain import as_plain
+from torch import nn
+
+from volbench.aggregators.bilinear import Bilinear
+from volbench.encoders import resnet
+from volbench.encoders.packing import Packing
+from volbench.model import Classifier
+
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last_3d}
+SLICE_LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
+OURS = "volbench"
+PLAIN = "plain Conv3d"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A network with the batch it sees; a call runs it forward and backward.
+
+    Attributes:
+        model: Takes ``volume`` and, if there is one, ``mask``.
+        packing: Layout that volbench's packed slices are forced into; None: its own choice.
+        graphs: Whether the model replays CUDA graphs, which want to be told of every step.
+    """
+
+    model: nn.Module
+    volume: torch.Tensor
+    mask: torch.Tensor | None = None
+    precision: str
+    packing: torch.memory_format | None = None
+    graphs: bool = False
+
+    def __call__(self) -> None:
+        """Run forward and backward."""
+        for parameter in self.model.parameters():
+            parameter.grad = None
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()
+        with precision(self.precision), packed_as(self.packing):
+            self.logits().sum().backward()
+
+    def logits(self) -> torch.Tensor:
+        """Logits in float32 or wider."""
+        kind = self.volume.device.type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            arguments = (self.volume,) if self.mask is None else (self.volume, self.mask)
+            output = self.model(*arguments)
+        return getattr(output, "logits", output).float()
+
+    def check(self) -> torch.Tensor:
+        """Logits alone."""
+        with torch.no_grad(), precision(self.precision), packed_as(self.packing):
+            return self.logits()
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Forbid TensorFloat-32 unless it is what is measured; PyTorch allows it in convolutions."""
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = name == "tf32"
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+@contextmanager
+def packed_as(layout: torch.memory_format | None) -> Iterator[None]:
+    """Have volbench's encoders work in another layout than the one they choose."""
+    own = Packing.pack
+    if layout is None:
+        yield
+        return
+
+    def pack(self: Packing, volume: torch.Tensor, **wishes: bool) -> torch.Tensor:
+        slices = own(self, volume, **wishes)
+        # A tensor of one channel counts as being in every layout, so converting it does nothing:
+        # the layers would not know which was meant. Memory laid out anew tells them.
+        return torch.empty_like(slices, memory_format=layout).copy_(slices)
+
+    Packing.pack = pack
+    try:
+        yield
+    finally:
+        Packing.pack = own
+
+
+def build(name: str, device: str) -> tuple[Classifier, Classifier]:
+    """One network twice: volbench's, and the plain one with its weights; bilinear head on both."""
+    torch.manual_seed(0)
+    ours = Classifier(getattr(resnet, name)(1), Bilinear(256), 2)
+    nn.init.normal_(ours.head.weight)
+    plain = Classifier(as_plain(ours.encoder), Bilinear(256), 2)
+    plain.head.load_state_dict(ours.head.state_dict())
+    return ours.to(device).train(), plain.to(device).train()
+
+
+def same_network(name: str, volume: torch.Tensor, precision: str) -> dict[str, Candidate]:
+    """Volbench's network and the plain one, each in both layouts."""
+    ours, plain = build(name, str(volume.device))
+    found = {OURS: Candidate(model=ours, volume=volume, precision=precision)}
+    for layout, packing in SLICE_LAYOUTS.items():
+        found[f"{OURS}, {layout}"] = replace(found[OURS], packing=packing)
+    for layout, memory_format in LAYOUTS.items():
+        found[f"{PLAIN}, {layout}"] = laid_out(plain, memory_format, volume, precision)
+    return found
+
+
+def laid_out(
+    model: nn.Module,
+    memory_format: torch.memory_format,
+    volume: torch.Tensor,
+    precision: str,
+    mask: torch.Tensor | None = None,
+) -> Candidate:
+    """A copy of a network in a layout, with its volumes in the same one."""
+    return Candidate(
+        model=copy.deepcopy(model).to(memory_format=memory_format),
+        volume=volume.contiguous(memory_format=memory_format),
+        precision=precision,
+        mask=mask,
+    )
+
+
+def compiled(candidates: Mapping[str, Candidate]) -> tuple[dict[str, Candidate], list[str]]:
+    """Compiled versions of both networks, those that compile here, and why others do not."""
+    wanted = {
+        f"{OURS}, compiled": (OURS, {}),
+        f"{PLAIN}, channels last, compiled": (f"{PLAIN}, channels last", {}),
+    }
+    if candidates[OURS].volume.is_cuda:
+        wanted[f"{OURS}, CUDA graphs"] = OURS, {"mode": "reduce-overhead"}
+    found, failures = {}, []
+    for name, (eager, options) in wanted.items():
+        model = copy.deepcopy(candidates[eager].model)
+        model.encoder.compile(**options)
+        candidate = replace(candidates[eager], model=model, graphs="mode" in options)
+        try:
+            candidate()
+        except Exception as error:  # no compiler, or one that cannot: the others are still measured
+            failures.append(f"{name}: left out, {type(error).__name__}: {str(error)[:80]!r}")
+        else:
+            found[name] = candidate
+    return found, failures
+
+
+def unequal(
+    name: str, volume: torch.Tensor, lengths: Sequence[int], precision: str
+) -> dict[str, Candidate]:
+    """A batch of unequal volumes: volbench packs it, the plain network works on the padding too."""
+    mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+    volume = volume * mask.to(volume.device)[:, None, :, None, None]
+    ours, plain = build(name, str(volume.device))
+    found = {OURS: Candidate(model=ours, volume=volume, mask=mask, precision=precision)}
+    for layout, packing in SLICE_LAYOUTS.items():
+        found[f"{OURS}, {layout}"] = replace(found[OURS], packing=packing)
+    for layout, memory_format in LAYOUTS.items():
+        found[f"{PLAIN}, padded, {layout}"] = laid_out(
+            plain, memory_format, volume, precision, mask
+        )
+    return found
