@@ -19,8 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import peer_batches
 import torch
-from network import absent
-from timing import Table, interleave, parser, write_json
+from timing import Table, absent, interleave, parser, report
 from trainers import Ours, Peer, Trainer
 
 from volbench.benchmark.plan import Plan, make_plan
@@ -66,9 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = Table(
         title=title, unit="s", reference="volbench", seconds=seconds, extra=columns, notes=notes
     )
-    print(table.text())
-    if arguments.json:
-        write_json(arguments.json, [table], vars(arguments))
+    report([table], arguments)
     return 0
 
 
