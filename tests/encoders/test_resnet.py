@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from volbench.convolutions import convolutions_of
+from volbench.encoders import packing
 from volbench.encoders.resnet import BasicBlock, ResNet
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
@@ -281,30 +282,44 @@ def test_large_slices_of_one_channel_are_really_laid_out_with_channels_last(
     )
 
 
-@pytest.mark.parametrize("lengths", [(6, 6), (5, 6)])
-@pytest.mark.parametrize("name", ["r2d", "r3d", "rmc5", "r2plus1d"])
-def test_gradients_come_back_in_the_layout_of_what_they_belong_to(
-    name: str, lengths: tuple[int, int]
-) -> None:
-    # Else every layer before the one that changed it is several times as slow.
-    found: dict[str, bool] = {}
-    encoder = encoders.build(f"{name}(width=16)", Encoder, 1)
+def gradients_in_another_layout(name: str, lengths: tuple[int, int], device: str) -> list[str]:
+    """Name the layers whose gradient is not with channels last, as what they make is."""
+    encoder = encoders.build(f"{name}(width=16)", Encoder, 1).to(device)
+    kept: dict[str, bool] = {}
 
     def watch(where: str, maps: Tensor) -> None:
         maps.register_hook(
-            lambda grad: found.update(
-                {where: grad.is_contiguous(memory_format=torch.channels_last)}
-            )
+            lambda grad: kept.update({where: grad.is_contiguous(memory_format=torch.channels_last)})
         )
 
     for where, part in encoder.named_modules():
         if isinstance(part, nn.BatchNorm2d | BasicBlock):
             part.register_forward_hook(lambda _, given, maps, where=where: watch(where, maps))
     mask = torch.arange(6) < torch.tensor(lengths)[:, None]
-    encoder(torch.randn(2, 1, 6, 64, 64), mask).square().sum().backward()
-    del found["blocks.7"]  # every place of the mean has the same gradient
-    assert len(found) >= 20 + 7
-    assert [where for where, kept in found.items() if not kept] == []
+    volume = torch.randn(2, 1, 6, 64, 64, device=device)
+    encoder(volume, mask).square().sum().backward()
+    del kept["blocks.7"]  # every place of the mean has the same gradient
+    assert len(kept) >= 20 + 7
+    return [where for where, same in kept.items() if not same]
+
+
+# Else every layer before the one that changed it is several times as slow.
+@pytest.mark.parametrize("stacked", [False, True], ids=["in 3D", "stacked, as on a GPU"])
+@pytest.mark.parametrize("lengths", [(6, 6), (5, 6)])
+@pytest.mark.parametrize("name", ["r2d", "r3d", "rmc5", "r2plus1d"])
+def test_gradients_come_back_in_the_layout_of_what_they_belong_to(
+    name: str, lengths: tuple[int, int], stacked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if stacked:
+        monkeypatch.setattr(packing, "plan_solid", lambda *_, **__: None)
+    assert gradients_in_another_layout(name, lengths, "cpu") == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", ["r3d", "rmc5", "r2plus1d"])
+def test_gradients_keep_their_layout_on_a_gpu(name: str) -> None:
+    assert gradients_in_another_layout(name, (5, 6), "cuda") == []
 
 
 @pytest.mark.parametrize("slices", [1, 2, 3])

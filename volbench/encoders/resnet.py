@@ -41,10 +41,11 @@ class Convolution(nn.Module):
     def forward(self, slices: Slices, packing: Packing) -> Maps:
         """Convolve; a 3D kernel meets zeros beyond the ends of each volume."""
         weight: Tensor = self.weight
-        if weight.ndim == 5 and packing.solid:
-            volumes = packing.apart(slices)
+        if weight.ndim == 5 and packing.solid is not None:
+            volumes = packing.solid.apart(slices)
             stride, padding = (1, self.stride, self.stride), (1, self.padding, self.padding)
-            return packing.together(F.conv3d(volumes, weight, stride=stride, padding=padding))
+            maps = F.conv3d(volumes, weight, stride=stride, padding=padding)
+            return packing.solid.together(maps)
         if weight.ndim == 5:
             slices = packing.with_neighbours(slices)
             weight = rearrange(weight, "o i d h w -> o (d i) h w")
@@ -176,7 +177,8 @@ class ResNet(Encoder):
         slices = packing.pack(volume, channels_last=True)
         if self._compiled is None:
             return self._on_slices(slices, packing)
-        of_any_number(slices, packing.starts, packing.ends, packing.places)
+        places = None if packing.solid is None else packing.solid.places
+        of_any_number(slices, packing.starts, packing.ends, places)
         maps: Maps = self._compiled(slices, packing)
         return maps
 
