@@ -20,22 +20,27 @@ from volbench.registry import encoders
 
 
 @pytest.mark.parametrize(
-    ("plane", "pixels", "expected"), [(256, 1e10, True), (256, 1e9, False), (32, 1e12, False)]
+    ("device", "pixels", "expected"),
+    [("cuda", 1e12, True), ("cuda", 1e9, False), ("cpu", 1e15, False)],
 )
-def test_on_a_cpu_large_slices_are_compiled_where_many_are_trained_on(plane, pixels, expected):
-    assert choose_compile("auto", "cpu", plane=plane, pixels=pixels) is expected
+def test_a_network_is_compiled_for_a_gpu_where_much_is_trained_on(
+    device, pixels, expected, monkeypatch
+):
+    monkeypatch.setattr(compiling, "_missing", lambda kind: None)
+    assert choose_compile("auto", device, pixels=pixels) is expected
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [("on", True), ("off", False)])
 def test_what_is_asked_for_is_done(wanted, expected):
-    assert choose_compile(wanted, "cpu", plane=16, pixels=1) is expected
+    assert choose_compile(wanted, "cpu", pixels=1) is expected
 
 
 def test_without_a_compiler_nothing_is_compiled_and_asking_is_refused(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    assert choose_compile("auto", "cpu", plane=256, pixels=1e12) is False
     with pytest.raises(UsageError, match=r"--compile on: no C\+\+ compiler is found"):
-        choose_compile("on", "cpu", plane=256, pixels=1e12)
+        choose_compile("on", "cpu", pixels=1e12)
+    monkeypatch.setattr(compiling, "_missing", lambda kind: "Triton is not installed")
+    assert choose_compile("auto", "cuda", pixels=1e12) is False
 
 
 @pytest.fixture(autouse=True)

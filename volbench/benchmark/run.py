@@ -158,12 +158,7 @@ def _share(plan: Plan, device: str, jobs: int | None, compiled: Compile) -> tupl
     if jobs is None:
         on_cpu = whole.device == "cpu"
         jobs = min(available_cores(), len(plan.split.folds)) if on_cpu else 1
-    chosen = choose_compile(
-        compiled,
-        whole.device,
-        plane=min(plan.prepared.voxels.shape[2:]),
-        pixels=plan.training_pixels() / jobs,
-    )
+    chosen = choose_compile(compiled, whole.device, pixels=plan.training_pixels() / jobs)
     return choose_compute(whole.device, precision, jobs=jobs, compiled=chosen), jobs
 
 

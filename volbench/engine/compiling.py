@@ -12,24 +12,21 @@ Compile: TypeAlias = Literal["auto", "on", "off"]
 
 BACKEND = "inductor"
 
-SMALLEST_PLANE = 128
-"""Below this in-plane size on a CPU, a compiled step takes longer than an eager one."""
+WORTH_PIXELS = 2e11
+"""Pixels that one process must train on before compiling for a GPU has paid for itself.
 
-WORTH_PIXELS = {"cpu": 4e9, "cuda": 2e11}
-"""Pixels that one process must train on before compiling has paid for itself.
-
-On a CPU by measurement: a step saves about 0.25 µs per pixel, and compiling takes a minute. On
-CUDA by estimate, not measured: 0.5 ns per pixel, and two minutes.
+By estimate, not measured: a step saves 0.5 ns per pixel, and compiling takes two minutes.
 """
 
 
-def choose_compile(wanted: Compile, device: str, *, plane: int, pixels: float) -> bool:
+def choose_compile(wanted: Compile, device: str, *, pixels: float) -> bool:
     """Resolve ``auto``: deterministic, so that a run that is continued agrees with its beginning.
+
+    On a CPU that is never: compiled steps took as long as others, and compiling takes a minute.
 
     Args:
         wanted: What was asked for.
         device: Where the network runs.
-        plane: In-plane size of the volumes.
         pixels: All that one process trains on: slices times their pixels, over all epochs.
 
     Raises:
@@ -37,8 +34,7 @@ def choose_compile(wanted: Compile, device: str, *, plane: int, pixels: float) -
     """
     kind = torch.device(device).type
     if wanted == "auto":
-        large = kind == "cuda" or plane >= SMALLEST_PLANE
-        return large and pixels >= WORTH_PIXELS[kind] and not _missing(kind)
+        return kind == "cuda" and pixels >= WORTH_PIXELS and not _missing(kind)
     if wanted == "on" and (missing := _missing(kind)):
         raise UsageError(f"--compile on: {missing}; install it or use --compile off")
     return wanted == "on"
