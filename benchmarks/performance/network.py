@@ -138,7 +138,7 @@ def one_by_one(candidates: Mapping[str, Candidate], lengths: Sequence[int]) -> f
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = read_options(argv)
     torch.set_num_threads(arguments.threads)
-    keep_freed_memory()  # as volbench does when it trains; everyone gains by it
+    keep_freed_memory()  # as volbench does with large slices; everyone gains by it
     if arguments.device.startswith("cuda"):
         torch.backends.cudnn.benchmark = True  # everyone gets the fastest algorithm there is
     torch.manual_seed(1)

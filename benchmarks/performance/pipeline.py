@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.slices, arguments.size, arguments.cases = 4, 32, 3
         arguments.rounds = min(arguments.rounds, 2)
     torch.set_num_threads(arguments.threads)
-    keep_freed_memory()  # as volbench does when it trains; everyone gains by it
+    keep_freed_memory()  # as volbench does with large slices; everyone gains by it
     if not correct(arguments.slices, arguments.size):
         return 1
     with tempfile.TemporaryDirectory() as folder:

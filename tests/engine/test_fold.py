@@ -73,6 +73,15 @@ def make_trainer(
     )
 
 
+@pytest.mark.parametrize(("least", "kept"), [(1, 1), (10**9, 0)])
+def test_freed_memory_is_kept_where_batches_are_large(prepared, tmp_path, monkeypatch, least, kept):
+    calls = []
+    monkeypatch.setattr(fold_module, "keep_freed_memory", lambda: calls.append(1))
+    monkeypatch.setattr(fold_module, "LARGE_BATCH_PIXELS", least)
+    make_trainer(prepared, tmp_path)
+    assert len(calls) == kept
+
+
 def test_a_fold_learns_what_separates_the_classes(prepared, tmp_path):
     experiment = make_experiment(prepared, overrides=("training.epochs=15", "optimizer.lr=3e-3"))
     trained = make_trainer(prepared, tmp_path, experiment).run()

@@ -15,10 +15,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 MB = 2**20
-# A block of 64 MB, written and freed thirty times; each new page that it touches is a fault.
+# A block of 64 MB, written and freed fifty times; each new page that it touches is a fault.
 CODE = """
 import json, resource, torch
-from volbench.engine.compute import Compute
+from volbench.engine.memory import forget_peak, keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -28,11 +28,10 @@ def faults():
 def own_pages():
     return int(open("/proc/self/statm").read().split()[1])
 
-enter = Compute("cpu", "float32", 1).enter
-enter()
-found = [faults() for _ in range(30)]
+keep_freed_memory()
+found = [faults() for _ in range(50)]
 kept = own_pages()
-enter()
+forget_peak(torch.device("cpu"))
 print(json.dumps({"faults": found, "given back": kept - own_pages()}))
 """
 
@@ -54,7 +53,7 @@ def look(**variables):
 def test_memory_of_one_step_serves_the_next_and_is_given_back_before_another_network():
     faults, given_back = look()
     assert faults[0] > 0.9
-    assert sum(faults) < 6  # a small thing in between may take its place, a few times
+    assert sum(faults[-20:]) < 5  # at first, a small thing in between may take its place
     assert given_back > 0.9
 
 

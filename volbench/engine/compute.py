@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-from volbench.engine.memory import forget_peak, keep_freed_memory
+from volbench.engine.memory import forget_peak
 from volbench.errors import UsageError
 from volbench.machine import available_cores
 
@@ -37,7 +37,6 @@ class Compute:
         """Apply the settings to this process, forget its peak of memory, return the device."""
         torch.set_num_threads(self.threads)
         if self.device == "cpu":
-            keep_freed_memory()
             torch.use_deterministic_algorithms(True)
             # Read when the first layer runs; a value of the user's own stays.
             os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_PRIMITIVES)

@@ -1,5 +1,6 @@
 """Training of one fold: the only training loop."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from volbench.engine.batches import TrainingBatches
 from volbench.engine.checkpoint import Progress, State, read_checkpoint, snapshot, write_checkpoint
 from volbench.engine.clock import BACKWARD, EVALUATE, FORWARD, OPTIMISER, Clock
 from volbench.engine.compute import Compute
-from volbench.engine.memory import peak_memory_mb
+from volbench.engine.memory import LARGE_BATCH_PIXELS, keep_freed_memory, peak_memory_mb
 from volbench.engine.network import build_criterion, build_network
 from volbench.engine.optimisation import (
     build_optimizer,
@@ -102,6 +103,8 @@ class FoldTrainer:
         self.checkpoint_seconds = checkpoint_seconds
         self.device = compute.enter()
         self.loader = open_loader(prepared, self.device)
+        if self.device.type == "cpu" and self._batch_pixels() >= LARGE_BATCH_PIXELS:
+            keep_freed_memory()
         torch.manual_seed(self._seed("initialise"))
         self.model = build_network(experiment, prepared, compute)
         self.criterion = build_criterion(experiment, prepared, part.train, self.model)
@@ -158,6 +161,10 @@ class FoldTrainer:
             parameters=count_parameters(self.model),
             timings=self._timings(time.perf_counter() - began, progress.epoch - first),
         )
+
+    def _batch_pixels(self) -> float:
+        plane = math.prod(self.prepared.voxels.shape[2:])
+        return self.recipe.training.batch_size * float(np.mean(self.loader.slices)) * plane
 
     def _timings(self, elapsed: float, epochs: int) -> Timings | None:
         if not (self.clock.on and epochs):

@@ -11,6 +11,12 @@ import torch
 MAPPED_BLOCKS, TRIM = -4, -1
 """M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's malloc.h."""
 
+LARGE_BATCH_PIXELS = 2**20
+"""From here on the first maps of a ResNet, eight numbers per pixel, are blocks that glibc maps.
+
+Smaller batches gain nothing, and would pay for it with memory.
+"""
+
 CHOSEN_BY_USER = (
     "MALLOC_MMAP_MAX_",
     "MALLOC_MMAP_THRESHOLD_",
