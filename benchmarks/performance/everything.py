@@ -15,9 +15,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
+LEARNING = (
+    *("end_to_end.py", "--patients", "240", "--size", "48", "--slices", "8", "--batch", "8"),
+    *("--epochs", "20"),
+)
+"""Enough cases for their AUC to say something."""
+
 ON_CPU = {
     "network-float32": ("network.py", "--part", "same", "--precision", "float32", "--rounds", "3"),
-    "network-bfloat16": ("network.py", "--part", "same", "--precision", "bfloat16"),
+    "network-bfloat16": (
+        *("network.py", "--part", "same", "--precision", "bfloat16", "--rounds", "4"),
+        "--compile",
+    ),
+    "network-r3d": (
+        *("network.py", "--part", "same", "--encoder", "r3d", "--precision", "bfloat16"),
+        *("--rounds", "2"),
+    ),
     "network-lengths": (
         *("network.py", "--part", "lengths", "--precision", "bfloat16", "--size", "128"),
         *("--rounds", "3"),
@@ -27,13 +40,10 @@ ON_CPU = {
         *("--rounds", "3"),
     ),
     "end-to-end": (
-        *("end_to_end.py", "--patients", "6", "--batch", "2", "--rounds", "2"),
+        *("end_to_end.py", "--patients", "6", "--batch", "2", "--epochs", "7"),
         *("--pipelines", "MONAI", "TorchIO"),
     ),
-    "end-to-end-auc": (
-        *("end_to_end.py", "--patients", "60", "--size", "64", "--slices", "8", "--batch", "8"),
-        *("--epochs", "6"),
-    ),
+    "end-to-end-auc": LEARNING,
     "pipeline": ("pipeline.py",),
     "warm-start": ("warm_start.py",),
     "startup": ("startup.py",),
@@ -42,7 +52,12 @@ ON_CPU = {
 }
 ON_GPU = {
     "network": ("network.py", "--batch", "8", "--rounds", "20"),
+    "network-r3d": (
+        *("network.py", "--part", "same", "lengths", "--encoder", "r3d", "--batch", "8"),
+        *("--rounds", "10"),
+    ),
     "end-to-end": ("end_to_end.py", "--patients", "60", "--batch", "8", "--epochs", "6"),
+    "end-to-end-auc": LEARNING,
     "pipeline": ("pipeline.py", "--rounds", "20"),
     "scaling": ("scaling.py", "--patients", "32", "--size", "256"),
     "ten-folds": ("ten_folds.py", "--rounds", "1"),
