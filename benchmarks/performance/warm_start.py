@@ -13,13 +13,12 @@ first form writes a cache of spots and noise directly; the second prepares a dat
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from processes import VOLBENCH, execute
 from synthesised import pack_spots
 from timing import Table, parser, report
 
@@ -77,22 +76,21 @@ def start(cache: Path, arguments: argparse.Namespace, root: Path) -> Table:
     rounds, device, threads = arguments.rounds, arguments.device, arguments.threads
     command = [sys.executable, "-c", FIRST_BATCH, str(cache), device, str(threads)]
     dry = [
-        sys.executable, "-c", "from volbench.cli.main import main; main()", "run",
-        "--encoder", "rmc5", "--agg", "bilinear", "--loss", "focal", "--data", str(cache),
-        "--out", str(root / "runs"), "--dry-run",
+        *VOLBENCH, "run", "--encoder", "rmc5", "--agg", "bilinear", "--loss", "focal",
+        "--data", str(cache), "--out", str(root / "runs"), "--dry-run",
     ]  # fmt: skip
     names = (OURS, "volbench, pages forgotten", "volbench run --dry-run")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     parts: dict[str, list[list[float]]] = {name: [] for name in names[:2]}
-    process(command)
+    execute(command)
     for _ in range(rounds):
         for name, before in zip(names[:2], (None, forget), strict=True):
             if before:
                 before(cache / VOXELS)
-            begin = time.perf_counter()
-            parts[name].append(json.loads(process(command)))
-            seconds[name].append(time.perf_counter() - begin)
-        seconds[names[2]].append(timed(lambda: process(dry)))
+            started = execute(command)
+            parts[name].append(json.loads(started.output))
+            seconds[name].append(started.wall)
+        seconds[names[2]].append(execute(dry).wall)
     extra = {
         f"{step} s": {name: sorted(each[place] for each in parts[name])[rounds // 2]
                       for name in parts}
@@ -101,18 +99,6 @@ def start(cache: Path, arguments: argparse.Namespace, root: Path) -> Table:
     size = (cache / VOXELS).stat().st_size
     title = f"first batch of a prepared data set of {size / 1e9:.2g} GB, whole process, wall"
     return Table(title=title, unit="s", reference=OURS, seconds=seconds, extra=extra)
-
-
-def timed(call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
-
-
-def process(command: list[str]) -> str:
-    """Run to the end and return the output; what went wrong is shown."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout
 
 
 def forget(file: Path) -> None:
