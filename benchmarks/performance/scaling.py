@@ -28,6 +28,7 @@ from volbench.data.loader import Loader
 from volbench.data.sampler import epoch_batches
 from volbench.encoders import resnet
 from volbench.engine.compute import Compute
+from volbench.engine.memory import process_memory_mb
 from volbench.interfaces import Problem
 from volbench.losses.focal import Focal
 from volbench.model import Classifier
@@ -57,11 +58,14 @@ def work(arguments: argparse.Namespace, slices: Sequence[int]) -> dict[str, floa
     found = {"pack": packed - begin, "open": opened - packed, "epoch": end - start}
     if step.device.type == "cuda":
         found["GPU MB"] = torch.cuda.max_memory_allocated(step.device) / 2**20
-    return {**found, "own MB": step.most_mb, "peak MB": memory_mb("VmHWM")}
+    return {**found, "own MB": step.most_mb, "peak MB": process_memory_mb("VmHWM")}
 
 
 class Step:
-    """Trains on batches and watches the memory that is this process's own."""
+    """Trains on batches and watches the memory that is this process's own.
+
+    Pages of the mapped cache are in the peak, but the system may drop them at any time.
+    """
 
     def __init__(self, prepared: Prepared, arguments: argparse.Namespace) -> None:
         torch.manual_seed(0)
@@ -82,20 +86,9 @@ class Step:
             self.optimizer.zero_grad(set_to_none=True)
             self.loss(found, batch.labels).backward()
             self.optimizer.step()
-            self.most_mb = max(self.most_mb, memory_mb("RssAnon"))
+            self.most_mb = max(self.most_mb, process_memory_mb("RssAnon"))
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-
-
-def memory_mb(which: str) -> float:
-    """One of this process's figures: ``RssAnon`` is what no file stands behind, ``VmHWM`` the peak.
-
-    Pages of the mapped cache are in the peak, but the system may drop them at any time.
-    """
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{which}:"):
-            return int(line.split()[1]) / 2**10
-    raise RuntimeError(f"this system does not tell a process's {which}")
 
 
 def batches(prepared: Prepared, *, epoch: int) -> list[np.ndarray]:

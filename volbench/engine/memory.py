@@ -43,15 +43,26 @@ def peak_memory_mb(device: torch.device) -> float:
     """Most memory since ``forget_peak``: of the GPU, else of this process."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device) / 2**20)
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**10
-    except OSError:
-        pass
+    with suppress(OSError):
+        return process_memory_mb("VmHWM")
     import resource  # not on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def process_memory_mb(which: str) -> float:
+    """One of this process's figures on Linux.
+
+    Args:
+        which: ``VmHWM`` is the peak; ``RssAnon`` what no file stands behind now.
+
+    Raises:
+        OSError: the system does not tell it.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{which}:"):
+            return int(line.split()[1]) / 2**10
+    raise OSError(f"this system does not tell a process's {which}")
 
 
 def forget_peak(device: torch.device) -> None:
