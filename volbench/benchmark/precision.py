@@ -31,7 +31,7 @@ def bfloat16_fault(plan: Plan, compute: Compute) -> str | None:
     for batch, length in shapes:
         # A view of one number: only its shape counts.
         volume = still(torch.zeros(()).expand(1, channels, length, *plane))
-        # On a GPU the encoder may call others than on a CPU, whose are those of shapes alone.
+        # Shapes alone tell what a CPU calls; on a GPU an encoder may call other convolutions.
         device = "meta" if compute.device == "cpu" else compute.device
         layers = convolutions_of(encoder, (batch, *volume.shape[1:]), device=device)
         if (fault := tell_fault(layers, compute)) is not None:

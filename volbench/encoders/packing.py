@@ -75,8 +75,8 @@ class Packing:
         padded copy of the batch, and no layer in between whose padding has to be zeroed again.
         """
         # Padding by 1 and -1 moves all slices by one, and keeps their layout and the gradient's.
-        before = F.pad(slices, (*(0,) * 6, 1, -1)).masked_fill_(self.starts, 0)
-        after = F.pad(slices, (*(0,) * 6, -1, 1)).masked_fill_(self.ends, 0)
+        before = F.pad(slices, (0, 0, 0, 0, 0, 0, 1, -1)).masked_fill_(self.starts, 0)
+        after = F.pad(slices, (0, 0, 0, 0, 0, 0, -1, 1)).masked_fill_(self.ends, 0)
         return torch.cat([before, slices, after], dim=1)
 
 
