@@ -9,9 +9,9 @@ import time
 
 import torch
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
-from volbench.registry import augmentations
+from volbench.plugins.registry import augmentations
 
 DRAWS = 30
 GEOMETRY = "rectal(clahe_p=0, shade_p=0, blur_p=0)"

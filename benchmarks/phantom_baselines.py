@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from volbench.datasets.phantom import Phantom, PhantomVolume
 from volbench.interfaces import Dataset
-from volbench.registry import datasets
+from volbench.plugins.registry import datasets
 
 REPEATS, FOLDS = 5, 10
 PERCENTILES = (0.1, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9, 100)

@@ -28,7 +28,7 @@ import numpy as np
 from scipy import stats
 from sklearn.model_selection import StratifiedGroupKFold
 
-from volbench.statistics import corrected_t_test, delong_test
+from volbench.evaluation.statistics import corrected_t_test, delong_test
 
 FOLDS, FEATURES, ALPHA, SHARE = 10, 10, 0.05, 0.3
 SIGNAL, EXTRA, COMMON, SHIFT = 0.30, 0.08, 0.5, 1.0

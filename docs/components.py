@@ -15,9 +15,10 @@ from typing import Any
 
 import click
 
-from volbench import catalogue
 from volbench.cli.main import main
-from volbench.registry import REGISTRIES, Factory
+from volbench.experiment.recipes import built_in_recipes
+from volbench.plugins import catalog
+from volbench.plugins.registry import REGISTRIES, Factory
 
 REFERENCE = Path(__file__).parent / "reference"
 SOURCE = Path(__file__).parent.parent
@@ -47,7 +48,7 @@ def pages() -> dict[str, str]:
 
 
 def index_page(kinds: str) -> str:
-    summaries = {item.name: item.summary for item in catalogue.components(kinds)}
+    summaries = {item.name: item.summary for item in catalog.components(kinds)}
     where = {
         name: f"../{kinds}/{name}"
         if (REFERENCE / kinds / f"{name}.md").is_file()
@@ -187,8 +188,10 @@ def commands_page() -> str:
 
 def recipes_page() -> str:
     lines = ["# Recipes", "", "A recipe is everything about training that is no component.", ""]
-    for recipe in catalogue.recipes():
-        text = (files("volbench.recipes") / f"{recipe.name}.toml").read_text(encoding="utf-8")
+    for recipe in built_in_recipes():
+        text = (files("volbench.experiment.recipes") / f"{recipe.name}.toml").read_text(
+            encoding="utf-8"
+        )
         lines += [f"## `{recipe.name}`", "", recipe.summary, "", "```toml", text.strip(), "```", ""]
     return "\n".join(lines)
 

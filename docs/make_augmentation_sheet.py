@@ -17,9 +17,9 @@ from PIL import Image
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.rectal import AMOUNTS, Rectal
 from volbench.datasets.phantom import Phantom
-from volbench.randomness import CaseGenerator
 
 STEPS = ("elastic_p", "distortion_p", "move_p", "flip", "clahe_p", "shade_p", "blur_p")
 OFF = {"p": 1.0, "crop": 1.0, "shift": 0.0, "scale": 0.0, "rotate_deg": 0.0}

@@ -1,26 +1,46 @@
-"""Benchmark encoders, slice pooling and losses on anisotropic medical volumes."""
+"""Benchmark encoders, slice pooling and losses on anisotropic medical volumes.
 
-from importlib import import_module
-from typing import Any
+>>> import volbench
+>>> outcome = volbench.run(encoder="rmc5", aggregator="bilinear", loss="focal")  # doctest: +SKIP
+>>> volbench.load_runs("runs").summary  # doctest: +SKIP
+"""
+
+from volbench._utils.lazy import lazy_attributes
+from volbench._utils.moved import keep_old_paths
 
 __version__ = "0.1.0"
 
-_LAZY = ("Runs", "load_runs", "run")
-"""Names of volbench.api. It imports torch and pandas, which ``import volbench`` must not do."""
+_SOURCES = {
+    **dict.fromkeys(("Runs", "load_runs", "run"), "volbench._api"),
+    "Ensemble": "volbench.predict",
+    "compare": "volbench._api",
+    **dict.fromkeys(
+        ("Aggregator", "Augmentation", "Dataset", "Encoder", "Loss"), "volbench.interfaces"
+    ),
+    "VolbenchError": "volbench.errors",
+}
+"""Most of these import torch and pandas, which ``import volbench`` must not do."""
 
-__all__ = ["Runs", "__version__", "load_runs", "run"]
+__all__ = [
+    "Aggregator",
+    "Augmentation",
+    "Dataset",
+    "Encoder",
+    "Ensemble",
+    "Loss",
+    "Runs",
+    "VolbenchError",
+    "__version__",
+    "compare",
+    "load_runs",
+    "run",
+]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is first used (PEP 562).
-
-    Raises:
-        AttributeError: there is no such name.
-    """
-    if name not in _LAZY:
-        raise AttributeError(f"module 'volbench' has no attribute {name!r}")
-    return getattr(import_module("volbench.api"), name)
+__getattr__, _listed = lazy_attributes(__name__, _SOURCES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_listed()})
+
+
+keep_old_paths()

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from volbench.randomness import CaseGenerator
+from volbench._utils.case_generator import CaseGenerator
 from volbench.types import Embedding, Labels, Output, Scalar, Scan, SliceMask, Tokens, Volume
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from volbench.aggregators.bilinear import Bilinear
 from volbench.encoders import resnet
 from volbench.encoders.packing import Packing
-from volbench.model import Classifier
+from volbench.training.classifier import Classifier
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last_3d}
 SLICE_LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}

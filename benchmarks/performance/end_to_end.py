@@ -22,11 +22,11 @@ import torch
 from timing import Table, absent, interleave, parser, report
 from trainers import Ours, Peer, Trainer
 
-from volbench.benchmark.plan import Plan, make_plan
-from volbench.engine.compute import Compute, multiplies_bfloat16
-from volbench.machine import available_cores
-from volbench.metrics import area_under_curve
-from volbench.statistics.delong import delong_test
+from volbench._utils.cpu import available_cores
+from volbench.crossval.plan import Plan, make_plan
+from volbench.evaluation.metrics import area_under_curve
+from volbench.evaluation.statistics.delong import delong_test
+from volbench.training.compute import Compute, multiplies_bfloat16
 
 PEERS = ("MONAI", "TorchIO", "authors'")
 

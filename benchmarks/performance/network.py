@@ -20,7 +20,7 @@ from timing import Table, absent, interleave, keep, parser
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from volbench.engine.memory import keep_freed_memory
+from volbench.training.memory import keep_freed_memory
 
 ENCODERS = (
     "r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4", "rmc5",

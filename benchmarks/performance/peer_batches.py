@@ -20,7 +20,7 @@ from same_geometry import (
 from torch.utils.data import DataLoader, Dataset
 from trainers import EpochSampler, PeerBatch, collate, read
 
-from volbench.benchmark.plan import Plan
+from volbench.crossval.plan import Plan
 
 SHADE = 0.1
 OURS = volbench_spec(f"shade_p=1, brightness={SHADE}, contrast={SHADE}")

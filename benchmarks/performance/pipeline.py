@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from volbench.data.loader import Loader
-from volbench.engine.memory import keep_freed_memory
+from volbench.training.memory import keep_freed_memory
 
 OURS = "volbench"
 
@@ -172,7 +172,7 @@ class Bench:
         size, slices = self.arguments.size, self.arguments.slices
         found = {
             name: same_geometry.by_volbench(spec, device)
-            for name, spec in same_geometry.VOLBENCH.items()
+            for name, spec in same_geometry.volbench.items()
         }
         if device == "cpu" and self._installed("torchio"):
             found["TorchIO"] = same_geometry.by_torchio(size)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
-from volbench.registry import augmentations
+from volbench.plugins.registry import augmentations
 
 ROTATE_DEG, SCALE, SHIFT, BEND = 5.0, 0.1, 0.05, 0.01
 

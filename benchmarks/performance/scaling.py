@@ -27,11 +27,11 @@ from volbench.data.cache import Prepared, open_prepared
 from volbench.data.loader import Loader
 from volbench.data.sampler import epoch_batches
 from volbench.encoders import resnet
-from volbench.engine.compute import Compute
-from volbench.engine.memory import process_memory_mb
 from volbench.interfaces import Problem
 from volbench.losses.focal import Focal
-from volbench.model import Classifier
+from volbench.training.classifier import Classifier
+from volbench.training.compute import Compute
+from volbench.training.memory import process_memory_mb
 from volbench.types import Output
 
 FACTORS = (1, 2, 4, 8, 16)

@@ -86,10 +86,10 @@ def _on_gpu(call: Callable[[], object], device: torch.device) -> float:
 
 def machine(device: str | torch.device = "cpu") -> dict[str, Any]:
     """Where and when figures were taken, for a JSON file or a printed line."""
-    from volbench.machine import available_cores
+    from volbench._utils.cpu import available_cores
 
     try:
-        from volbench.benchmark.environment import processor_name, source_commit
+        from volbench.crossval.environment import processor_name, source_commit
 
         commit, processor = source_commit(), processor_name()
     except ModuleNotFoundError:  # its package reads recipes, for which a GPU node may lack pydantic

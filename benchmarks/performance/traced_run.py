@@ -37,9 +37,9 @@ if "TRACE" in os.environ:
 
 
 def main() -> None:
-    from volbench.benchmark import shared
-    from volbench.cli import training_progress
     from volbench.cli.main import main as volbench
+    from volbench.cli.progress import training as training_progress
+    from volbench.crossval import shared_inputs as shared
 
     prepare = shared.prepare
 

@@ -14,15 +14,15 @@ from plain import as_plain
 from timing import Clock
 from torch.nn import functional as F
 
-from volbench.benchmark.plan import Plan
+from volbench._utils.seeds import derive_seed
+from volbench.crossval.plan import Plan
 from volbench.data.sampler import epoch_batches, evaluation_batches
-from volbench.engine.compute import Compute
-from volbench.engine.fold import EpochReport, FoldTrainer, Trained
-from volbench.engine.optimisation import build_optimizer, learning_rates, set_learning_rate
 from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
-from volbench.model import Classifier, build_classifier, probabilities
-from volbench.seeds import derive_seed
+from volbench.training.classifier import Classifier, build_classifier, probabilities
+from volbench.training.compute import Compute
+from volbench.training.fold import EpochReport, FoldTrainer, Trained
+from volbench.training.optimizer import build_optimizer, learning_rates, set_learning_rate
 from volbench.types import Output
 
 FOLD = 0

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from volbench.interfaces import Aggregator
-from volbench.registry import aggregators
+from volbench.plugins.registry import aggregators
 from volbench.testing.aggregators import AggregatorContract
 
 

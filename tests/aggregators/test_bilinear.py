@@ -5,7 +5,7 @@ import torch
 from volbench.aggregators.bilinear import Bilinear
 from volbench.errors import SpecError
 from volbench.interfaces import Aggregator
-from volbench.registry import aggregators
+from volbench.plugins.registry import aggregators
 
 
 def by_hand(case):

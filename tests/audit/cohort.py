@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.small import small_case
+from tests.helpers.small import small_case
 from volbench.data.options import Preprocessing
 from volbench.data.pack import Description, write_prepared
 from volbench.interfaces import Card

@@ -22,8 +22,8 @@ from volbench.audit import (
 from volbench.audit.columns import is_identifier, text_column
 from volbench.audit.summary import Score, chance_area
 from volbench.errors import StateError
-from volbench.rows import Prediction
-from volbench.splits import make_split
+from volbench.experiment.splits import make_split
+from volbench.runs.tables import Prediction
 
 
 @pytest.fixture(scope="module", autouse=True)

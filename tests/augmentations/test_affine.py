@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.affine import Affine
 from volbench.errors import SpecError
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
-from volbench.registry import augmentations
+from volbench.plugins.registry import augmentations
 
 NOTHING = {
     "flip": 0.0,

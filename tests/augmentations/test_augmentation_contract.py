@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
-from volbench.registry import augmentations
+from volbench.plugins.registry import augmentations
 from volbench.testing.augmentations import AugmentationContract
 
 VARIANTS = (

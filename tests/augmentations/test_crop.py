@@ -3,11 +3,11 @@ import pytest
 import scipy.ndimage
 import torch
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.crop import Crop
 from volbench.errors import SpecError
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
-from volbench.registry import augmentations
+from volbench.plugins.registry import augmentations
 from volbench.testing.augmentations import AugmentationContract
 
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from volbench import augmentations as package
+from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.blur import box_kernel, convolve, gaussian_kernel
 from volbench.augmentations.rectal import Rectal
 from volbench.errors import SpecError
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
-from volbench.registry import augmentations
+from volbench.plugins.registry import augmentations
 from volbench.testing.augmentations import AugmentationContract
 
 ALWAYS = (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.small import small_voxels, write_small
+from tests.helpers.small import small_voxels, write_small
 from volbench.data.loader import Loader, open_loader
 
 

@@ -15,7 +15,7 @@ from volbench.data.prepare import cache_root, prepare
 from volbench.data.preprocess import preprocess
 from volbench.errors import DataError, SpecError, StateError, StorageError
 from volbench.interfaces import Card, Case, Dataset
-from volbench.registry import datasets
+from volbench.plugins.registry import datasets
 
 OPTIONS = Preprocessing(size=4, crop="roi", margin=0)
 
@@ -99,7 +99,7 @@ from pathlib import Path
 from toy_volumes import Toy
 from volbench.data.options import Preprocessing
 from volbench.data.prepare import prepare
-from volbench.registry import datasets
+from volbench.plugins.registry import datasets
 with datasets.adding(toy=Toy):
     prepare(sys.argv[2], Preprocessing(size=4, crop="roi", margin=0), root=Path(sys.argv[3]))
 """

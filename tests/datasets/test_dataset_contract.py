@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 
 from volbench.interfaces import Card, Case, Dataset, Files, Generated
-from volbench.registry import datasets
+from volbench.plugins.registry import datasets
 from volbench.testing import DatasetContract
 from volbench.types import Scan
 

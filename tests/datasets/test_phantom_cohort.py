@@ -17,7 +17,7 @@ from volbench.datasets.phantom.cohort import (
 from volbench.datasets.phantom.difficulty import Difficulty
 from volbench.errors import SpecError
 from volbench.interfaces import Dataset
-from volbench.registry import datasets
+from volbench.plugins.registry import datasets
 
 # mean and standard deviation, T2 then T3
 TABLE_1 = {

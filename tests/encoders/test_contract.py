@@ -2,7 +2,7 @@ import inspect
 
 import pytest
 
-from volbench.registry import encoders
+from volbench.plugins.registry import encoders
 from volbench.testing.encoders import EncoderContract
 
 

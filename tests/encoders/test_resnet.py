@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from volbench.convolutions import convolutions_of
 from volbench.encoders import packing
 from volbench.encoders.resnet import BasicBlock, ResNet
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
-from volbench.registry import encoders
+from volbench.plugins.registry import encoders
+from volbench.profiling.conv_trace import convolutions_of
 
 # Table 2 of Lee et al., 2022: a linear head of one logit included.
 TABLE_2 = {

@@ -8,7 +8,7 @@ import torch
 from volbench.encoders.timm import Timm
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
-from volbench.registry import encoders
+from volbench.plugins.registry import encoders
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,15 @@ from volbench.data.options import from_values
 from volbench.data.preprocess import preprocess
 from volbench.data.read import read_case
 from volbench.errors import PluginError, UsageError
-from volbench.export import export_onnx, file
-from volbench.export import graph as graphs
-from volbench.export.graph import BY_FOLD, INPUT, MEAN, Voting, build_graph
+from volbench.export import export_onnx
+from volbench.export import onnx_file as file
+from volbench.export import onnx_graph as graphs
+from volbench.export.onnx_graph import BY_FOLD, INPUT, MEAN, Voting, build_graph
 from volbench.interfaces import Case, Files
-from volbench.model import build_classifier, probabilities
+from volbench.plugins.registry import aggregators, encoders
 from volbench.predict import Ensemble
-from volbench.registry import aggregators, encoders
 from volbench.spec import parse
+from volbench.training.classifier import build_classifier, probabilities
 from volbench.types import Output
 
 onnx = pytest.importorskip("onnx")

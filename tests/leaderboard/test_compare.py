@@ -9,13 +9,13 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, brier_score_loss, recall_score, roc_auc_score
 
-from tests.written_runs import cohort, write_audit, write_rival
+from tests.helpers.written_runs import cohort, write_audit, write_rival
 from volbench.errors import StateError, UsageError
+from volbench.evaluation import gather
+from volbench.evaluation.metrics import METRICS, metrics_for
+from volbench.evaluation.statistics import bootstrap_difference, bootstrap_interval, delong_test
 from volbench.leaderboard import compare_runs, load_run, tables_of
-from volbench.leaderboard.strata import by_stratum
-from volbench.metrics import METRICS, metrics_for
-from volbench.scores import gather
-from volbench.statistics import bootstrap_difference, bootstrap_interval, delong_test
+from volbench.leaderboard.statistics.strata import by_stratum
 
 
 def read(path, what="predictions.csv"):

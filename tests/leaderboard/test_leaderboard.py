@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import roc_auc_score
 
-from tests.small import write_small
-from volbench.benchmark import make_plan, run
+from tests.helpers.small import write_small
 from volbench.cli.main import main
+from volbench.crossval import make_plan, run
 from volbench.errors import StateError
 from volbench.leaderboard import compare_runs, load_run, tables_of
-from volbench.leaderboard.reference import load_reference
+from volbench.leaderboard.published.references import load_reference
 
 
 def do_run(data, out, name, *, encoder="r2d(width=2)", aggregator="average", folds="3", asked=None):

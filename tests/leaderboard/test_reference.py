@@ -13,17 +13,23 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.written_runs import write_folds
+from tests.helpers.written_runs import write_folds
+from volbench._utils.atomic_io import write_json
 from volbench.cli.main import main
 from volbench.errors import UsageError
-from volbench.files import write_json
 from volbench.leaderboard import load_run
-from volbench.leaderboard.beside import Row, agreement, cells, components, resolvable
-from volbench.leaderboard.reference import load_reference, reference_names
-from volbench.records import RunFolder
-from volbench.rows import Prediction
+from volbench.leaderboard.published.references import load_reference, reference_names
+from volbench.leaderboard.published.side_by_side import (
+    Row,
+    agreement,
+    cells,
+    components,
+    resolvable,
+)
+from volbench.runs.folder import RunFolder
+from volbench.runs.tables import Prediction
 
-PUBLISHED = Path(__file__).parents[2] / "volbench" / "references" / "rectal2022.csv"
+PUBLISHED = Path(__file__).parents[2] / "volbench/leaderboard/published/tables/rectal2022.csv"
 ENCODERS = ["r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4", "rmc5"]
 NEGATIVES = 10
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 from click.testing import CliRunner
 
-from tests.written_runs import rename_source, write_rival
+from tests.helpers.written_runs import rename_source, write_rival
 from volbench.cli.main import main
 from volbench.leaderboard import compare_runs, load_run
 
@@ -125,7 +125,7 @@ def test_filters_keep_what_they_name(runs):
 
 
 def test_a_recipe_is_found_by_its_name(tmp_path):
-    from volbench.recipe import load_recipe
+    from volbench.experiment.recipe import load_recipe
 
     write_rival(tmp_path, "ours", summary=load_recipe("standard").summary)
     write_rival(tmp_path, "theirs", encoder="r3d", summary=load_recipe("paper").summary)

@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from tests.written_runs import write_rival
-from volbench.files import write_json
+from tests.helpers.written_runs import write_rival
+from volbench._utils.atomic_io import write_json
 from volbench.leaderboard import load_run
-from volbench.leaderboard.compare import compare_runs
-from volbench.leaderboard.repeats import put_together
-from volbench.leaderboard.show import show
+from volbench.leaderboard.render.show import show
+from volbench.leaderboard.statistics.compare import compare_runs
+from volbench.leaderboard.statistics.repeats import put_together
 
 
 @pytest.fixture

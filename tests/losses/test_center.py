@@ -5,7 +5,7 @@ import torch
 from volbench.errors import SpecError
 from volbench.interfaces import Loss, Problem
 from volbench.losses.center import Center
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.types import Output
 
 PROBLEM = Problem(class_counts=(5, 5, 5), num_features=4)

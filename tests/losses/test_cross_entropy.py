@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from volbench.errors import SpecError
 from volbench.interfaces import Loss, Problem
 from volbench.losses.cross_entropy import CrossEntropy
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.types import Output
 
 BINARY = Problem(class_counts=(30, 10), num_features=2)

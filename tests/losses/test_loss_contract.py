@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from volbench.interfaces import Loss
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.testing.losses import LossContract
 
 VARIANTS = (

@@ -11,7 +11,7 @@ from pytorch_metric_learning.reducers import MeanReducer, SumReducer
 from volbench.errors import SpecError
 from volbench.interfaces import Loss, Problem
 from volbench.losses.triplet import Triplet
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.types import Output
 
 PROBLEM = Problem(class_counts=(8, 8), num_features=4)

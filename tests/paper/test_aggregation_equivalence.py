@@ -17,9 +17,9 @@ from released_formulas import (
 
 from volbench.interfaces import Aggregator, Encoder, Problem
 from volbench.losses.weighted_sum import build_loss
-from volbench.model import Classifier
-from volbench.registry import aggregators
+from volbench.plugins.registry import aggregators
 from volbench.spec import parse_sum
+from volbench.training.classifier import Classifier
 
 SLICES = 7  # as many as the released code takes of every volume
 KINDS = pytest.mark.parametrize(

@@ -15,15 +15,17 @@ from released_formulas import CENTER, FOCAL, TRIPLET
 from scipy import stats
 
 from volbench.augmentations.rectal import Rectal
+from volbench.experiment.recipe import Optimizer, load_recipe
 from volbench.interfaces import Aggregator, Augmentation, Problem
 from volbench.losses.weighted_sum import build_loss
-from volbench.recipe import Optimizer, load_recipe
-from volbench.registry import aggregators, augmentations
+from volbench.plugins.registry import aggregators, augmentations
 from volbench.spec import parse_sum
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "explanation" / "lee2022.md").read_text(encoding="utf-8")
-PUBLISHED = pd.read_csv(str(resources.files("volbench.references") / "rectal2022.csv"))
+PUBLISHED = pd.read_csv(
+    str(resources.files("volbench.leaderboard.published.tables") / "rectal2022.csv")
+)
 NOTHING = "–"
 
 
@@ -47,7 +49,9 @@ ROWS = [row for heading in TOPICS for row in table_under(heading)]
 
 def keys_of(name):
     """What a recipe's own file says, by dotted key."""
-    text = (resources.files("volbench.recipes") / f"{name}.toml").read_text(encoding="utf-8")
+    text = (resources.files("volbench.experiment.recipes") / f"{name}.toml").read_text(
+        encoding="utf-8"
+    )
     values = tomllib.loads(text)
     sections = {key: value for key, value in values.items() if isinstance(value, dict)}
     return {f"{s}.{key}": v for s, section in sections.items() for key, v in section.items()}

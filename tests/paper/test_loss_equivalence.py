@@ -18,11 +18,11 @@ from released_formulas import (
 )
 from torch import nn
 
-from volbench.engine.optimisation import build_optimizer
+from volbench.experiment.recipe import Optimizer
 from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
-from volbench.recipe import Optimizer
 from volbench.spec import parse_sum
+from volbench.training.optimizer import build_optimizer
 from volbench.types import Output
 
 FEATURES = 6

@@ -11,9 +11,9 @@ from torch import nn
 from volbench.encoders.packing import plan_packing
 from volbench.encoders.resnet import Convolution, Factorised, ResNet
 from volbench.interfaces import Loss, Problem
-from volbench.model import SliceIndex, build_classifier
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.spec import parse
+from volbench.training.classifier import SliceIndex, build_classifier
 
 LENGTHS = (3, 2)
 SIZE = 17  # leaves 2 x 2 pixels to average in the last stage

@@ -5,11 +5,13 @@ from importlib import resources
 import pandas as pd
 import pytest
 
-from volbench.model import build_classifier, count_parameters
-from volbench.registry import aggregators, encoders, losses
+from volbench.plugins.registry import aggregators, encoders, losses
 from volbench.spec import parse, parse_sum
+from volbench.training.classifier import build_classifier, count_parameters
 
-ROWS = pd.read_csv(str(resources.files("volbench.references") / "rectal2022.csv"), dtype=str)
+ROWS = pd.read_csv(
+    str(resources.files("volbench.leaderboard.published.tables") / "rectal2022.csv"), dtype=str
+)
 COUNTED = ROWS[ROWS["parameters"].notna()]
 
 

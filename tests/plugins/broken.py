@@ -137,7 +137,7 @@ MISBEHAVING = [
     Broken("moves", sound("import os\nos.chdir('/')"), tried="the working directory to /"),
     Broken("signals", sound("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"),
            tried="a handler for SIGINT"),
-    Broken("patches", sound("import volbench.registry as r\nr.Registry.build = None\n"
+    Broken("patches", sound("import volbench.plugins.registry as r\nr.Registry.build = None\n"
            "del r.kinds_of"), tried="replaces volbench."),
 ]  # fmt: skip
 

@@ -5,8 +5,8 @@ from click.testing import CliRunner
 
 from volbench.cli.main import main
 from volbench.errors import PluginError, UnknownComponentError, UsageError
-from volbench.probe import Trial
-from volbench.registry import REGISTRIES, aggregators
+from volbench.plugins.import_check import Trial
+from volbench.plugins.registry import REGISTRIES, aggregators
 from volbench.testing import run
 from volbench.testing.run import Result, Target, check, find_targets
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from volbench.cli.main import main
-from volbench.scaffold import Names
+from volbench.plugins.scaffold import Names
 
 KINDS = ("encoder", "aggregator", "loss", "augmentation", "dataset")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 
 from tests.data.volumes_on_disk import box, image, write, write_series
-from volbench.benchmark import make_plan, run
+from volbench.crossval import make_plan, run
 
 CASES = 12
 QUICK = ("training.epochs=1", "preprocessing.size=16", "optimizer.lr=0.02")

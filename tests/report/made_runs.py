@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.written_runs import write_folds
-from volbench.records import RunFolder
-from volbench.rows import Prediction
+from tests.helpers.written_runs import write_folds
+from volbench.runs.folder import RunFolder
+from volbench.runs.tables import Prediction
 
 RECIPE = {
     "preprocessing": {},

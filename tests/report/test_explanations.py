@@ -4,24 +4,24 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.small import write_small
 from tests.report.page_reading import Page
-from tests.small import write_small
-from volbench.benchmark import make_plan, run
+from volbench.crossval import make_plan, run
+from volbench.evaluation.metrics import area_under_curve, roc_curve
 from volbench.interfaces import Aggregator, Encoder
 from volbench.leaderboard import load_run
-from volbench.leaderboard.compare import compare_runs
-from volbench.metrics import area_under_curve, roc_curve
-from volbench.model import Classifier, SliceIndex, build_classifier
+from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.report import make_report
 from volbench.report.attribution import slice_values
 from volbench.report.curves import sensitivities
 from volbench.report.examples import examples
 from volbench.report.gradcam import grad_cam
-from volbench.report.pictures import windowed
-from volbench.report.prepared import find_prepared
-from volbench.report.shown import shown
+from volbench.report.images import windowed
+from volbench.report.prepared_data import find_prepared
+from volbench.report.report_row import shown
 from volbench.report.svg import printable
 from volbench.spec import parse
+from volbench.training.classifier import Classifier, SliceIndex, build_classifier
 
 
 class Plain(Encoder):

@@ -13,10 +13,10 @@ from tests.report.made_runs import write_run
 from tests.report.page_reading import Page
 from volbench.cli.main import main
 from volbench.leaderboard import load_run
-from volbench.leaderboard.compare import compare_runs
+from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.report import make_report
-from volbench.report.shown import shown
-from volbench.report.words import conclusion
+from volbench.report.report_row import shown
+from volbench.report.text import conclusion
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>$x^2$&amp;\x07"
 SECTIONS = (

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.small import write_small
+from tests.helpers.small import write_small
 
 SETTINGS = """
 title = "Small"

@@ -9,7 +9,7 @@ from tests.suite.suites import CANDIDATES, GRID, write_suite
 from volbench.cli.main import main
 from volbench.errors import UsageError
 from volbench.suite import load_suite
-from volbench.suite.run import plan_suite
+from volbench.suite.run_suite import plan_suite
 
 PAPER = Path(__file__).parents[2] / "benchmarks" / "rectal2022"
 ENCODERS = ["r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4", "rmc5"]

@@ -18,15 +18,16 @@ from click.testing import CliRunner
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from tests.small import write_small
+from tests.helpers.small import write_small
 from tests.suite.suites import CANDIDATES, GRID, write_suite
-from volbench.benchmark import Workers, make_plan, run, shared
-from volbench.benchmark.executor import execute
 from volbench.cli.main import main
+from volbench.crossval import Workers, make_plan, run
+from volbench.crossval import shared_inputs as shared
+from volbench.crossval.workers import execute
 from volbench.errors import DataError, SpecError
 from volbench.interfaces import Loss
 from volbench.leaderboard import find_runs, load_run
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.suite import load_suite, plan_suite, run_suite, show_suite
 
 FAILING = """
@@ -322,7 +323,7 @@ def test_abandoned_workers_are_not_used_again(tmp_path):
     def stop(report):
         raise StopError
 
-    from volbench.benchmark.run import Watcher
+    from volbench.crossval.run import Watcher
 
     watcher = Watcher()
     watcher.on_epoch = stop

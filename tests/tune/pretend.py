@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from tests.small import CLASSES
+from tests.helpers.small import CLASSES
 from volbench.data.cache import open_prepared
-from volbench.engine.fold import EpochReport
-from volbench.records import FoldResult, RunFolder
-from volbench.rows import Prediction
+from volbench.runs.folder import FoldResult, RunFolder
+from volbench.runs.tables import Prediction
+from volbench.training.fold import EpochReport
 from volbench.tune import Settings, make_tuning_plan, pool, tune
 
 EPOCHS = 4

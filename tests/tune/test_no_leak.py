@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from tests.small import CLASSES, SIZE, small_case, small_voxels, write_small
+from tests.helpers.small import CLASSES, SIZE, small_case, small_voxels, write_small
 from volbench.data.cache import open_prepared
 from volbench.data.loader import Loader
 from volbench.data.options import Preprocessing

@@ -3,9 +3,9 @@
 import pytest
 
 from volbench.errors import SpecError, UsageError
-from volbench.experiment import parse_components
-from volbench.recipe import load_recipe
-from volbench.space import read_space, search_space_in
+from volbench.experiment.experiment import parse_components
+from volbench.experiment.recipe import load_recipe
+from volbench.experiment.search_space import read_space, search_space_in
 from volbench.spec import parse, parse_sum
 from volbench.tune.template import read_template
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small import write_small
+from tests.helpers.small import write_small
 from tests.tune.pretend import Pretender, plan_for, pretended
 from volbench.errors import StorageError, UsageError
 from volbench.tune.storage import hidden, open_storage

@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 from click.testing import CliRunner
 
-from tests.small import write_small
+from tests.helpers.small import write_small
 from tests.tune.pretend import Pretender
 from volbench.cli.main import main
 from volbench.tune import pool

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small import write_small
+from tests.helpers.small import write_small
 from tests.tune.pretend import Pretender, best_at_two, gamma_of, plan_for, pretended
 from volbench.errors import DataError, StateError, TrainingError, UsageError
 from volbench.leaderboard import load_run

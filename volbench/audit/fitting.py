@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int
 
+from volbench._utils.seeds import derive_seed
 from volbench.audit.features import STRATUM, FeatureSet, feature_sets
 from volbench.audit.intensity import OnCase
 from volbench.audit.models import MODELS, Probabilities, encode, fit, probabilities
 from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow
 from volbench.data.cache import Prepared, PreparedCase
-from volbench.metrics import area_under_curve
-from volbench.rows import Prediction
-from volbench.seeds import derive_seed
-from volbench.splits import Split
+from volbench.evaluation.metrics import area_under_curve
+from volbench.experiment.splits import Split
+from volbench.runs.tables import Prediction
 
 OnFit = Callable[[int, int], None]
 DIGITS = 9

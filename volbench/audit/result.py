@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from volbench.rows import Prediction
+from volbench.runs.tables import Prediction
 
 NEARLY_THE_LABEL = 0.99
 """AUC of a single column from which on it is taken for another name of the label."""

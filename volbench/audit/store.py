@@ -8,12 +8,12 @@ from pathlib import Path
 
 import sklearn
 
+from volbench._utils.atomic_io import write_atomic
 from volbench.audit.fitting import audit
 from volbench.audit.result import Audit
 from volbench.data.cache import Prepared
 from volbench.errors import StateError
-from volbench.files import write_atomic
-from volbench.splits import Split
+from volbench.experiment.splits import Split
 
 VERSION = 1
 """Raised whenever the same data would give other numbers."""

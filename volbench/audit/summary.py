@@ -11,8 +11,8 @@ from scipy import stats
 from volbench.audit.features import EVERYTHING, STRATA, STRATUM, meaning
 from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow, arrays
 from volbench.errors import DataError
-from volbench.metrics import area_under_curve
-from volbench.statistics import bootstrap_interval
+from volbench.evaluation.metrics import area_under_curve
+from volbench.evaluation.statistics import bootstrap_interval
 
 Finding: TypeAlias = Literal["nearly the label", "beat this", "no more than chance", "undefined"]
 

@@ -7,6 +7,7 @@ import math
 
 import torch
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.geometry import (
     compose,
     move,
@@ -18,7 +19,6 @@ from volbench.augmentations.geometry import (
 from volbench.augmentations.intensity import jitter
 from volbench.augmentations.options import check_range
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
 from volbench.types import SliceMask, Volume
 
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from volbench._utils.device import send
 from volbench.augmentations.parts import parts
-from volbench.transfer import send
 from volbench.types import Volume
 
 

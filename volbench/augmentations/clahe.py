@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from volbench._utils.device import send
 from volbench.augmentations.intensity import Statistic
 from volbench.augmentations.parts import parts
-from volbench.transfer import send
 from volbench.types import SliceMask, Volume
 
 LEVELS = 256

@@ -4,6 +4,7 @@
 arXiv:1903.08297: what they vary at test time, and no more than that.
 """
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.geometry import (
     compose,
     move,
@@ -14,7 +15,6 @@ from volbench.augmentations.geometry import (
 )
 from volbench.augmentations.options import check_range
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
 from volbench.types import SliceMask, Volume
 
 

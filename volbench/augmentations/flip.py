@@ -3,9 +3,9 @@
 Source: common practice.
 """
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.options import check_range
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
 from volbench.types import SliceMask, Volume
 
 

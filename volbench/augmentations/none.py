@@ -3,8 +3,8 @@
 Source: nothing to cite.
 """
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
 from volbench.types import SliceMask, Volume
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from volbench._utils.case_generator import CaseGenerator
+from volbench._utils.device import send
 from volbench.augmentations import blur
 from volbench.augmentations.clahe import clahe
 from volbench.augmentations.elastic import SMOOTHEST, WAVES
@@ -20,8 +22,6 @@ from volbench.augmentations.intensity import linear, low_and_span
 from volbench.augmentations.options import check_count, check_kernel, check_range, check_weights
 from volbench.augmentations.warp import Warp, cut, warp
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
-from volbench.transfer import send
 from volbench.types import SliceMask, Volume
 
 MOST_CELLS = 10

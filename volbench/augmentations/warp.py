@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from volbench._utils.device import send
 from volbench.augmentations.distortion import grid_distortion, optical_distortion
 from volbench.augmentations.elastic import elastic_field, three_points
 from volbench.augmentations.geometry import (
@@ -19,7 +20,6 @@ from volbench.augmentations.geometry import (
     translation,
     undo_similarity,
 )
-from volbench.transfer import send
 from volbench.types import Volume
 
 

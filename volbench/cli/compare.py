@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from volbench.leaderboard.show import Format
-    from volbench.scores import Unit
+    from volbench.evaluation import Unit
+    from volbench.leaderboard.render.show import Format
 
 
 @click.command("compare")
@@ -102,13 +102,17 @@ def command(
     """
     import sys
 
-    from volbench.files import write_atomic
+    from volbench._utils.atomic_io import write_atomic
     from volbench.leaderboard import compare_runs, find_runs, load_run, tables_of
-    from volbench.leaderboard.choices import check_against, check_metrics, check_named_together
-    from volbench.leaderboard.filters import where
-    from volbench.leaderboard.reference import load_reference
-    from volbench.leaderboard.show import show, style_of
-    from volbench.leaderboard.strata import by_stratum
+    from volbench.leaderboard.published.references import load_reference
+    from volbench.leaderboard.render.show import show, style_of
+    from volbench.leaderboard.selection.checks import (
+        check_against,
+        check_metrics,
+        check_named_together,
+    )
+    from volbench.leaderboard.selection.filters import where
+    from volbench.leaderboard.statistics.strata import by_stratum
 
     style = style_of(output, style)
     published = load_reference(reference) if reference else None

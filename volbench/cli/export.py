@@ -33,8 +33,8 @@ def command(run: Path, folds: tuple[int, ...], output: Path | None) -> None:
     volbench export runs/mine
     volbench export runs/mine --fold 3 --output fold3.onnx
     """
-    from volbench.export.file import CHECKED_SLICES, export_onnx
-    from volbench.export.graph import require_extra
+    from volbench.export.onnx_file import CHECKED_SLICES, export_onnx
+    from volbench.export.onnx_graph import require_extra
     from volbench.predict.results import NOTICE
 
     require_extra()

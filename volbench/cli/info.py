@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from volbench.describe import Description
+    from volbench._api.info import MeasuredInfo
 
 
 @click.command("info")
@@ -37,13 +37,13 @@ def command(name: str, in_channels: int, as_json: bool) -> None:
         click.echo("\n\n".join("\n".join(_lines(one)) for one in described))
 
 
-def _describe(name: str, in_channels: int) -> "tuple[Description, ...]":
-    from volbench.describe import describe
+def _describe(name: str, in_channels: int) -> "tuple[MeasuredInfo, ...]":
+    from volbench._api.info import describe
 
     return describe(name, in_channels=in_channels)
 
 
-def _rows(described: "Description") -> Iterator[tuple[str, str]]:
+def _rows(described: "MeasuredInfo") -> Iterator[tuple[str, str]]:
     yield described.kind, described.name
     yield "from", described.provider
     yield "what", described.summary or described.origin
@@ -74,7 +74,7 @@ def _extent(extent: int | str, unit: str) -> str:
     return extent if isinstance(extent, str) else f"{extent} {unit}{'s' if extent != 1 else ''}"
 
 
-def _lines(described: "Description") -> Iterator[str]:
+def _lines(described: "MeasuredInfo") -> Iterator[str]:
     for label, text in _rows(described):
         yield f"{label:<14}{text}"
 

@@ -7,8 +7,9 @@ from dataclasses import asdict
 
 import click
 
-from volbench import catalogue
-from volbench.registry import REGISTRIES
+from volbench.experiment.recipes import built_in_recipes
+from volbench.plugins import catalog
+from volbench.plugins.registry import REGISTRIES
 
 KINDS = (*REGISTRIES, "recipes", "plugins")
 Row = tuple[str, ...]
@@ -26,9 +27,9 @@ def command(kind: str | None, as_json: bool) -> None:
     """
     kinds = (kind,) if kind else KINDS
     if kind != "plugins":  # whose table has a column for it
-        for warning in catalogue.warnings():
+        for warning in catalog.warnings():
             click.echo(f"volbench: warning: {warning}", err=True)
-    plugins = catalogue.plugins(trial=kind == "plugins") if "plugins" in kinds else []
+    plugins = catalog.plugins(trial=kind == "plugins") if "plugins" in kinds else []
     if as_json:
         found = {name: plugins if name == "plugins" else _items(name) for name in kinds}
         records = {name: [asdict(item) for item in items] for name, items in found.items()}
@@ -42,8 +43,8 @@ def command(kind: str | None, as_json: bool) -> None:
         click.echo("\n\n".join(sections))
 
 
-def _items(kind: str) -> list[catalogue.Item]:
-    return catalogue.recipes() if kind == "recipes" else catalogue.components(kind)
+def _items(kind: str) -> list[catalog.Item]:
+    return built_in_recipes() if kind == "recipes" else catalog.components(kind)
 
 
 def _rows(kind: str) -> list[Row]:
@@ -53,7 +54,7 @@ def _rows(kind: str) -> list[Row]:
     ]
 
 
-def _plugin_rows(plugins: Sequence[catalogue.Plugin]) -> list[Row]:
+def _plugin_rows(plugins: Sequence[catalog.Plugin]) -> list[Row]:
     """The distribution, its version, its state, its components."""
     return [
         (

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench.cli.progress import counter
+from volbench.cli.progress.counter import counter
 
 if TYPE_CHECKING:
-    from volbench.predict.show import Format
+    from volbench.predict.output import Format
 
 
 @click.command("predict")
@@ -72,11 +72,11 @@ def command(
     volbench predict runs/mine scan.nii.gz
     volbench predict runs/mine new/manifest.csv --format json --output predictions.json
     """
-    from volbench.files import write_atomic
-    from volbench.machine import available_cores
+    from volbench._utils.atomic_io import write_atomic
+    from volbench._utils.cpu import available_cores
     from volbench.predict.ensemble import Ensemble
+    from volbench.predict.output import show
     from volbench.predict.results import NOTICE
-    from volbench.predict.show import show
     from volbench.predict.volumes import find_cases
 
     named = _named(channels)

@@ -6,14 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from volbench.benchmark import Outcome
-    from volbench.engine.timings import Timings
+    from volbench.crossval import Outcome
+    from volbench.profiling.fold_timings import Timings
 
 
 def show_profile(outcome: "Outcome") -> None:
     """Print the sections of all folds that have a profile, and what they amount to."""
-    from volbench.benchmark.task import read_timings
-    from volbench.engine.timings import add
+    from volbench.crossval.task import read_timings
+    from volbench.profiling.fold_timings import add
 
     console = Console(highlight=False)
     folds = [timings for fold in outcome.results if (timings := read_timings(outcome.path, fold))]

@@ -51,10 +51,10 @@ def command(
     if card:
         _card(paths, output, other=bool(title or data))
         return
-    from volbench.files import write_atomic
+    from volbench._utils.atomic_io import write_atomic
     from volbench.leaderboard import find_runs, load_run
-    from volbench.leaderboard.choices import check_named_together
-    from volbench.leaderboard.compare import tables_of
+    from volbench.leaderboard.selection.checks import check_named_together
+    from volbench.leaderboard.statistics.compare import tables_of
     from volbench.report import make_report
 
     output = output or Path("report.html")
@@ -75,10 +75,10 @@ def command(
 
 
 def _card(paths: tuple[Path, ...], output: Path | None, *, other: bool) -> None:
-    from volbench.card import card_markdown
+    from volbench._utils.atomic_io import write_atomic
     from volbench.errors import UsageError
-    from volbench.files import write_atomic
     from volbench.leaderboard import find_runs, load_run
+    from volbench.model_card import card_markdown
 
     if other:
         raise UsageError("--title and --data are of the page; leave them out with --card")

@@ -8,8 +8,8 @@ import click
 from volbench.cli.options import check_name, execution_options, experiment_options
 
 if TYPE_CHECKING:
-    from volbench.engine.compiling import Compile
-    from volbench.experiment import Level, Precision
+    from volbench.experiment.experiment import Level, Precision
+    from volbench.training.compile import Compile
 
 FOLD_FAILED = 1
 
@@ -60,9 +60,9 @@ def command(
     volbench run --encoder r2d --agg average --loss focal --data my/manifest.csv
     """
     check_name(name)
-    from volbench.benchmark import make_plan, run
-    from volbench.cli.progress import counter
-    from volbench.cli.training_progress import TrainingProgress, describe_plan
+    from volbench.cli.progress.counter import counter
+    from volbench.cli.progress.training import TrainingProgress, describe_plan
+    from volbench.crossval import make_plan, run
 
     with counter("preparing", "case") as on_case:
         plan = make_plan(

@@ -11,7 +11,7 @@ import click
 from volbench.cli.options import check_name, execution_options, experiment_options
 
 if TYPE_CHECKING:
-    from volbench.experiment import Level, Precision
+    from volbench.experiment.experiment import Level, Precision
     from volbench.tune.settings import PrunerName, SamplerName
 
 FOLD_FAILED, INTERRUPTED = 1, 130
@@ -134,8 +134,8 @@ def command(
     volbench tune --encoder rmc5 --agg average --loss 'focal(gamma=uniform(low=0, high=5))'
     """
     check_name(name)
-    from volbench.cli.progress import counter
-    from volbench.cli.tuning_progress import TuningProgress, describe_tuning
+    from volbench.cli.progress.counter import counter
+    from volbench.cli.progress.tuning import TuningProgress, describe_tuning
     from volbench.cli.tuning_tables import show_tuning
     from volbench.tune import Settings, make_tuning_plan, tune
     from volbench.tune.page import write_page

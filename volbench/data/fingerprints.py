@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from volbench._utils.atomic_io import write_json
 from volbench.data.integrity import files_of
 from volbench.errors import DataError, StorageError
-from volbench.files import write_json
 from volbench.interfaces import Case, Files
 
 VERSION = 1

@@ -10,8 +10,8 @@ from einops import rearrange
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from volbench._utils.device import send
 from volbench.data.cache import Prepared
-from volbench.transfer import send
 from volbench.types import Labels, SliceMask, Volume
 
 RESIDENT_SHARE = 0.5

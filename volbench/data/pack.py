@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 
+from volbench._utils.atomic_io import open_atomic, write_json
 from volbench.data.cache import (
     INDEX,
     SCHEMA,
@@ -24,7 +25,6 @@ from volbench.data.cache import (
 )
 from volbench.data.options import Preprocessing
 from volbench.errors import UsageError
-from volbench.files import open_atomic, write_json
 from volbench.interfaces import Card
 
 

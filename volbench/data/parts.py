@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 
+from volbench._utils.atomic_io import write_atomic
 from volbench.data.options import Preprocessing
 from volbench.data.preprocess import preprocess
 from volbench.errors import DataError, StorageError, VolbenchError
-from volbench.files import write_atomic
 from volbench.interfaces import Case
 
 KEPT_S = 30 * 24 * 3600

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 
+from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench.data.cache import SCHEMA, Prepared, PreparedCase, is_prepared, open_prepared
 from volbench.data.files import format_of, suffix_of
 from volbench.data.fingerprints import data_digest, fingerprints_of
@@ -19,7 +20,6 @@ from volbench.data.pack import Description, redescribe, write_prepared
 from volbench.data.parts import Facts, Part, discard, load, make
 from volbench.data.workers import each
 from volbench.errors import DataError, StateError
-from volbench.files import FolderInUseError, FolderLock
 from volbench.interfaces import Case, Dataset, Files
 
 OnCase = Callable[[int, int], None]

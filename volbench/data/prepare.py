@@ -7,10 +7,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from volbench._utils.cpu import available_cores
 from volbench.data.cache import Prepared, is_prepared, open_prepared
 from volbench.data.options import Preprocessing
 from volbench.errors import SpecError
-from volbench.machine import available_cores
 
 OnCase = Callable[[int, int], None]
 """Called with how many cases are done and how many there are."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from volbench.errors import DataError, SpecError, UnknownComponentError
 from volbench.interfaces import Dataset
-from volbench.registry import datasets
+from volbench.plugins.registry import datasets
 from volbench.spec import Spec, parse
 
 ACCEPTED = "give the path of a manifest ending in .csv, or a spec such as phantom(patients=100)"

@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
+from volbench._utils.device import send
 from volbench.encoders.solid import Solid, plan_solid
-from volbench.transfer import send
 from volbench.types import Embedding, SliceMask, Tokens, Volume
 
 Slices: TypeAlias = Float[Tensor, "item channel height width"]

@@ -1,9 +1,9 @@
 """From run folders to a table that does not overclaim."""
 
-from volbench.leaderboard.compare import compare_runs, tables_of
-from volbench.leaderboard.comparison import Candidate, Comparison
-from volbench.leaderboard.findings import Bar, Cost, Design, Estimate, Pair, Shortcut
-from volbench.leaderboard.runs import LoadedRun, find_runs, load_run
+from volbench.leaderboard.statistics.compare import compare_runs, tables_of
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison
+from volbench.leaderboard.statistics.findings import Bar, Cost, Design, Estimate, Pair, Shortcut
+from volbench.runs.load import LoadedRun, find_runs, load_run
 
 __all__ = [
     "Bar",

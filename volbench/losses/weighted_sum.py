@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from volbench.interfaces import Loss, Problem
-from volbench.registry import losses as registry
+from volbench.plugins.registry import losses as registry
 from volbench.spec import Sum
 from volbench.types import Labels, Output, Scalar
 

@@ -10,16 +10,21 @@ from jaxtyping import Float
 from volbench.data.cache import Prepared
 from volbench.data.loader import Loader
 from volbench.data.parts import Facts
-from volbench.engine.compute import choose_compute
-from volbench.engine.scoring import Scores, predict
 from volbench.errors import DataError
 from volbench.interfaces import Case
-from volbench.predict.checks import plane_problem, slices_problem, spacing_problem, training_range
-from volbench.predict.familiar import familiar, in_words, read_split
 from volbench.predict.preparation import OnStep, prepare_volumes
 from volbench.predict.results import Predicted
-from volbench.predict.trained import load_trained
+from volbench.predict.seen_in_training import familiar, in_words, read_split
+from volbench.predict.trained_run import load_trained
+from volbench.predict.training_range import (
+    plane_problem,
+    slices_problem,
+    spacing_problem,
+    training_range,
+)
 from volbench.predict.volumes import find_cases
+from volbench.training.compute import choose_compute
+from volbench.training.inference import Scores, predict
 
 
 class Ensemble:

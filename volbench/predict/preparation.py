@@ -14,7 +14,7 @@ from volbench.data.read import fingerprint
 from volbench.data.workers import each
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case
-from volbench.predict.trained import TrainedRun
+from volbench.predict.trained_run import TrainedRun
 
 SHOWN = 3
 """Volumes that a message quotes; the others are counted."""

@@ -17,7 +17,7 @@ from volbench.datasets.manifest import (
 from volbench.datasets.table import read_table
 from volbench.errors import DataError, SpecError, UsageError
 from volbench.interfaces import Case, Files
-from volbench.predict.trained import TrainedRun
+from volbench.predict.trained_run import TrainedRun
 from volbench.spec import parse
 
 

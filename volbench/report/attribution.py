@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from volbench.model import Classifier, probabilities
+from volbench.training.classifier import Classifier, probabilities
 from volbench.types import Output, SliceMask, Tokens, Volume
 
 Kind: TypeAlias = Literal["weights", "leaving out"]

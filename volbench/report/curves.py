@@ -8,10 +8,10 @@ from jaxtyping import Float
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from volbench.metrics import ReliabilityBin, RocCurve, reliability_bins, roc_curve
-from volbench.report.shown import Shown, number
+from volbench.evaluation import Items
+from volbench.evaluation.metrics import ReliabilityBin, RocCurve, reliability_bins, roc_curve
+from volbench.report.report_row import Shown, number
 from volbench.report.svg import ACCENT, FAINT, INK, MUTED, SECOND, figure
-from volbench.scores import Items
 
 WIDTH, HEIGHT = 300, 270
 GRID = np.linspace(0, 1, 401)

@@ -9,13 +9,13 @@ import torch
 from volbench.data.cache import Prepared, PreparedCase
 from volbench.data.loader import Loader
 from volbench.errors import VolbenchError
-from volbench.model import SliceIndex
-from volbench.predict.trained import TrainedRun, load_trained
+from volbench.evaluation import Items, gather
+from volbench.predict.trained_run import TrainedRun, load_trained
 from volbench.report.attribution import SliceValues, slice_values
 from volbench.report.gradcam import Maps, grad_cam
-from volbench.report.pictures import Picture, indices, overlay, plain, slices_of, windowed
-from volbench.report.shown import Shown
-from volbench.scores import Items, gather
+from volbench.report.images import Picture, indices, overlay, plain, slices_of, windowed
+from volbench.report.report_row import Shown
+from volbench.training.classifier import SliceIndex
 from volbench.types import Volume
 
 EACH = 2

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from volbench.model import Classifier, SliceIndex
+from volbench.training.classifier import Classifier, SliceIndex
 from volbench.types import Volume
 
 Maps = Float[np.ndarray, "slice row column"]

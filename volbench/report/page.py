@@ -10,9 +10,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import volbench
+from volbench.report.report_row import number, signed
 from volbench.report.section import Section
-from volbench.report.shown import number, signed
-from volbench.report.words import p_value
+from volbench.report.text import p_value
 
 TEMPLATES = Path(__file__).parent / "templates"
 

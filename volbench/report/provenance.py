@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from volbench.leaderboard.runs import LoadedRun
-from volbench.report.shown import Shown
+from volbench.report.report_row import Shown
+from volbench.runs.load import LoadedRun
 
 
 @dataclass(frozen=True)

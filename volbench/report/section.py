@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from volbench.leaderboard.comparison import Comparison
-from volbench.leaderboard.runs import read_history
-from volbench.report import curves, rows, tables
+from volbench.leaderboard.statistics.comparison import Comparison
+from volbench.report import candidate_figures as rows
+from volbench.report import curves, tables
 from volbench.report.examples import Examples, examples
-from volbench.report.prepared import find_prepared
+from volbench.report.misclassified import WrongCases, wrong_cases
+from volbench.report.prepared_data import find_prepared
 from volbench.report.provenance import Origin, origins
-from volbench.report.shown import Shown, shown
-from volbench.report.words import conclusion, protocol, question
-from volbench.report.wrong import WrongCases, wrong_cases
+from volbench.report.report_row import Shown, shown
+from volbench.report.text import conclusion, protocol, question
+from volbench.runs.load import read_history
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from volbench.audit.features import STRATUM, meaning
-from volbench.leaderboard.comparison import Candidate, Comparison
-from volbench.metrics import confusion, metrics_for
-from volbench.report.shown import Shown, number
-from volbench.scores import strata_of, stratum_scores
+from volbench.evaluation import strata_of, stratum_scores
+from volbench.evaluation.metrics import confusion, metrics_for
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison
+from volbench.report.report_row import Shown, number
 
 SHADES = 8
 

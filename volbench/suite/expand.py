@@ -7,8 +7,8 @@ from itertools import product
 from pathlib import Path
 
 from volbench.errors import SpecError, UsageError, VolbenchError
-from volbench.experiment import Level, parse_components
-from volbench.leaderboard.reference import load_reference
+from volbench.experiment.experiment import Level, parse_components
+from volbench.leaderboard.published.references import load_reference
 from volbench.suite.file import Grid, Scale, SuiteFile, TableSection, read_suite_file
 
 STANDARD = "standard"

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from volbench._utils.atomic_io import write_json
 from volbench.errors import StateError
-from volbench.files import write_json
-from volbench.records import check_schema, read_json
+from volbench.runs.folder import check_schema, read_json
 from volbench.suite.expand import Candidate, Suite
 
 INDEX = "suite.json"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from volbench.interfaces import Aggregator
-from volbench.registry import aggregators
+from volbench.plugins.registry import aggregators
 from volbench.testing.component import ComputingContract
 from volbench.testing.values import check_asks_for_no_values
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from volbench._utils.case_generator import CaseGenerator
 from volbench.interfaces import Augmentation
-from volbench.randomness import CaseGenerator
-from volbench.registry import augmentations
+from volbench.plugins.registry import augmentations
 from volbench.testing.component import ComputingContract
 from volbench.testing.values import check_asks_for_no_values
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from volbench.distributions import Origin, installed
-from volbench.guard import guarded
-from volbench.options import declared_search_space
-from volbench.probe import Trial, try_imports
-from volbench.registry import REGISTRIES, Factory, Registry
+from volbench.plugins.discovery import Origin, installed
+from volbench.plugins.import_check import Trial, try_imports
+from volbench.plugins.isolation import guarded
+from volbench.plugins.registry import REGISTRIES, Factory, Registry
+from volbench.plugins.signatures import declared_search_space
 from volbench.spec import parse
 
 SOURCE = re.compile(r"\b(19|20)\d\d\b|\barXiv:|\bdoi:|https?://|^\s*Source:", re.I | re.M)

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from volbench.data.read import fingerprint, read_case
-from volbench.distributions import on_one_line
 from volbench.errors import VolbenchError
 from volbench.interfaces import Case, Dataset, Files
-from volbench.registry import datasets
+from volbench.plugins.discovery import on_one_line
+from volbench.plugins.registry import datasets
 from volbench.testing.component import ComponentContract
 from volbench.types import Scan
 

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from volbench.interfaces import Encoder
-from volbench.registry import encoders
+from volbench.plugins.registry import encoders
 from volbench.testing.component import ComputingContract
 from volbench.types import SliceMask, Volume
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from volbench.interfaces import Loss, Problem
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.testing.component import ComputingContract
 from volbench.testing.values import check_asks_for_no_values
 from volbench.types import Output

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from volbench.child import Answer, ask, serve
+from volbench._utils.subprocesses import Answer, ask, serve
 from volbench.errors import PluginError, UnknownComponentError, UsageError
-from volbench.probe import Trial, try_imports
-from volbench.registry import REGISTRIES, Registry, nearest
+from volbench.plugins.import_check import Trial, try_imports
+from volbench.plugins.registry import REGISTRIES, Registry, nearest
 from volbench.spec import Spec, parse
 from volbench.testing import CONTRACTS
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from volbench.experiment import SCHEMA
-from volbench.files import write_json
-from volbench.records import PREDICTIONS, RunFolder, read_json
+from volbench._utils.atomic_io import write_json
+from volbench.experiment.experiment import SCHEMA
+from volbench.runs.folder import PREDICTIONS, RunFolder, read_json
 from volbench.spec import show_value
 from volbench.tune.plan import TuningPlan
 from volbench.tune.search import Search

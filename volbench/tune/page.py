@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from volbench.files import write_atomic
+from volbench._utils.atomic_io import write_atomic
+from volbench.experiment.search_space import read_space
 from volbench.report import svg
-from volbench.space import read_space
 from volbench.spec import parse
 from volbench.tune.summary import StudySummary, TuningSummary, load_summary, number_or_text
 

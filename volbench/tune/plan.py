@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from volbench.benchmark import Plan, make_plan
-from volbench.benchmark.plan import DEFAULT_DATA
+from volbench._utils.seeds import derive_seed
+from volbench.crossval import Plan, make_plan
+from volbench.crossval.plan import DEFAULT_DATA
 from volbench.data.prepare import default_options
 from volbench.errors import DataError
-from volbench.experiment import Experiment, Level, Precision, parse_components
-from volbench.recipe import load_recipe
-from volbench.seeds import derive_seed
+from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
+from volbench.experiment.recipe import load_recipe
+from volbench.experiment.splits import Part, Split, make_split
 from volbench.spec import Value
-from volbench.splits import Part, Split, make_split
 from volbench.tune.settings import Settings
 from volbench.tune.template import Candidate, Template, read_template
 

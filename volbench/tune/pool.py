@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import wait
 
-from volbench.benchmark.executor import Workers
-from volbench.benchmark.task import CHECKPOINT, Task, do_task
-from volbench.engine.fold import EpochReport
-from volbench.records import FoldResult, RunFolder
+from volbench.crossval.task import CHECKPOINT, Task, do_task
+from volbench.crossval.workers import Workers
+from volbench.runs.folder import FoldResult, RunFolder
+from volbench.training.fold import EpochReport
 
 Hear = Callable[[Task, EpochReport], bool]
 """Hears of an epoch; answers whether the training goes on."""

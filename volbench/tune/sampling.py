@@ -18,8 +18,8 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from volbench.seeds import derive_seed
-from volbench.space import Space
+from volbench._utils.seeds import derive_seed
+from volbench.experiment.search_space import Space
 from volbench.tune.settings import Settings
 from volbench.tune.storage import quietly
 

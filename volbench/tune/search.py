@@ -5,7 +5,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from volbench.seeds import derive_seed
+from volbench._utils.seeds import derive_seed
 from volbench.spec import show_value
 from volbench.tune.plan import Inner, TuningPlan
 from volbench.tune.sampling import distribution, make_pruner, make_sampler

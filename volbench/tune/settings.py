@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from volbench.errors import UsageError
-from volbench.recipe import Recipe
+from volbench.experiment.recipe import Recipe
 
 SamplerName: TypeAlias = Literal["tpe", "random", "qmc"]
 PrunerName: TypeAlias = Literal["wilcoxon", "median", "none"]

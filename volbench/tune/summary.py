@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from volbench.errors import SpecError, StateError
-from volbench.records import read_json
+from volbench.runs.folder import read_json
 from volbench.spec import parse_value
 from volbench.tune.outcome import TUNING, read_outcome
 from volbench.tune.tables import BEST, TRIALS, TrialRow, read_trials

@@ -10,8 +10,8 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from volbench._utils.atomic_io import write_atomic, write_json
 from volbench.errors import StateError
-from volbench.files import write_atomic, write_json
 from volbench.tune.storage import quietly
 
 REASON, SECONDS, SCORES, PRUNED = "reason", "seconds", "scores", "pruned"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from volbench.errors import SpecError, UsageError
-from volbench.experiment import Level
-from volbench.options import SEARCH_SPACES
-from volbench.registry import Registry, aggregators, encoders, losses, nearest
-from volbench.space import Space, is_search_space, read_space, search_space_in
+from volbench.experiment.experiment import Level
+from volbench.experiment.search_space import Space, is_search_space, read_space, search_space_in
+from volbench.plugins.registry import Registry, aggregators, encoders, losses, nearest
+from volbench.plugins.signatures import SEARCH_SPACES
 from volbench.spec import Spec, Value, parse, parse_terms, show_value
 
 WEIGHT = Spec("loguniform", (("high", 10), ("low", 0.01)))

@@ -12,16 +12,16 @@ import optuna
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from volbench.benchmark.environment import describe_data
-from volbench.benchmark.task import Task
-from volbench.engine.compute import Compute
-from volbench.engine.fold import EpochReport
+from volbench.crossval.environment import describe_data
+from volbench.crossval.task import Task
 from volbench.errors import StateError, VolbenchError
-from volbench.experiment import Experiment
-from volbench.metrics import area_under_curve
-from volbench.records import MODEL, PREDICTIONS, FoldResult, RunFolder
-from volbench.rows import read_predictions
-from volbench.scores import gather
+from volbench.evaluation import gather
+from volbench.evaluation.metrics import area_under_curve
+from volbench.experiment.experiment import Experiment
+from volbench.runs.folder import MODEL, PREDICTIONS, FoldResult, RunFolder
+from volbench.runs.tables import read_predictions
+from volbench.training.compute import Compute
+from volbench.training.fold import EpochReport
 from volbench.tune.plan import Inner, TuningPlan
 from volbench.tune.storage import quietly
 from volbench.tune.tables import PRUNED, REASON, SCORES, SECONDS

@@ -7,8 +7,8 @@ from torch.testing import assert_close
 from volbench.encoders.timm import Timm
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
-from volbench.profile import profile_encoder
-from volbench.registry import encoders
+from volbench.plugins.registry import encoders
+from volbench.profiling.encoder_cost import profile_encoder
 
 from volbench_acs.encoder import ACS
 

@@ -2,7 +2,7 @@
 
 import torch
 from volbench.interfaces import Loss, Problem
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.types import Output
 
 PROBLEM = Problem((10, 14, 9), 6)

@@ -2,7 +2,7 @@
 
 import pytest
 from pytorch_metric_learning import losses as library
-from volbench.registry import losses
+from volbench.plugins.registry import losses
 from volbench.testing import LossContract
 
 from volbench_metric_learning.library import usable

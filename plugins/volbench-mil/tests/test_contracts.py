@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from volbench.registry import aggregators
+from volbench.plugins.registry import aggregators
 from volbench.testing import AggregatorContract
 
 SPECS = (

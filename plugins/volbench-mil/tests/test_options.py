@@ -1,7 +1,7 @@
 import pytest
 from volbench.errors import SpecError
 from volbench.interfaces import Aggregator
-from volbench.registry import aggregators
+from volbench.plugins.registry import aggregators
 
 
 @pytest.mark.parametrize(

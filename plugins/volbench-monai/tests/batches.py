@@ -2,7 +2,7 @@
 
 import torch
 from volbench.interfaces import Encoder
-from volbench.registry import encoders
+from volbench.plugins.registry import encoders
 
 
 def build(spec, *, in_channels=1, seed=0):

@@ -1,7 +1,7 @@
 """The suites that volbench's own encoders pass, with options that change what is done."""
 
 import pytest
-from volbench.registry import encoders
+from volbench.plugins.registry import encoders
 from volbench.testing import EncoderContract
 
 SMALL = (

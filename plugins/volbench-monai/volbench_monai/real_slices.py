@@ -7,7 +7,7 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from volbench.model import shrink_mask
+from volbench.training.classifier import shrink_mask
 from volbench.types import SliceMask
 
 Maps: TypeAlias = Float[Tensor, "batch filter depth row column"]

@@ -59,11 +59,11 @@ def command(
 
     from volbench.audit import audit, weigh
     from volbench.audit.export import scores_csv, scores_json
-    from volbench.cli.progress import counter
+    from volbench.cli.progress.counter import counter
     from volbench.data.options import with_settings
     from volbench.data.prepare import default_options, prepare
-    from volbench.experiment import short_source
-    from volbench.splits import choose_split
+    from volbench.experiment.experiment import short_source
+    from volbench.experiment.splits import choose_split
 
     options = with_settings(default_options(data), settings)
     with counter("preparing", "cases") as on_case:

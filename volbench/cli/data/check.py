@@ -11,12 +11,12 @@ def command(data: str, jobs: int | None) -> None:
 
     Ends with exit code 3 if there are any; warnings and notes do not count.
     """
-    from volbench.cli.progress import counter
+    from volbench._utils.cpu import available_cores
+    from volbench.cli.progress.counter import counter
     from volbench.data.check import check
     from volbench.data.sources import open_dataset
     from volbench.datasets.manifest import ManifestError
     from volbench.errors import DataError
-    from volbench.machine import available_cores
 
     try:
         dataset, spec = open_dataset(data)

@@ -22,12 +22,12 @@ def command(data: str, jobs: int | None, as_json: bool) -> None:
 
     Three figures are the smallest, the median and the largest.
     """
-    from volbench.cli.progress import counter
+    from volbench._utils.cpu import available_cores
+    from volbench.cli.progress.counter import counter
     from volbench.data.describe import describe
     from volbench.data.sources import open_dataset
     from volbench.data.survey import survey
     from volbench.errors import DataError
-    from volbench.machine import available_cores
 
     dataset, spec = open_dataset(data)
     with counter("reading", "cases") as on_case:

@@ -55,7 +55,7 @@ def command(
     Interrupted, the same command continues. truth.csv tells what was drawn: tumour volumes and
     geometry.
     """
-    from volbench.cli.progress import counter
+    from volbench.cli.progress.counter import counter
     from volbench.datasets.phantom import Phantom
     from volbench.datasets.phantom.export import export
     from volbench.errors import UsageError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from volbench.cli.progress import counter
+from volbench.cli.progress.counter import counter
 
 
 @click.command("prepare")

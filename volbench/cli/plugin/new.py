@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from volbench.registry import REGISTRIES
-from volbench.scaffold import Names, providers_of, write_plugin
+from volbench.plugins.registry import REGISTRIES
+from volbench.plugins.scaffold import Names, providers_of, write_plugin
 
 
 @click.command("new")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from volbench.experiment import Precision
+    from volbench.experiment.experiment import Precision
 
 EXPERIMENT_FAILED = 1
 
@@ -69,8 +69,8 @@ def command(
     volbench suite run benchmarks/rectal2022/table4.toml --scale small
     volbench suite run my/suite.toml --data my/manifest.csv
     """
-    from volbench.cli.progress import counter
-    from volbench.cli.suite.progress import SuiteProgress, describe_suite
+    from volbench.cli.progress.counter import counter
+    from volbench.cli.progress.suite import SuiteProgress, describe_suite
     from volbench.suite import load_suite, plan_suite, run_suite
 
     suite = load_suite(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from volbench.suite.show import Style
+    from volbench.suite.show_suite import Style
 
 
 @click.command("show")

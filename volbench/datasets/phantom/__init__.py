@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from volbench._utils.seeds import derive_seed
 from volbench.datasets.phantom.anatomy import Anatomy, grow
 from volbench.datasets.phantom.cohort import CLASSES, Patient, draw_patient
 from volbench.datasets.phantom.difficulty import Difficulty
 from volbench.datasets.phantom.render import render_scan
 from volbench.interfaces import Card, Case, Dataset, Generated
-from volbench.seeds import derive_seed
 from volbench.types import Scan
 
 __all__ = ["Patient", "Phantom", "PhantomVolume"]

@@ -11,8 +11,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from volbench._utils.seeds import derive_seed
 from volbench.datasets.phantom.difficulty import Difficulty
-from volbench.seeds import derive_seed
 
 CLASSES = ("T2", "T3")
 COHORT_SIZE, COHORT_T2 = 567, 168

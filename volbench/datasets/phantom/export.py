@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from volbench._utils.atomic_io import FolderLock, write_atomic, write_json
 from volbench.datasets.phantom import Phantom, PhantomVolume
 from volbench.errors import StateError
-from volbench.files import FolderLock, write_atomic, write_json
 from volbench.interfaces import Case
 from volbench.types import Scan
 

@@ -1,0 +1,122 @@
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.small import small_case
+from volbench.errors import DataError, UsageError
+from volbench.experiment.splits import choose_split, make_split, official_split, read_split
+
+
+def cohort(patients, folds=None):
+    """One case per number in ``patients``: its patient; the label alternates by patient."""
+    return [
+        small_case(n, patient=f"p{patient}", label=patient % 2, fold=folds and folds[n])
+        for n, patient in enumerate(patients)
+    ]
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=40, max_size=120).filter(
+        lambda patients: (
+            min(Counter(p % 2 for p in set(patients)).values(), default=0) >= 5
+            and len({p % 2 for p in patients}) == 2
+        )
+    ),
+    st.integers(2, 5),
+    st.integers(0, 9),
+)
+def test_no_patient_is_ever_in_two_parts(patients, folds, seed):
+    cases = cohort(patients)
+    split = make_split(cases, folds, seed)
+    held_out = Counter()
+    for fold in split.folds:
+        part = split.part(fold, validation_fraction=0.2, seed=seed)
+        held_out.update(part.test)
+        groups = [{cases[index].patient for index in group} for group in vars(part).values()]
+        assert sum(map(len, groups)) == len(set.union(*groups))
+        assert sorted((*part.train, *part.validation, *part.test)) == list(range(len(cases)))
+    assert held_out == Counter(range(len(cases)))
+
+
+def test_folds_have_the_classes_in_equal_shares():
+    cases = [small_case(n, label=int(n % 10 >= 3)) for n in range(200)]
+    split = make_split(cases, 10, seed=1)
+    shares = defaultdict(Counter)
+    for case, fold in zip(cases, split.assigned, strict=True):
+        shares[fold][case.label] += 1
+    assert all(share == {0: 6, 1: 14} for share in shares.values())
+
+
+def test_the_validation_part_has_both_classes_and_the_asked_size():
+    cases = [small_case(n, label=int(n % 10 >= 3)) for n in range(200)]
+    part = make_split(cases, 10, seed=1).part(3, validation_fraction=0.15, seed=1)
+    assert len(part.validation) == pytest.approx(0.15 * 180, abs=2)
+    assert {cases[index].label for index in part.validation} == {0, 1}
+
+
+def test_the_same_seed_gives_the_same_folds_and_another_one_others():
+    cases = cohort(range(60))
+    assert make_split(cases, 5, 7).digest == make_split(cases, 5, 7).digest
+    assert make_split(cases, 5, 7).digest != make_split(cases, 5, 8).digest
+
+
+def test_the_digest_does_not_depend_on_the_order_of_the_cases():
+    cases = cohort(range(20), folds=[str(n % 4) for n in range(20)])
+    assert official_split(cases).digest == official_split(cases[::-1]).digest
+
+
+def test_an_official_split_has_one_fold_and_its_own_validation_part():
+    words = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
+    split = official_split(cohort(range(12), folds=words))
+    part = split.part(0, validation_fraction=0.5, seed=0)
+    assert split.folds == (0,)
+    assert (part.train, part.validation, part.test) == (
+        tuple(range(6)), (6, 7), tuple(range(8, 12)),
+    )  # fmt: skip
+
+
+def test_validation_cases_are_trained_on_when_no_checkpoint_is_picked():
+    words = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
+    part = official_split(cohort(range(12), folds=words)).part(0, validation_fraction=None, seed=0)
+    assert (part.train, part.validation) == (tuple(range(8)), ())
+
+
+def test_a_split_survives_its_file(tmp_path):
+    cases = cohort(range(20))
+    split = make_split(cases, 4, 0)
+    rows = zip(cases, split.assigned, strict=True)
+    lines = ["case,fold", *(f"{case.name},{fold}" for case, fold in rows)]
+    (tmp_path / "split.csv").write_text("\n".join(lines))
+    assert read_split(tmp_path / "split.csv", cases) == split
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["case,fold", "case000,0"], "has no fold for case 'case001' (and 2 more)"),
+        (["case,fold", *(f"case00{n},0" for n in range(5))], "has case 'case004', unknown here"),
+        (["case,fold", "case000,0", "case000,1"], "lists case 'case000' more than once"),
+        (["case,fold", *(f"case00{n},x" for n in range(4))], "fold 'x' is neither a number"),
+        (["case,fold", *(f"case00{n},{n}" for n in range(4))], "patient 'p0' is in more than one"),
+        (["name,part"], "must be a CSV with the columns case and fold"),
+        (["case,fold", *(f"case00{n},train" for n in range(4))], "the split holds nothing out"),
+    ],
+)
+def test_a_split_that_does_not_fit_is_refused(tmp_path, lines, message):
+    (tmp_path / "split.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError) as info:
+        read_split(tmp_path / "split.csv", cohort([0, 1, 0, 1]))
+    assert message in str(info.value)
+
+
+def test_more_folds_than_patients_of_a_class_are_refused_with_the_number_that_works():
+    with pytest.raises(DataError, match="has 3 patients, fewer than 10 folds; use --folds 3"):
+        make_split(cohort(range(7)), 10, 0)
+
+
+@pytest.mark.parametrize("text", ["1", "0", "ten", "folds.txt", "-3", "2.5"])
+def test_anything_else_is_no_split(text):
+    with pytest.raises(UsageError, match="--folds"):
+        choose_split(text, cohort(range(40)), 0)

@@ -1,0 +1,21 @@
+import pytest
+import torch
+
+from volbench._utils.device import send
+
+
+def test_a_tensor_that_is_there_already_is_not_copied():
+    tensor = torch.arange(3)
+    assert send(tensor, "cpu") is tensor
+
+
+@pytest.mark.gpu
+def test_a_copy_to_a_gpu_asks_for_no_wait_and_holds_the_same():
+    tensor = torch.arange(6).reshape(2, 3).T
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sent = send(tensor, "cuda")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert sent.is_cuda
+    assert torch.equal(sent.cpu(), tensor)

@@ -1,0 +1,7 @@
+"""The Python interface behind ``volbench.run``, ``volbench.compare`` and ``volbench.load_runs``."""
+
+from volbench._api.compare import compare
+from volbench._api.run import run
+from volbench._api.runs import Runs, load_runs
+
+__all__ = ["Runs", "compare", "load_runs", "run"]

@@ -1,0 +1,29 @@
+"""Compare runs in one call: leaderboards with intervals and corrected tests, as values."""
+
+from volbench._api.runs import AnyPath, load_runs
+from volbench.evaluation.items import Unit
+from volbench.leaderboard.statistics.comparison import Comparison
+
+
+def compare(
+    *paths: AnyPath,
+    unit: Unit | None = None,
+    threshold: str | float = 0.5,
+    repeats: bool = False,
+) -> tuple[Comparison, ...]:
+    """Compare runs as ``volbench compare`` does: one comparison per data set and split.
+
+    Args:
+        *paths: Run folders, or folders of them; ``runs`` by default.
+        unit: ``slice``, ``case`` or ``patient``; None means what the runs predict.
+        threshold: A number, or a rule such as ``youden`` that sets it on the validation part.
+        repeats: Whether runs that differ in the seed only are one row.
+
+    Raises:
+        UsageError: a path holds no run.
+        StateError: a file of a run is missing or damaged.
+
+    >>> for table in compare("runs"):  # doctest: +SKIP
+    ...     print([(row.name, row.score("auc").mean, row.letters) for row in table.rows])
+    """
+    return load_runs(*paths, unit=unit, threshold=threshold, repeats=repeats).comparisons

@@ -1,0 +1,70 @@
+"""One call that makes a run: plan and train, with the options of the command line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from volbench._api.runs import AnyPath
+from volbench.crossval import Outcome, make_plan
+from volbench.crossval import run as run_plan
+from volbench.crossval.plan import DEFAULT_DATA
+from volbench.experiment.experiment import Level, Precision
+
+
+def run(
+    *,
+    encoder: str,
+    loss: str,
+    aggregator: str | None = None,
+    data: AnyPath = DEFAULT_DATA,
+    level: Level = "volume",
+    recipe: AnyPath = "standard",
+    overrides: Sequence[str] = (),
+    folds: int | AnyPath = 10,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "auto",
+    jobs: int | None = None,
+    out: AnyPath = "runs",
+    name: str | None = None,
+) -> Outcome:
+    """Train and score one candidate over all folds, as ``volbench run`` does.
+
+    The same call again continues: finished folds are kept, failed ones are tried again. In a
+    script, call it under ``if __name__ == "__main__":``, as folds run in processes of their own.
+
+    Args:
+        encoder: Spec, such as ``rmc5``.
+        loss: Sum of specs, such as ``focal+0.5*triplet``.
+        aggregator: Spec; None at slice level.
+        data: A data set's spec, a manifest.csv or a prepared folder.
+        level: ``volume`` or ``slice``.
+        recipe: A recipe's name or its file.
+        overrides: Keys of the recipe, as in ``training.epochs=30``.
+        folds: Number of folds, ``official``, or a CSV with case,fold.
+        seed: Every random number follows from it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        jobs: Folds at a time.
+        out: Folder of runs.
+        name: Folder in ``out``; by default named after the experiment.
+
+    Returns:
+        Its folder, ``path``, and how its folds ended, ``results``.
+
+    Raises:
+        VolbenchError: the same errors as on the command line.
+    """
+    plan = make_plan(
+        encoder=encoder,
+        aggregator=aggregator,
+        loss=loss,
+        data=str(data),
+        level=level,
+        recipe=str(recipe),
+        overrides=tuple(overrides),
+        folds=str(folds),
+        seed=seed,
+        precision=precision,
+        jobs=jobs,
+    )
+    return run_plan(plan, out=Path(out), name=name, device=device, jobs=jobs)

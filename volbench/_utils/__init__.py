@@ -1,0 +1,1 @@
+"""Small tools without knowledge of volumes: atomic files, processes, devices, text, seeds."""

@@ -1,5 +1,0 @@
-"""Model card (Mitchell et al., 2019) and reporting checklists, filled with what a run knows."""
-
-from volbench.card.page import card_markdown
-
-__all__ = ["card_markdown"]

@@ -1,0 +1,1 @@
+"""Progress of long commands: bars on a terminal, plain lines elsewhere."""

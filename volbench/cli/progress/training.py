@@ -1,0 +1,173 @@
+"""What a person sees while folds are trained: bars on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from volbench.cli.progress.closing import Closing
+from volbench.cli.progress.time_left import TimeLeft
+from volbench.crossval import Outcome, Plan
+from volbench.crossval.run import Watcher
+from volbench.evaluation import gather
+from volbench.evaluation.metrics import area_under_curve
+from volbench.experiment.experiment import short_source
+from volbench.runs.folder import PREDICTIONS, FoldResult, RunFolder
+from volbench.runs.tables import read_predictions
+from volbench.training.fold import EpochReport
+
+
+def describe_plan(plan: Plan, path: Path) -> str:
+    """Tell in a few lines what would be run."""
+    experiment, cases = plan.experiment, plan.prepared.cases
+    counts = [
+        f"{sum(case.label == index for case in cases)} {name}"
+        for index, name in enumerate(plan.prepared.classes)
+    ]
+    part = plan.part(plan.split.folds[0])
+    return "\n".join(
+        (
+            f"run        {path}",
+            f"encoder    {experiment.encoder}",
+            f"aggregator {experiment.aggregator or 'none: each representative slice is predicted'}",
+            f"loss       {experiment.loss}",
+            f"parameters {plan.parameters:,}",
+            f"data       {experiment.source}: {len(cases)} cases ({', '.join(counts)}), "
+            f"{len({case.patient for case in cases})} patients, "
+            f"{min(case.slices for case in cases)}-{max(case.slices for case in cases)} slices of "
+            f"{plan.prepared.preprocessing.size} x {plan.prepared.preprocessing.size}",
+            f"folds      {len(plan.split.folds)}; the first trains on {len(part.train)} cases, "
+            f"picks the checkpoint on {len(part.validation)}, holds out {len(part.test)}",
+            f"recipe     {experiment.recipe.summary}",
+        )
+    )
+
+
+PLAIN_SECONDS = 30.0
+"""Longest silence between two lines where there are no bars, as far as epochs allow."""
+
+
+class TrainingProgress(Closing, Watcher):
+    """Shows folds, epochs, time left and the running AUC; a context manager.
+
+    Args:
+        beyond: What to say of what comes after this run; asked again at every step.
+    """
+
+    def __init__(self, *, beyond: Callable[[], str] = str) -> None:
+        self.beyond = beyond
+        self.console = Console(stderr=True, highlight=False)
+        self.aucs: list[float] = []
+        self.path = Path()
+        self.said = time.monotonic()
+        self.left = TimeLeft(0)
+        self.folds = _bars("[bold]folds[/]   ", self.console)
+        self.active = _bars("  fold {task.fields[fold]:>2}", self.console)
+        self.live = Live(Group(self.folds, self.active), console=self.console, transient=True)
+        self.rows: dict[int, TaskID] = {}
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self.live.stop()
+
+    def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
+        """Say what is run and what is already there."""
+        self.path = path
+        experiment = plan.experiment
+        pooling = experiment.aggregator or "slice level"
+        self._say(
+            f"{experiment.encoder}, {pooling}, {experiment.loss} "
+            f"on {short_source(experiment.source)}: "
+            f"{_folds(len(asked))}, {plan.parameters:,} parameters"
+        )
+        if done:
+            self._say(f"finished already: {_folds(len(done))}")
+            self.aucs += [_auc(path, fold) for fold in done]
+        self.left = TimeLeft(len(asked) - len(done))
+        self.overall = self.folds.add_task(self._state(), total=len(asked), completed=len(done))
+        if self.console.is_terminal:
+            self.live.start()
+
+    def on_start(self, fold: int) -> None:
+        """Open the fold's bar."""
+        self.rows[fold] = self.active.add_task("starting", fold=fold, total=None)
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Move the fold's bar."""
+        self.left.epoch(report.fold, report.epoch, report.epochs)
+        auc = "" if report.auc is None else f"  validation AUC {report.auc:.3f}"
+        reached = f"loss {report.loss:.3f}{auc}"
+        self.active.update(
+            self.rows[report.fold],
+            completed=report.epoch,
+            total=report.epochs,
+            description=reached,
+        )
+        self.folds.update(self.overall, description=self._state())
+        if not self.console.is_terminal and time.monotonic() - self.said >= PLAIN_SECONDS:
+            epoch = f"fold {report.fold:>2}  epoch {report.epoch} of {report.epochs}"
+            self._say(f"{epoch}  {reached}  ({self.left})")
+
+    def on_end(self, result: FoldResult) -> None:
+        """Close the fold's bar and print one line that stays."""
+        self.active.remove_task(self.rows.pop(result.fold))
+        self.left.end(result.fold)
+        if result.status == "failed":
+            line = f"fold {result.fold:>2}  failed: {result.error}"
+        else:
+            self.aucs.append(_auc(self.path, result.fold))
+            line = (
+                f"fold {result.fold:>2}  AUC {self.aucs[-1]:.3f}  "
+                f"epoch {result.selected_epoch:>2}  {result.seconds:.0f} s"
+            )
+        self.folds.update(self.overall, advance=1)
+        self.folds.update(self.overall, description=self._state())
+        if not self.console.is_terminal:
+            task = self.folds.tasks[0]
+            line += f"  ({task.completed:.0f} of {task.total:.0f} folds, {self._state()})"
+        self._say(line)
+
+    def on_warning(self, text: str) -> None:
+        """Say what whoever runs it should know."""
+        self._say(f"warning: {text}")
+
+    def on_audit(self) -> None:
+        """Say what takes the last seconds."""
+        self._say("auditing: what the label gives away without a picture, on the same folds")
+
+    def summarise(self, outcome: Outcome) -> None:
+        """Print how the run ended and what to do next."""
+        finished = len(outcome.results) - len(outcome.failed)
+        failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+        mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""
+        click.echo(f"{mean}{_folds(finished, 'finished ')}{failed}: {outcome.path}")
+        click.echo(f"compare with: volbench compare {outcome.path.parent}")
+
+    def _state(self) -> str:
+        auc = f"mean AUC {fmean(self.aucs):.3f}" if self.aucs else ""
+        return ", ".join(part for part in (auc, str(self.left), self.beyond()) if part)
+
+    def _say(self, text: str) -> None:
+        self.said = time.monotonic()
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _folds(number: int, what: str = "") -> str:
+    return f"{number} {what}fold{'' if number == 1 else 's'}"
+
+
+def _bars(label: str, console: Console) -> Progress:
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.description}"))
+    return Progress(TextColumn(label), *columns, console=console)
+
+
+def _auc(path: Path, fold: int) -> float:
+    """Held-out AUC of one fold, from its predictions."""
+    text = (RunFolder(path).fold(fold).path / PREDICTIONS).read_text(encoding="utf-8")
+    items = gather(*read_predictions(text))
+    return area_under_curve(items.labels, items.probabilities)

@@ -1,0 +1,8 @@
+"""All folds of one experiment: planned, run side by side, resumed, recorded."""
+
+from volbench.crossval.plan import Plan, make_plan
+from volbench.crossval.run import Outcome, run
+from volbench.crossval.shared_inputs import Shared
+from volbench.crossval.workers import Workers
+
+__all__ = ["Outcome", "Plan", "Shared", "Workers", "make_plan", "run"]

@@ -1,0 +1,94 @@
+"""What a run's numbers depend on besides the experiment: versions, commit, machine, settings."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import volbench
+from volbench._utils.cpu import available_cores
+from volbench.data.cache import Prepared
+from volbench.training.compute import Compute
+
+PACKAGES = (
+    "volbench", "torch", "numpy", "timm", "einops", "kornia", "SimpleITK", "torchio",
+    "scikit-learn", "pandas", "pydantic", "safetensors",
+)  # fmt: skip
+
+
+def describe_environment(compute: Compute, *, jobs: int) -> dict[str, Any]:
+    """Collect what environment.json holds."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": source_commit(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "cores": available_cores(),
+        "device": device_name(compute),
+        "precision": compute.precision,
+        "threads": compute.threads,
+        "compiled": compute.compiled,
+        "jobs": jobs,
+    }
+
+
+def describe_data(prepared: Prepared) -> dict[str, Any]:
+    """Collect what data.json holds: the data set beside its cases."""
+    return {
+        "source": prepared.source,
+        "digest": prepared.digest,
+        "classes": list(prepared.classes),
+        "channels": list(prepared.channels),
+        **prepared.card_fields,
+    }
+
+
+def device_name(compute: Compute) -> str:
+    """Name the GPU, or the processor where there is none."""
+    if torch.device(compute.device).type == "cuda":
+        return torch.cuda.get_device_name(compute.device)
+    return processor_name()
+
+
+def processor_name() -> str:
+    """Model of the processor, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def source_commit() -> str | None:
+    """Git commit of a development checkout, with ``+`` if files were changed; else None."""
+    root = Path(volbench.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    commit = _git(root, "rev-parse", "HEAD")
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}+" if commit and changed else commit
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

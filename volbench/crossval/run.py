@@ -1,0 +1,172 @@
+"""A whole run: open its folder, skip finished folds, do the rest, report as it goes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from volbench._utils.atomic_io import FolderLock, write_atomic
+from volbench._utils.cpu import available_cores
+from volbench.audit import audit_cached
+from volbench.crossval.environment import describe_data, describe_environment
+from volbench.crossval.plan import Plan
+from volbench.crossval.precision_check import bfloat16_fault
+from volbench.crossval.task import Task
+from volbench.crossval.workers import Workers, execute
+from volbench.data.prepare import cache_root
+from volbench.errors import UsageError
+from volbench.runs.folder import AUDIT, FoldResult, RunFolder
+from volbench.training.compile import Compile, choose_compile
+from volbench.training.compute import Compute, choose_compute
+from volbench.training.fold import CHECKPOINT_SECONDS, EpochReport
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run as it stands afterwards; ``results`` holds the asked folds by number."""
+
+    path: Path
+    results: dict[int, FoldResult]
+
+    @property
+    def failed(self) -> list[FoldResult]:
+        """The folds that failed."""
+        return [result for result in self.results.values() if result.status == "failed"]
+
+
+class Watcher:
+    """Hears what happens during a run; override what you want to hear."""
+
+    def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
+        """The run is about to start; ``done`` folds are finished already."""
+
+    def on_start(self, fold: int) -> None:
+        """A fold starts or goes on."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """An epoch ended."""
+
+    def on_warning(self, text: str) -> None:
+        """Something about this machine that whoever runs it should know."""
+
+    def on_end(self, result: FoldResult) -> None:
+        """A fold ended; its files are written."""
+
+    def on_audit(self) -> None:
+        """All folds are finished; the data are audited for shortcuts, once for all their runs."""
+
+
+def run(
+    plan: Plan,
+    *,
+    out: Path = Path("runs"),
+    name: str | None = None,
+    folds: Sequence[int] | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    compiled: Compile = "auto",
+    profile: bool = False,
+    watcher: Watcher | None = None,
+    workers: Workers | None = None,
+) -> Outcome:
+    """Run the folds that are not finished; failed ones are tried again.
+
+    Args:
+        plan: What `make_plan` checked.
+        out: Folder of runs.
+        name: Folder of this run in ``out``; by default it names the components and the experiment.
+        folds: Folds to do; all by default.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
+        checkpoint_seconds: Shortest time between two checkpoints of a fold.
+        compiled: Whether encoders are compiled; ``auto`` does it where that pays over all folds.
+        profile: Whether each fold keeps where its time went, in profile.json.
+        watcher: Hears the progress.
+        workers: Processes that outlive this run; by default it starts its own and ends them.
+
+    Raises:
+        StateError: the folder holds another experiment, or was damaged.
+        StorageError: another process runs it, or nothing can be written.
+        UsageError: the device is not there, or has no compiler.
+    """
+    watcher = watcher or Watcher()
+    asked = _asked(plan, folds)
+    compute, jobs = _share(plan, device, jobs, compiled)
+    folder = RunFolder(out / (name or plan.experiment.name))
+    with FolderLock(folder.path):
+        folder.open(
+            plan.experiment,
+            plan.split,
+            describe_data(plan.prepared),
+            describe_environment(compute, jobs=jobs),
+        )
+        results = _finished(folder, asked)
+        watcher.on_plan(plan, folder.path, sorted(results), asked)
+        tasks = [
+            Task(
+                experiment=plan.experiment,
+                prepared=plan.prepared.folder,
+                run=folder.path,
+                fold=fold,
+                part=plan.part(fold),
+                compute=compute,
+                checkpoint_seconds=checkpoint_seconds,
+                profile=profile,
+            )
+            for fold in asked
+            if fold not in results
+        ]
+        if tasks and (fault := bfloat16_fault(plan, compute)):
+            watcher.on_warning(fault)
+        for result in execute(
+            tasks,
+            jobs=jobs,
+            on_start=watcher.on_start,
+            on_epoch=watcher.on_epoch,
+            workers=workers,
+        ):
+            results[result.fold] = result
+            watcher.on_end(result)
+        if len(_finished(folder, plan.split.folds)) == len(plan.split.folds):
+            _audit(plan, folder, watcher)
+    return Outcome(folder.path, dict(sorted(results.items())))
+
+
+def _audit(plan: Plan, folder: RunFolder, watcher: Watcher) -> None:
+    """Keep beside the run what its labels give away without a picture, on the same folds."""
+    path = folder.path / AUDIT
+    if path.is_file():
+        return
+    watcher.on_audit()
+    found = audit_cached(plan.prepared, plan.split, cache=cache_root())
+    write_atomic(path, found.to_csv())
+
+
+def _asked(plan: Plan, folds: Sequence[int] | None) -> tuple[int, ...]:
+    known = plan.split.folds
+    if folds is None:
+        return known
+    if unknown := sorted(set(folds) - set(known)):
+        raise UsageError(f"--fold {unknown[0]}: the folds are numbered {known[0]} to {known[-1]}")
+    return tuple(sorted(set(folds)))
+
+
+def _share(plan: Plan, device: str, jobs: int | None, compiled: Compile) -> tuple[Compute, int]:
+    """Share the machine: threads follow from the experiment's folds, not from those left to do."""
+    precision = plan.experiment.precision
+    whole = choose_compute(device, precision, jobs=1)
+    if jobs is None:
+        on_cpu = whole.device == "cpu"
+        jobs = min(available_cores(), len(plan.split.folds)) if on_cpu else 1
+    chosen = choose_compile(compiled, whole.device, pixels=plan.training_pixels() / jobs)
+    return choose_compute(whole.device, precision, jobs=jobs, compiled=chosen), jobs
+
+
+def _finished(folder: RunFolder, asked: Sequence[int]) -> dict[int, FoldResult]:
+    finished = {}
+    for fold in asked:
+        result = folder.fold(fold).result()
+        if result is not None and result.status == "finished":
+            folder.fold(fold).verify(result)
+            finished[fold] = result
+    return finished

@@ -1,0 +1,55 @@
+"""What several plans have in common, made once: prepared data and their division into folds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from volbench.data.cache import Prepared
+from volbench.data.options import Preprocessing
+from volbench.data.prepare import prepare
+from volbench.errors import VolbenchError
+from volbench.experiment.splits import Split, choose_split
+
+
+class Shared:
+    """Remembers what was prepared and divided, and what could not be."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[tuple[str, str], Prepared | VolbenchError] = {}
+        self._splits: dict[tuple[str, str, int], Split] = {}
+
+    def prepare(
+        self,
+        data: str,
+        options: Preprocessing,
+        *,
+        root: Path | None,
+        jobs: int | None,
+        on_case: Callable[[int, int], None] | None,
+    ) -> Prepared:
+        """Prepare a data set, or open it, the first time; hand out the same after that.
+
+        Raises:
+            VolbenchError: it cannot be prepared; every time, without trying again.
+        """
+        key = (data, options.digest)
+        if key not in self._prepared:
+            try:
+                found = prepare(data, options, root=root, jobs=jobs, on_case=on_case)
+            except VolbenchError as error:
+                self._prepared[key] = error
+                raise
+            self._prepared[key] = found
+        known = self._prepared[key]
+        if isinstance(known, VolbenchError):
+            raise known
+        return known
+
+    def split(self, folds: str, prepared: Prepared, seed: int) -> Split:
+        """Divide prepared data as ``--folds`` says; the same data are divided once.
+
+        The split holds the cases of ``prepared``, so another preprocessing is another one.
+        """
+        key = (folds, str(prepared.folder), seed)
+        if key not in self._splits:
+            self._splits[key] = choose_split(folds, prepared.cases, seed)
+        return self._splits[key]

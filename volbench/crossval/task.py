@@ -1,0 +1,141 @@
+"""One fold as a task that any process can do: train, score, write the fold's files."""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from volbench._utils.atomic_io import write_atomic, write_json
+from volbench.data.cache import Prepared, open_prepared
+from volbench.errors import StateError, StorageError, VolbenchError
+from volbench.experiment.experiment import Experiment
+from volbench.experiment.splits import Part
+from volbench.profiling.fold_timings import Timings
+from volbench.runs.folder import FoldFolder, FoldResult, RunFolder, read_json
+from volbench.runs.tables import Prediction
+from volbench.training.compute import Compute
+from volbench.training.fold import EpochReport, FoldTrainer, Trained
+from volbench.training.inference import Scores
+
+CHECKPOINT = "checkpoint.safetensors"
+TRACEBACK = "traceback.txt"
+PROFILE = "profile.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything a process needs to do one fold."""
+
+    experiment: Experiment
+    prepared: Path
+    run: Path
+    fold: int
+    part: Part
+    compute: Compute
+    checkpoint_seconds: float
+    profile: bool = False
+
+
+def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
+    """Train and record a fold; a failure is recorded with its reason and returned.
+
+    Raises:
+        StorageError: nothing can be recorded, as when the disk is full.
+    """
+    folder = RunFolder(task.run).fold(task.fold)
+    checkpoint = folder.path / CHECKPOINT
+    try:
+        prepared = _open(task.prepared)
+        trainer = FoldTrainer(
+            task.experiment,
+            prepared,
+            task.part,
+            task.fold,
+            task.compute,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+            checkpoint_seconds=task.checkpoint_seconds,
+            profile=task.profile,
+        )
+        trained = trainer.run()
+    except StorageError:
+        raise
+    except Exception as error:
+        result = _record_failure(folder, error)
+    else:
+        result = _record_success(folder, task, prepared, trained)
+        (folder.path / TRACEBACK).unlink(missing_ok=True)
+        if trained.timings is not None:
+            write_json(folder.path / PROFILE, asdict(trained.timings))
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def read_timings(run: Path, fold: int) -> Timings | None:
+    """Read where the time of a fold went; None if it was not profiled.
+
+    Raises:
+        StateError: the file is damaged.
+    """
+    path = RunFolder(run).fold(fold).path / PROFILE
+    values = read_json(path)
+    if values is None:
+        return None
+    try:
+        return Timings(**values)
+    except TypeError as error:
+        raise StateError(f"{path} is damaged ({error}); delete it") from None
+
+
+@lru_cache(maxsize=1)
+def _open(path: Path) -> Prepared:
+    return open_prepared(path)
+
+
+def _record_failure(folder: FoldFolder, error: Exception) -> FoldResult:
+    reason = str(error) if isinstance(error, VolbenchError) else f"{type(error).__name__}: {error}"
+    write_atomic(folder.path / TRACEBACK, "".join(traceback.format_exception(error)))
+    return folder.write_failure(" ".join(reason.split()))
+
+
+def _record_success(
+    folder: FoldFolder, task: Task, prepared: Prepared, trained: Trained
+) -> FoldResult:
+    result = FoldResult(
+        fold=task.fold,
+        status="finished",
+        seconds=round(trained.seconds, 3),
+        samples_per_second=round(trained.samples_per_second, 3),
+        peak_memory_mb=round(trained.peak_memory_mb, 1),
+        parameters=trained.parameters,
+        selected_epoch=trained.selected_epoch,
+        device=task.compute.device,
+        precision=task.compute.precision,
+        threads=task.compute.threads,
+    )
+    validation = trained.validation
+    return folder.write_success(
+        result,
+        _rows(trained.scores, task, prepared),
+        prepared.classes,
+        trained.history,
+        trained.model,
+        validation=() if validation is None else _rows(validation, task, prepared),
+    )
+
+
+def _rows(scores: Scores, task: Task, prepared: Prepared) -> list[Prediction]:
+    return [
+        Prediction(
+            case=prepared.cases[index].name,
+            patient=prepared.cases[index].patient,
+            label=prepared.classes[label],
+            fold=task.fold,
+            slice=None if number < 0 else int(number),
+            probabilities=tuple(map(float, row)),
+        )
+        for index, number, label, row in zip(
+            scores.cases, scores.slices, scores.labels, scores.probabilities, strict=True
+        )
+    ]

@@ -1,0 +1,238 @@
+"""Recipes: everything about training that is not a component, as a checked TOML file."""
+
+import tomllib
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from volbench.data.options import Preprocessing
+from volbench.errors import SpecError, VolbenchError
+from volbench.experiment.search_space import refuse_search_space_text
+from volbench.spec import parse_value
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Part of a recipe: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(Section):
+    """How long, in which batches, with what augmentation.
+
+    Attributes:
+        epochs: Passes; one has as many batches as the training cases fill.
+        batch_size: Cases per step.
+        sampler: ``balanced`` takes equally many cases of every class (what triplet mining needs),
+            ``weighted`` draws with the inverse class frequency, ``natural`` takes each case once.
+        augmentation: Spec of an augmentation.
+        clip_norm: Largest norm of the gradient; 0 leaves it as it is.
+    """
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    sampler: Literal["balanced", "weighted", "natural"]
+    augmentation: str
+    clip_norm: NotNegative
+
+
+class Optimizer(Section):
+    """Optimiser; biases and normalisation are not decayed under ``adamw``."""
+
+    name: Literal["adamw", "sgd"]
+    lr: Positive
+    weight_decay: NotNegative
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Schedule(Section):
+    """Learning rate over the steps, and when to stop before the last epoch.
+
+    Attributes:
+        name: After a linear warm-up, ``cosine`` falls to zero, ``constant`` stays, ``plateau``
+            multiplies by ``factor`` whenever the training loss stops falling.
+        warmup_fraction: Share of all steps over which the rate rises.
+        factor: What the rate is multiplied by (``plateau``).
+        patience: Epochs without a lower training loss before that (``plateau``).
+        stop_rate: Training ends once the rate is below this (``plateau``); 0: never.
+        stop_patience: Training ends after so many epochs without a lower training loss; 0: never.
+    """
+
+    name: Literal["cosine", "constant", "plateau"]
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    patience: Annotated[int, Field(ge=0)] = 10
+    stop_rate: NotNegative = 0.0
+    stop_patience: Annotated[int, Field(ge=0)] = 0
+
+
+class Selection(Section):
+    """Which epoch's weights are scored on the held-out fold.
+
+    Attributes:
+        checkpoint: ``validation`` takes the best epoch on an inner validation part of the training
+            fold, ``training_loss`` the lowest training loss, ``last`` the last epoch.
+        metric: What "best" means on the validation part.
+        validation_fraction: Share of the training fold's patients held back for it.
+    """
+
+    checkpoint: Literal["validation", "training_loss", "last"]
+    metric: Literal["auc", "loss"]
+    validation_fraction: Annotated[float, Field(gt=0, le=0.5)]
+
+
+class TestTime(Section):
+    """What the scored predictions average over (test-time augmentation).
+
+    Attributes:
+        passes: Random views of each case whose probabilities are averaged; 0: the case itself.
+        augmentation: ``train``: views are drawn as in training. A spec such as ``crop``: drawn by
+            that augmentation from the volume that evaluation sees.
+    """
+
+    passes: Annotated[int, Field(ge=0)] = 0
+    augmentation: str = "train"
+
+
+class Recipe(Section):
+    """A complete recipe."""
+
+    summary: str
+    preprocessing: Preprocessing
+    training: Training
+    optimizer: Optimizer
+    schedule: Schedule
+    selection: Selection
+    tta: TestTime = TestTime()
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with volbench."""
+    folder = resources.files("volbench.experiment.recipes")
+    return sorted(
+        Path(entry.name).stem for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def load_recipe(
+    name: str,
+    overrides: tuple[str, ...] = (),
+    *,
+    preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 (frozen)
+) -> Recipe:
+    """Load a recipe by name or path and apply ``section.key=value`` overrides.
+
+    A recipe file may start from another one: ``base = "standard"``.
+
+    Args:
+        name: Name of a recipe that comes with volbench, or path of a TOML file.
+        overrides: The last of a key counts.
+        preprocessing: What holds where neither the recipe nor an override says anything.
+
+    Raises:
+        SpecError: no such recipe, no TOML, an unknown key or a value out of range.
+    """
+    values = _merged({"preprocessing": preprocessing.values()}, _read(name, seen=()))
+    for override in overrides:
+        _override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise _explain(name, error) from None
+    except VolbenchError as error:
+        raise SpecError(f"recipe {name!r}: {error}") from None
+
+
+def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
+    if name in seen:
+        raise SpecError(f"recipe {name!r} is its own base: {' -> '.join((*seen, name))}")
+    try:
+        values = tomllib.loads(_text(name))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"recipe {name!r} is not valid TOML: {error}") from None
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise SpecError(f"recipe {name!r}: base must be the name of a recipe, but is {base!r}")
+    return _merged(_read(base, (*seen, name)), values)
+
+
+def _text(name: str) -> str:
+    if name.endswith(".toml"):
+        try:
+            return Path(name).read_text(encoding="utf-8")
+        except OSError as error:
+            raise SpecError(f"recipe {name!r} cannot be read: {error.strerror}") from None
+    known = recipe_names()
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise SpecError(
+            f"Unknown recipe {name!r}.{hint} Built in: {', '.join(known)}; or give a .toml file."
+        )
+    return (resources.files("volbench.experiment.recipes") / f"{name}.toml").read_text(
+        encoding="utf-8"
+    )
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not (equals and dot and section and name):
+        raise SpecError(
+            f"--set {override!r} is not section.key=value, as in --set training.epochs=30"
+        )
+    if section not in _sections():
+        raise SpecError(
+            f"--set {override!r}: unknown section {section!r}; one of {', '.join(_sections())}"
+        )
+    refuse_search_space_text(text.strip(), f"--set {override}")
+    there = values.get(section, {})
+    values[section] = _merged(
+        there if isinstance(there, dict) else {}, {name: _parse(text.strip())}
+    )
+
+
+def _sections() -> list[str]:
+    return [name for name in Recipe.model_fields if name != "summary"]
+
+
+def _parse(text: str) -> object:
+    """Read a value as TOML does, or else as spec text; any other text stands for itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        if not text.startswith("("):
+            return text
+    return parse_value(text)
+
+
+def _explain(name: str, error: ValidationError) -> SpecError:
+    """Name the key, the value and what was expected; pydantic's own text runs over many lines."""
+    first, *others = error.errors()
+    key = ".".join(map(str, first["loc"]))
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        problem = f"unknown key {key!r}"
+    elif first["type"].startswith("missing"):
+        problem = f"{key} is missing"
+    else:
+        said = first["msg"][0].lower() + first["msg"][1:]
+        problem = f"{key}={first['input']!r}: {said}"
+    more = f" (and {len(others)} more)" if others else ""
+    return SpecError(f"recipe {name!r}: {problem}{more}")

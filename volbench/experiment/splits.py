@@ -1,0 +1,201 @@
+"""Splits: which fold holds out which case; patients are never in two folds."""
+
+import csv
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from volbench._utils.seeds import derive_seed
+from volbench.data.cache import PreparedCase
+from volbench.errors import DataError, UsageError
+
+TRAIN, VALIDATION, TEST = "train", "val", "test"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The cases of one fold by their index: to train on, to pick the checkpoint with, held out."""
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A fold per case: its number, or ``train`` or ``val`` for a case that is never held out."""
+
+    cases: tuple[PreparedCase, ...]
+    assigned: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_patients(self.cases, self.assigned)
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Numbers of the folds that hold something out."""
+        return tuple(sorted({int(fold) for fold in self.assigned if fold.isdecimal()}))
+
+    @property
+    def digest(self) -> str:
+        """Identify the split, whatever the order of the cases."""
+        rows = sorted(
+            f"{case.name}\t{fold}" for case, fold in zip(self.cases, self.assigned, strict=True)
+        )
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+    def part(self, fold: int, *, validation_fraction: float | None, seed: int) -> Part:
+        """Divide the cases for one fold.
+
+        Args:
+            fold: The fold to hold out.
+            validation_fraction: Share of the training patients kept to pick the checkpoint with;
+                None keeps none. A split with its own validation cases uses those.
+            seed: Seed of the inner division.
+        """
+        test = self._where({str(fold)})
+        own = self._where({VALIDATION})
+        rest = self._where(set(self.assigned) - {str(fold), VALIDATION})
+        if validation_fraction is None:
+            return Part(train=tuple(sorted((*rest, *own))), validation=(), test=test)
+        if own:
+            return Part(train=rest, validation=own, test=test)
+        cases = [self.cases[index] for index in rest]
+        parts = max(2, round(1 / validation_fraction))
+        parts = min(parts, *_patients_per_class(cases).values())
+        if parts < 2:
+            raise DataError(
+                f"fold {fold}: a class has one patient only to train on, so none can be kept to "
+                "pick the checkpoint with; use --set selection.checkpoint=last"
+            )
+        inner = _stratified(cases, parts, derive_seed(seed, "validation", fold))
+        kept = {rest[position] for position, part in enumerate(inner) if part == 0}
+        return Part(
+            train=tuple(index for index in rest if index not in kept),
+            validation=tuple(sorted(kept)),
+            test=test,
+        )
+
+    def _where(self, folds: set[str]) -> tuple[int, ...]:
+        return tuple(index for index, fold in enumerate(self.assigned) if fold in folds)
+
+
+def make_split(cases: Sequence[PreparedCase], folds: int, seed: int) -> Split:
+    """Divide into folds, stratified by class, patients kept together.
+
+    Raises:
+        DataError: a class has fewer patients than folds.
+    """
+    fewest = min(_patients_per_class(cases).values())
+    if fewest < folds:
+        raise DataError(
+            f"a class has {fewest} patients, fewer than {folds} folds; use --folds {max(2, fewest)}"
+            if fewest > 1
+            else "a class has one patient only; no fold could be both trained and tested on it"
+        )
+    assigned = _stratified(cases, folds, derive_seed(seed, "folds"))
+    return Split(tuple(cases), tuple(map(str, assigned)))
+
+
+def official_split(cases: Sequence[PreparedCase]) -> Split:
+    """Take the data set's own split: fold numbers, or train, val and test, which make one fold 0.
+
+    Raises:
+        DataError: a case has no fold, or another word than those.
+    """
+    return Split(tuple(cases), tuple(_official(case.name, case.fold) for case in cases))
+
+
+def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
+    """Read a split from a CSV with the columns ``case`` and ``fold``.
+
+    Raises:
+        DataError: the file cannot be read, or its cases are not these cases.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"split {path} cannot be read: {error}") from None
+    if not rows or not {"case", "fold"} <= rows[0].keys():
+        raise DataError(f"split {path} must be a CSV with the columns case and fold")
+    twice = [name for name, n in Counter(row["case"] for row in rows).items() if n > 1]
+    if twice:
+        raise DataError(f"split {path} lists case {twice[0]!r} more than once")
+    given = {row["case"]: row["fold"] for row in rows}
+    names = {case.name for case in cases}
+    if missing := sorted(names - given.keys()):
+        raise DataError(f"split {path} has no fold for case {missing[0]!r} {_more(missing)}")
+    if unknown := sorted(given.keys() - names):
+        raise DataError(f"split {path} has case {unknown[0]!r}, unknown here {_more(unknown)}")
+    return Split(tuple(cases), tuple(_official(case.name, given[case.name]) for case in cases))
+
+
+def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
+    """Understand ``--folds``: a number, ``official``, or the path of a CSV.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if text.isdecimal():
+        if int(text) < 2:
+            raise UsageError(f"--folds {text}: cross-validation needs at least 2 folds")
+        return make_split(cases, int(text), seed)
+    if text == "official":
+        return official_split(cases)
+    if text.endswith(".csv"):
+        return read_split(Path(text), cases)
+    raise UsageError(
+        f"--folds {text!r} is not a number of folds, 'official' (the data's own split) "
+        "or a .csv with the columns case,fold"
+    )
+
+
+def _official(case: str, fold: str | None) -> str:
+    if not fold:
+        raise DataError(f"case {case!r} has no fold; the data set has no split of its own")
+    if fold == TEST:
+        return "0"
+    if fold in (TRAIN, VALIDATION):
+        return fold
+    if fold.isdecimal():
+        return str(int(fold))
+    raise DataError(f"case {case!r}: fold {fold!r} is neither a number nor train, val or test")
+
+
+def _stratified(cases: Sequence[PreparedCase], parts: int, seed: int) -> list[int]:
+    labels = np.array([case.label for case in cases])
+    patients = np.array([case.patient for case in cases])
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed % 2**32)
+    assigned = np.zeros(len(cases), dtype=int)
+    for number, (_, held_out) in enumerate(splitter.split(labels, labels, patients)):
+        assigned[held_out] = number
+    return [int(number) for number in assigned]
+
+
+def _patients_per_class(cases: Iterable[PreparedCase]) -> dict[int, int]:
+    patients: dict[int, set[str]] = defaultdict(set)
+    for case in cases:
+        patients[case.label].add(case.patient)
+    return {label: len(names) for label, names in patients.items()}
+
+
+def _check_patients(cases: Sequence[PreparedCase], assigned: Sequence[str]) -> None:
+    folds: dict[str, set[str]] = defaultdict(set)
+    for case, fold in zip(cases, assigned, strict=True):
+        folds[case.patient].add(fold)
+    torn = sorted(patient for patient, of in folds.items() if len(of) > 1)
+    if torn:
+        where = ", ".join(sorted(folds[torn[0]]))
+        raise DataError(f"patient {torn[0]!r} is in more than one fold ({where}) {_more(torn)}")
+    if not any(fold.isdecimal() for fold in assigned):
+        raise DataError("the split holds nothing out: no case has a fold number or 'test'")
+
+
+def _more(names: Sequence[str]) -> str:
+    return f"(and {len(names) - 1} more)" if len(names) > 1 else "(no other)"

@@ -1,0 +1,1 @@
+"""Published results beside ours: reference tables and side-by-side rows."""

@@ -1,0 +1,1 @@
+"""Published results as CSV files; `leaderboard.published.references` names their sources."""

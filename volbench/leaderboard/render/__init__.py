@@ -1,0 +1,1 @@
+"""Rendering of a comparison: terminal, Markdown, LaTeX, HTML, CSV, JSON."""

@@ -1,0 +1,81 @@
+"""Comparisons as one CSV: a line per run, pair, audit row and group, told apart by `kind`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import pandas as pd
+
+from volbench.leaderboard.published.reference import Reference
+from volbench.leaderboard.render.json import pair_values, plain, row_values
+from volbench.leaderboard.statistics.comparison import Comparison
+from volbench.leaderboard.statistics.strata import ByStratum
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for the start of a formula, full-width signs included."""
+
+
+def sheet(
+    found: Sequence[Comparison],
+    strata: Sequence[Sequence[ByStratum]],
+    *,
+    reference: Reference | None = None,
+) -> str:
+    """Write all tables; a cell that a spreadsheet would compute gets an apostrophe before it."""
+    frames = []
+    for comparison, tables in zip(found, strata, strict=True):
+        rows = pd.DataFrame([row_values(row) for row in comparison.rows])
+        for name in ("runs", "seeds"):
+            rows[name] = [" ".join(map(str, values)) for values in rows[name]]
+        rows.insert(0, "kind", "run")
+        if reference is not None:
+            rows = reference.joined(rows, comparison.runs, ddof=comparison.ddof)
+            rows["kind"] = rows["kind"].fillna("reported")
+        parts = [rows, _others(comparison, tables)]
+        table = pd.concat([part.astype(object) for part in parts if len(part)], ignore_index=True)
+        table["data_digest"] = comparison.first_run.protocol[0]
+        table["split_digest"] = " ".join(comparison.splits)
+        table["unit"] = comparison.unit
+        frames.append(table)
+    whole = pd.concat(frames, ignore_index=True).astype(object)
+    whole = whole.where(whole.notna(), "")  # or whole numbers beside gaps would become 3.0
+    text: str = (
+        whole.map(harmless).rename(columns=harmless_name).to_csv(index=False, lineterminator="\n")
+    )
+    return text
+
+
+def harmless(value: object) -> object:
+    """A cell that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    >>> harmless("=1+1"), harmless("rmc5"), harmless(-0.5)
+    ("'=1+1", 'rmc5', -0.5)
+    """
+    is_formula = isinstance(value, str) and value.lstrip(" ").startswith(FORMULA)
+    return f"'{value}" if is_formula else value
+
+
+def harmless_name(name: str) -> str:
+    """The same for the heading of a column."""
+    return str(harmless(name))
+
+
+def _others(found: Comparison, strata: Sequence[ByStratum]) -> pd.DataFrame:
+    lines: list[dict[str, object]] = [
+        {"kind": "pair", **pair_values(pair, found.rows)} for pair in found.pairs
+    ]
+    for shortcut in found.shortcuts:
+        values = asdict(shortcut)
+        auc = values.pop("auc")
+        lines.append(
+            {
+                "kind": "audit",
+                "run": f"{shortcut.features}, {shortcut.model}",
+                **{f"auc_{name}": value for name, value in auc.items()},
+                **values,
+            }
+        )
+    for table in strata:
+        for record in table.frame.to_dict(orient="records"):
+            named = {str(name): value for name, value in record.items()}
+            lines.append({"kind": "stratum", "stratum": table.column, **named})
+    return pd.DataFrame([{name: plain(value) for name, value in line.items()} for line in lines])

@@ -1,0 +1,124 @@
+"""A comparison as plain JSON values: the documented schema, docs/reference/compare.md."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from volbench.leaderboard.render.layout import names_needed
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison
+from volbench.leaderboard.statistics.findings import Cost, Estimate, Pair
+from volbench.leaderboard.statistics.strata import ByStratum
+from volbench.leaderboard.text import headline_notes, label
+
+SCHEMA = 2
+COMPARED = ("difference", "low", "high", "std", "p", "p_holm", "p_delong", "p_bootstrap")
+"""What is measured of a pair, under these names wherever it is written."""
+
+
+def document(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, Any]:
+    """One table; NaN is None."""
+    run = found.first_run
+    values = {
+        "data": run.data,
+        "cases": run.cases,
+        "patients": run.patients,
+        "classes": list(found.classes),
+        "data_digest": run.protocol[0],
+        "split_digest": found.splits[0] if len(found.splits) == 1 else None,
+        "split_digests": list(found.splits),
+        "folds": run.experiment["folds"],
+        "repeats": found.repeats,
+        "unit": found.unit,
+        "threshold": found.threshold,
+        "sort": found.sort,
+        "ddof": found.ddof,
+        "test": found.test,
+        "alpha": found.alpha,
+        "margin": found.margin,
+        "resamples": found.resamples,
+        "seed": found.seed,
+        "undefined_folds": list(found.undefined),
+        "one_machine": found.one_machine,
+        "against": None if found.against is None else found.rows[found.against].name,
+        "design": found.design and asdict(found.design),
+        "rows": [row_values(row) for row in found.rows],
+        "pairs": [pair_values(pair, found.rows) for pair in found.pairs],
+        "audit": [asdict(shortcut) for shortcut in found.shortcuts],
+        "strata": [
+            {"column": table.column, "rows": table.frame.to_dict(orient="records")}
+            for table in strata
+        ],
+        "notes": headline_notes(found, stacked=False),
+    }
+    return {name: plain(value) for name, value in values.items()}
+
+
+def row_values(row: Candidate) -> dict[str, Any]:
+    """A row in flat columns; also what a line of the CSV holds."""
+    values: dict[str, Any] = {
+        "run": row.name,
+        "runs": [run.name for run in row.runs],
+        "seeds": list(row.seeds),
+        "encoder": row.encoder,
+        "aggregator": row.aggregator,
+        "loss": row.loss,
+        "level": row.level,
+        **progress_values(row),
+        "group": row.letters,
+        "optimism": row.optimism,
+        "selected_on_these_data": row.selected_on_these_data,
+    }
+    for name, score in row.scores.items():
+        values |= score_values(name, score)
+    for unit, score in row.other_units.items():
+        values |= {f"auc_per_{unit}_mean": score.mean, f"auc_per_{unit}_std": score.std}
+    values |= cost_values(row.cost)
+    values["beats_audit"] = None if row.bar is None else row.bar.beaten
+    for name in ("difference", "low", "high", "p"):
+        values[f"audit_{name}"] = None if row.bar is None else getattr(row.bar, name)
+    return values
+
+
+def progress_values(row: Candidate) -> dict[str, Any]:
+    """How much of a row there is."""
+    counted = ("status", "folds", "folds_total", "failed", "n")
+    return {name: getattr(row, name) for name in counted}
+
+
+def score_values(metric: str, score: Estimate) -> dict[str, float]:
+    """A metric's mean, standard deviation and interval."""
+    return {f"{metric}_{name}": value for name, value in asdict(score).items()}
+
+
+def cost_values(cost: Cost) -> dict[str, Any]:
+    """Size and speed; machines in one text."""
+    return {**asdict(cost), "machine": "; ".join(cost.machine)}
+
+
+def pair_values(pair: Pair, rows: Sequence[Candidate]) -> dict[str, Any]:
+    """Two rows by name, and what was found of them."""
+    named = names_needed(rows)
+    rope = pair.rope
+    return {
+        "run": rows[pair.first].name,
+        "against": rows[pair.second].name,
+        "run_label": label(rows[pair.first], named=named),
+        "against_label": label(rows[pair.second], named=named),
+        **{name: getattr(pair, name) for name in COMPARED},
+        "probability_worse": rope and rope.worse,
+        "probability_same": rope and rope.same,
+        "probability_better": rope and rope.better,
+        "verdict": pair.verdict,
+    }
+
+
+def plain(value: object) -> object:
+    """What JSON knows: NaN and infinity become None, NumPy's numbers Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

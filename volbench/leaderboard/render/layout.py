@@ -1,0 +1,216 @@
+"""A comparison as sections of ready text: headline, what needs no picture, pairs."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from volbench.evaluation.metrics import Metric, metrics_for
+from volbench.leaderboard.published.reference import Section
+from volbench.leaderboard.render.terminal import mean_std
+from volbench.leaderboard.statistics.comparison import SLICES, Candidate, Comparison
+from volbench.leaderboard.statistics.findings import Estimate, Pair
+from volbench.leaderboard.text import (
+    DAGGER,
+    DOUBLE_DAGGER,
+    headline_notes,
+    label,
+    pair_notes,
+    shortcut_notes,
+    title,
+)
+
+COMPONENTS = (("encoder", "encoder"), ("aggregator", "agg"), ("loss", "loss"))
+
+
+def sections(
+    found: Comparison,
+    *,
+    metrics: Sequence[str] | None = None,
+    all_pairs: bool = False,
+    stacked: bool = False,
+) -> list[Section]:
+    """Lay out a comparison.
+
+    Args:
+        found: What to show.
+        metrics: Names of the metrics to show; None means the headline ones.
+        all_pairs: Show every pair, not only those with the reference row.
+        stacked: Put spreads and intervals beneath the means, where columns are scarce.
+    """
+    parts = [_headline(found, metrics, stacked=stacked)]
+    if found.shortcuts:
+        parts.append(_shortcuts(found))
+    if found.pairs:
+        parts.append(_pairs(found, all_pairs=all_pairs))
+    return parts
+
+
+def names_needed(rows: Sequence[Candidate]) -> bool:
+    """Whether components alone do not tell the rows apart."""
+    counted = Counter((row.encoder, row.aggregator, row.loss) for row in rows)
+    return any(number > 1 for number in counted.values())
+
+
+def identities(rows: Sequence[Candidate]) -> tuple[dict[str, list[str]], str]:
+    """Columns that tell the rows apart, and in a line what they have in common."""
+    columns, common = {}, []
+    for key, heading in COMPONENTS:
+        texts = [str(getattr(row, key)) for row in rows]
+        if len(rows) > 1 and len(set(texts)) == 1:
+            common.append("slice level" if texts[0] == SLICES else f"{heading} {texts[0]}")
+        else:
+            columns[heading] = texts
+    if names_needed(rows):
+        columns = {"run": [row.name for row in rows], **columns}
+    return columns, f"All rows: {', '.join(common)}" if common else ""
+
+
+def chosen_metrics(found: Comparison, names: Sequence[str] | None) -> list[Metric]:
+    """The metrics to show, in the order asked for."""
+    known = metrics_for(found.classes)
+    if names is not None:
+        return [known[name] for name in names if name in known]
+    return [metric for metric in known.values() if metric.headline]
+
+
+def _headline(found: Comparison, names: Sequence[str] | None, *, stacked: bool) -> Section:
+    rows = found.rows
+    cells, common = identities(rows)
+    cells["folds"] = [_folds(row, stacked=stacked) for row in rows]
+    if found.pairs:
+        cells["group"] = [row.letters for row in rows]
+    for metric in chosen_metrics(found, names):
+        _add(cells, metric, rows, stacked=stacked)
+    for other in ("slice", "case"):
+        if any(other in row.other_units for row in rows if row.level == "slice"):
+            cells[f"AUC per {other}"] = [
+                _short(row.other_units[other], percent=False, stacked=stacked)
+                if other in row.other_units
+                else ""
+                for row in rows
+            ]
+    if not all(math.isnan(row.optimism) for row in rows):
+        gaps = [row.optimism for row in rows]
+        cells["optimism"] = ["" if math.isnan(gap) else f"{gap:+.3f}" for gap in gaps]
+    cells["M par"] = [_number(row.cost.parameters, 1e6, 2) for row in rows]
+    if found.one_machine:
+        cells["s/fold"] = [_number(row.cost.seconds, 1, 0) for row in rows]
+        cells["GB"] = [_number(row.cost.peak_memory_mb, 1024, 1) for row in rows]
+    notes = headline_notes(found, stacked=stacked)
+    return Section(title(found), cells, [*([f"{common}."] if common else []), *notes])
+
+
+def _add(
+    cells: dict[str, list[str]], metric: Metric, rows: Sequence[Candidate], *, stacked: bool
+) -> None:
+    heading = metric.column
+    scores = [row.score(metric.name) for row in rows]
+    if metric.name != "auc":
+        cells[heading] = [
+            _short(each, percent=metric.percent, stacked=stacked) if row.folds else ""
+            for row, each in zip(rows, scores, strict=True)
+        ]
+        return
+    means = [
+        (mean_std(each.mean, each.std, percent=False) if row.folds else "none yet") + _mark(row)
+        for row, each in zip(rows, scores, strict=True)
+    ]
+    spans = [interval(each.low, each.high) for each in scores]
+    if stacked:
+        cells[heading] = ["\n".join(filter(None, both)) for both in zip(means, spans, strict=True)]
+    else:
+        cells |= {heading: means, "95 %": spans}
+
+
+def _shortcuts(found: Comparison) -> Section:
+    cells = {
+        "features": [shortcut.features for shortcut in found.shortcuts],
+        "model": [shortcut.model for shortcut in found.shortcuts],
+        "AUC": [
+            mean_std(shortcut.auc.mean, shortcut.auc.std, percent=False)
+            for shortcut in found.shortcuts
+        ],
+    }
+    if any(shortcut.note for shortcut in found.shortcuts):
+        cells["note"] = [shortcut.note for shortcut in found.shortcuts]
+    return Section("What no picture is needed for", cells, shortcut_notes(found))
+
+
+def _pairs(found: Comparison, *, all_pairs: bool) -> Section:
+    rows, named = found.rows, names_needed(found.rows)
+    shown: Sequence[Pair] = found.pairs if all_pairs else found.shown_pairs()
+    if all_pairs:
+        heading = "All pairs, the row that stands higher first"
+        cells = {
+            "run": [_brief(rows[pair.first], rows) for pair in shown],
+            "against": [_brief(rows[pair.second], rows) for pair in shown],
+        }
+    else:
+        assert found.against is not None
+        heading = f"Against {label(rows[found.against], named=named)}"
+        cells, _ = identities([rows[pair.first] for pair in shown])
+        cells = cells or {"encoder": [rows[pair.first].encoder for pair in shown]}
+    cells["diff."] = [f"{pair.difference:+.3f}" for pair in shown]
+    cells["95 %"] = [interval(pair.low, pair.high, signed=True) for pair in shown]
+    cells["p\n(Holm)"] = [p_text(pair.p_holm) for pair in shown]
+    if any(not math.isnan(pair.p_delong) for pair in shown):
+        cells["DeLong\np"] = [p_text(pair.p_delong) for pair in shown]
+    if any(pair.rope for pair in shown):
+        cells["P\n(same)"] = [f"{pair.rope.same:.2f}" if pair.rope else "" for pair in shown]
+    cells["verdict"] = [pair.verdict for pair in shown]
+    return Section(heading, cells, pair_notes(found))
+
+
+def interval(low: float, high: float, *, signed: bool = False) -> str:
+    """Show an interval; nothing where there is none.
+
+    >>> interval(0.701, 0.8937), interval(-0.056, 0.0235, signed=True)
+    ('.701 to .894', '-.056 to +.024')
+    """
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    form = "+.3f" if signed else ".3f"
+    low_text, high_text = (f"{end:{form}}".replace("0.", ".", 1) for end in (low, high))
+    return f"{low_text} to {high_text}"
+
+
+def p_text(p: float) -> str:
+    """Show a p value; nothing where there is none.
+
+    >>> p_text(0.0004), p_text(0.0312), p_text(1.0)
+    ('<.001', '.031', '1')
+    """
+    if math.isnan(p):
+        return ""
+    if p < 0.001:
+        return "<.001"
+    return "1" if p > 0.9995 else f"{p:.3f}".removeprefix("0")
+
+
+def _brief(row: Candidate, rows: Sequence[Candidate]) -> str:
+    """What tells a row apart, in as few words as there are."""
+    columns, _ = identities(rows)
+    place = list(rows).index(row)
+    return ", ".join(texts[place] for texts in columns.values()) or row.name
+
+
+def _mark(row: Candidate) -> str:
+    dagger = DAGGER if row.bar is not None and not row.bar.beaten else ""
+    return dagger + (DOUBLE_DAGGER if row.selected_on_these_data else "")
+
+
+def _folds(row: Candidate, *, stacked: bool) -> str:
+    done = f"{row.folds}/{row.folds_total}"
+    if row.status == "complete":
+        return done
+    state = "failed" if row.status == "failed" else "part" if stacked else "incomplete"
+    return f"{done}\n{state}" if stacked else f"{done} {state}"
+
+
+def _short(score: Estimate, *, percent: bool, stacked: bool) -> str:
+    whole = mean_std(score.mean, score.std, percent=percent)
+    return whole.replace("±", "\n±") if stacked else whole
+
+
+def _number(value: float | None, unit: float, digits: int) -> str:
+    return "" if value is None or math.isnan(value) else f"{value / unit:.{digits}f}"

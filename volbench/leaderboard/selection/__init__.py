@@ -1,0 +1,1 @@
+"""Selection of runs, metrics and sort keys for a leaderboard."""

@@ -1,0 +1,171 @@
+"""What a comparison says, as plain values: rows, pairs, intervals, groups; no text, no drawing."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import pandas as pd
+
+from volbench.evaluation import Unit
+from volbench.leaderboard.statistics.findings import Bar, Cost, Design, Estimate, Pair, Shortcut
+from volbench.runs.load import LoadedRun
+
+Status: TypeAlias = Literal["complete", "incomplete", "failed"]
+Test: TypeAlias = Literal["folds", "cases"]
+
+SLICES = "(slices)"
+"""Stands where the aggregator would, at slice level."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One row: a run, or several that differ in the seed only.
+
+    Attributes:
+        runs: One; more where seeds are put together as repeats.
+        status: Whether every fold of every run is finished.
+        folds: Finished ones, over all runs.
+        folds_total: All of them.
+        failed: Those that failed.
+        n: Items that were held out and scored, in the first run.
+        scores: By name of the metric.
+        by_fold: Metrics of each fold, indexed by name of the run and number of the fold.
+        other_units: AUC at the units that the table is not about.
+        letters: Rows that share a letter cannot be told apart; empty where nothing was tested.
+        bar: Against the audit; None where there is none.
+    """
+
+    runs: tuple[LoadedRun, ...]
+    status: Status
+    folds: int
+    folds_total: int
+    failed: int
+    n: int
+    scores: Mapping[str, Estimate]
+    by_fold: pd.DataFrame
+    other_units: Mapping[Unit, Estimate]
+    cost: Cost
+    letters: str = ""
+    bar: Bar | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the run, or of the first one and how many follow."""
+        more = f" and {len(self.runs) - 1} more" if len(self.runs) > 1 else ""
+        return f"{self.runs[0].name}{more}"
+
+    @property
+    def encoder(self) -> str:
+        """Spec of the encoder."""
+        return str(self.runs[0].experiment["encoder"])
+
+    @property
+    def aggregator(self) -> str:
+        """Spec of the aggregator."""
+        return str(self.runs[0].experiment["aggregator"] or SLICES)
+
+    @property
+    def loss(self) -> str:
+        """Spec of the loss."""
+        return str(self.runs[0].experiment["loss"])
+
+    @property
+    def level(self) -> str:
+        """``volume`` or ``slice``."""
+        return str(self.runs[0].experiment["level"])
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds of the runs."""
+        return tuple(int(run.experiment["seed"]) for run in self.runs)
+
+    @property
+    def optimism(self) -> float:
+        """AUC that the search saw less the one held out; NaN where nothing was searched for."""
+        found = (run.tuning.get("optimism") for run in self.runs if run.tuning)
+        gaps = [float(gap) for gap in found if gap is not None]
+        return sum(gaps) / len(gaps) if gaps else math.nan
+
+    @property
+    def selected_on_these_data(self) -> bool:
+        """Whether the cases that judge this row helped to choose its hyperparameters."""
+        return any(run.tuning and run.tuning["selected_on_these_data"] for run in self.runs)
+
+    def score(self, metric: str) -> Estimate:
+        """A metric; NaN before any fold is done."""
+        return self.scores.get(metric, Estimate(math.nan, math.nan))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Runs on the same data and the same folds, compared.
+
+    Attributes:
+        rows: Sorted; incomplete ones too.
+        pairs: Of all complete rows, the one that stands higher first.
+        against: Position of the row that the others are shown against; None for fewer than two
+            complete rows.
+        unit: What an item is.
+        threshold: How the threshold was set.
+        sort: What the rows are sorted by.
+        ddof: Of all standard deviations over folds.
+        test: ``folds``: corrected t-test; ``cases``: DeLong's test or, of more than two classes,
+            the bootstrap, where there is one fold; None where no pair was tested.
+        design: None unless folds decide.
+        shortcuts: Best rows of the audit, best first.
+        undefined: Folds without an AUC, because a class is missing in them.
+        mixed: Whether slice and volume level stand together and are scored per case for that.
+        splits: Digests of the divisions into folds; several where repeats are put together.
+        alpha, margin, resamples, seed: Level, region of practical equivalence, bootstrap.
+    """
+
+    rows: tuple[Candidate, ...]
+    classes: tuple[str, ...]
+    unit: Unit
+    threshold: str
+    sort: str
+    ddof: int
+    pairs: tuple[Pair, ...] = ()
+    against: int | None = None
+    test: Test | None = None
+    design: Design | None = None
+    shortcuts: tuple[Shortcut, ...] = ()
+    undefined: tuple[int, ...] = ()
+    mixed: bool = False
+    alpha: float = 0.05
+    margin: float = 0.01
+    resamples: int = 2000
+    seed: int = 0
+    splits: tuple[str, ...] = ()
+
+    @property
+    def first_run(self) -> LoadedRun:
+        """Any run; all have the same data."""
+        return self.rows[0].runs[0]
+
+    @property
+    def runs(self) -> tuple[LoadedRun, ...]:
+        """All runs, row by row."""
+        return tuple(run for row in self.rows for run in row.runs)
+
+    @property
+    def repeats(self) -> int:
+        """Divisions into folds that were put together."""
+        return len(self.splits)
+
+    @property
+    def bar(self) -> Shortcut | None:
+        """The row of the audit that a model has to beat."""
+        return next((shortcut for shortcut in self.shortcuts if not shortcut.label), None)
+
+    @property
+    def one_machine(self) -> bool:
+        """Whether speed and memory of the rows can be compared."""
+        return len({row.cost.machine for row in self.rows if row.folds}) <= 1
+
+    def shown_pairs(self) -> tuple[Pair, ...]:
+        """Every other complete row against the one of ``against``, in the order of the rows."""
+        found = [pair if pair.second == self.against else pair.turned()
+                 for pair in self.pairs if self.against in (pair.first, pair.second)]  # fmt: skip
+        return tuple(sorted(found, key=lambda pair: pair.first))

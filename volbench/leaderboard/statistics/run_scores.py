@@ -1,0 +1,178 @@
+"""A run's held-out predictions scored fold by fold, its items in an order that all runs share."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from volbench.errors import StateError
+from volbench.evaluation import Items, Unit, fold_scores, gather, units_of
+from volbench.evaluation.metrics import metrics_for
+from volbench.leaderboard.statistics.findings import Estimate
+from volbench.runs.load import LoadedRun
+
+Folds = Float[np.ndarray, " fold"]
+
+DDOF = 1
+"""Standard deviations in tables are those of a sample of folds, unless asked otherwise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A run at one unit.
+
+    Attributes:
+        items: Sorted by name; None before any fold is done.
+        by_fold: One row per finished fold, one column per metric.
+        other_units: AUC of each fold at the other units that its predictions allow.
+    """
+
+    run: LoadedRun
+    items: Items | None
+    by_fold: pd.DataFrame
+    other_units: Mapping[Unit, Folds]
+
+    @property
+    def slice_areas(self) -> Folds:
+        """AUC of each fold at the run's own unit: that of cases where each has one slice."""
+        return np.asarray(self.by_fold["auc"], dtype=np.float64)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every fold is finished."""
+        return len(self.by_fold) == int(self.run.experiment["folds"])
+
+
+def native_unit(run: LoadedRun) -> Unit | None:
+    """What a row of its predictions is; None before any fold is done."""
+    first = next(chain.from_iterable(run.predictions.values()), None)
+    if first is None:
+        return None
+    return "case" if first.slice is None else "slice"
+
+
+def score_run(run: LoadedRun, *, unit: Unit, threshold: str | float) -> Scored:
+    """Score every finished fold.
+
+    Raises:
+        UsageError: its rows cannot be put together so, or the threshold cannot be set so.
+    """
+    rows = list(chain.from_iterable(run.predictions.values()))
+    names = list(metrics_for(run.classes))
+    if not rows:
+        return Scored(run, None, pd.DataFrame(columns=names), {})
+    validation = run.validation
+    items = sorted_items(
+        gather(rows, run.classes, unit=unit, threshold=threshold, validation=validation)
+    )
+    others = {
+        other: fold_areas(gather(rows, run.classes, unit=other))
+        for other in units_of(rows)
+        if other != unit
+    }
+    return Scored(run, items, fold_scores(items)[names], others)
+
+
+def sorted_items(items: Items) -> Items:
+    """Put items into the order of their names."""
+    keys = item_names(items)
+    return items.take(np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64))
+
+
+def item_names(items: Items) -> list[tuple[str, int]]:
+    """What tells items apart: the case, the case and slice, or the patient."""
+    if items.unit == "patient":
+        return [(patient, 0) for patient in items.patients]
+    if items.unit == "case":
+        return [(rows[0].case, 0) for rows in items.rows]
+    return [(rows[0].case, rows[0].slice or 0) for rows in items.rows]
+
+
+def fold_areas(items: Items) -> Folds:
+    """AUC of each fold, by number."""
+    area = metrics_for(items.classes)["auc"]
+    folds = items.folds
+    return np.array(
+        [
+            area(items.labels[folds == fold], items.probabilities[folds == fold])
+            for fold in np.unique(folds)
+        ]
+    )
+
+
+def matrix(runs: Sequence[Scored], metric: str) -> list[Folds]:
+    """A metric by division into folds: of several seeds on the same folds, their mean."""
+    by_split: dict[str, list[pd.Series]] = {}
+    for scored in runs:
+        split = scored.run.experiment["split_digest"]
+        if metric in scored.by_fold:
+            by_split.setdefault(split, []).append(scored.by_fold[metric])
+    return [
+        np.asarray(pd.concat(each, axis=1).mean(axis=1, skipna=False), dtype=np.float64)
+        if len(each) > 1
+        else np.asarray(each[0], dtype=np.float64)
+        for _, each in sorted(by_split.items())
+    ]
+
+
+def case_areas(runs: Sequence[Scored]) -> Float[np.ndarray, "repeat fold"]:
+    """AUC by division and fold; at the unit of slices, that of their cases."""
+    if runs[0].items is None or runs[0].items.unit != "slice":
+        return np.stack(matrix(runs, "auc"))
+    by_split: dict[str, list[Folds]] = {}
+    for scored in runs:
+        split = scored.run.experiment["split_digest"]
+        by_split.setdefault(split, []).append(scored.other_units.get("case", scored.slice_areas))
+    return np.stack([np.mean(each, axis=0) for _, each in sorted(by_split.items())])
+
+
+def case_items(scored: Scored, unit: Unit) -> Items:
+    """Its items, one per case or patient, sorted."""
+    assert scored.items is not None
+    if scored.items.unit == unit:
+        return scored.items
+    rows = chain.from_iterable(scored.run.predictions.values())
+    return sorted_items(gather(rows, scored.run.classes, unit=unit))
+
+
+def estimate(values: Iterable[Folds], *, ddof: int) -> Estimate:
+    """Mean and standard deviation over all folds; NaN where one of them is, or there are none."""
+    each = np.concatenate([np.zeros(0), *values])
+    mean = float(each.mean()) if len(each) else float("nan")
+    std = float(each.std(ddof=ddof)) if len(each) > ddof else float("nan")
+    return Estimate(mean, std)
+
+
+def fold_frame(runs: Sequence[Scored]) -> pd.DataFrame:
+    """Metrics of every finished fold, indexed by the run's name and the fold."""
+    frames = {scored.run.name: scored.by_fold for scored in runs if len(scored.by_fold)}
+    if not frames:
+        return runs[0].by_fold
+    return pd.concat(frames, names=["run", "fold"])
+
+
+def check_same_items(runs: Sequence[Scored]) -> None:
+    """Runs are paired item by item, so they must have held out the same ones.
+
+    Raises:
+        StateError: they have not.
+    """
+    known = [scored for scored in runs if scored.items is not None]
+    for scored in known[1:]:
+        first, other = known[0].items, scored.items
+        assert first is not None
+        assert other is not None
+        what = None
+        if first.classes != other.classes:
+            what = "name other classes"
+        elif item_names(first) != item_names(other) or (first.labels != other.labels).any():
+            what = f"predict other {first.unit}s"
+        if what:
+            way_out = "compare them with --unit case" if first.unit == "slice" else "run one again"
+            raise StateError(
+                f"{known[0].run.name} and {scored.run.name} {what}, on the same data and folds; "
+                f"{way_out}"
+            )

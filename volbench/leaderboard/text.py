@@ -1,0 +1,179 @@
+"""What must be said in plain words above and beneath a comparison."""
+
+import math
+from collections.abc import Sequence
+
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison
+
+DAGGER, DOUBLE_DAGGER = "†", "‡"
+
+
+def title(found: Comparison) -> str:
+    """Name the data, how much of it, and the folds."""
+    run = found.first_run
+    folds = int(run.experiment["folds"])
+    split = ", ".join(digest[:8] for digest in found.splits)
+    repeated = f" x {found.repeats} repeats" if found.repeats > 1 else ""
+    return (
+        f"{run.data}: {run.cases} cases of {run.patients} patients, "
+        f"{folds} fold{'s' if folds > 1 else ''}{repeated} "
+        f"(data {run.protocol[0][:8]}, split {split})"
+    )
+
+
+def label(row: Candidate, *, named: bool) -> str:
+    """A row in a line: its components, and its name where they do not tell it apart."""
+    parts = f"{row.encoder}, {row.aggregator}, {row.loss}"
+    return f"{row.name} ({parts})" if named else parts
+
+
+def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
+    """How the numbers of the first table are to be read."""
+    where = "beneath the AUC: its 95 % interval" if stacked else "95 %: interval of the AUC"
+    notes = [
+        f"Mean ± standard deviation over folds (ddof {found.ddof}), one score per {found.unit}"
+        f"{_threshold(found)}; {where} over patients, the trained networks "
+        f"given ({found.resamples} bootstrap draws, AUC within folds). M par: million parameters"
+        + ("; GB: peak memory." if found.one_machine else ".")
+    ]
+    if found.mixed:
+        notes.append(
+            "Some runs predict slices, some volumes: all are compared per case here, the mean over "
+            "its slices."
+        )
+    notes += _groups(found)
+    if found.undefined:
+        numbers = ", ".join(map(str, found.undefined))
+        notes.append(
+            f"AUC is undefined in fold {numbers}, where a class is missing, and so is any mean "
+            "over all folds; pairs are tested on the other folds."
+        )
+    notes += daggers(found)
+    notes += _searches(found)
+    if not found.one_machine:
+        notes.append(
+            "Seconds and memory are left out: the rows were not run on one machine, with one "
+            "device, precision and number of threads."
+        )
+    return [*notes, *incomplete_notes(found.rows)]
+
+
+def incomplete_notes(rows: Sequence[Candidate]) -> list[str]:
+    """One note for each run that lacks folds, one for each fold that failed."""
+    notes = []
+    for run in (run for row in rows for run in row.runs):
+        done, total = len(run.predictions), run.experiment["folds"]
+        if done < total:
+            failed = f", {len(run.failed)} failed" if run.failed else ""
+            notes.append(
+                f"Incomplete: {run.name} has {done} of {total} folds{failed}; its means are over "
+                "those only, and it is not tested."
+            )
+        notes += [f"Failed: {run.name} fold {each.fold}: {each.error}" for each in run.failed]
+    return notes
+
+
+def daggers(found: Comparison) -> list[str]:
+    """Explain the dagger, where a row has one."""
+    if found.bar is None or not any(row.bar and not row.bar.beaten for row in found.rows):
+        return []
+    tested = sum(row.bar is not None for row in found.rows)
+    return [
+        f"{DAGGER} not shown to beat {found.bar.features} alone, {found.bar.auc.mean:.2f}: "
+        f"{_test_name(found)}, Holm over {_count(tested, 'run')}."
+    ]
+
+
+def _searches(found: Comparison) -> list[str]:
+    """What to think of rows whose hyperparameters were searched for."""
+    notes = []
+    if not all(math.isnan(row.optimism) for row in found.rows):
+        notes.append(
+            "optimism: AUC on the folds that the search saw less the held-out AUC, of rows tuned "
+            "by volbench tune."
+        )
+    if any(row.selected_on_these_data for row in found.rows):
+        notes.append(
+            f"{DOUBLE_DAGGER} selected on these data: the cases that judge this row also chose its "
+            "hyperparameters, so its AUC is too high by an unknown amount."
+        )
+    return notes
+
+
+def pair_notes(found: Comparison) -> list[str]:
+    """How the table of pairs is to be read."""
+    if found.test == "cases":
+        test = "DeLong's test" if len(found.classes) == 2 else "the bootstrap of patients"
+        return [
+            f"Difference: AUC of the row less that of the reference; interval and p by {test}, p "
+            f"adjusted by Holm over {_count(len(found.pairs), 'pair')}. With one fold, this is "
+            "about these trained networks, not about training them again."
+        ]
+    delong = (
+        "DeLong (within folds, by patient) is about these trained networks, not about training "
+        "again. "
+        if any(pair.p_delong == pair.p_delong for pair in found.pairs)
+        else ""
+    )
+    return [
+        "Difference: mean over folds, the row's AUC less that of the reference, with its own 95 % "
+        "interval (corrected t-test). The last column follows p, adjusted by Holm over "
+        f"{_count(len(found.pairs), 'pair')}. {delong}P(same): probability that both are within "
+        f"{found.margin:g} AUC (Bayesian t-test)."
+    ]
+
+
+def shortcut_notes(found: Comparison) -> list[str]:
+    """What the rows of the audit are."""
+    notes = [
+        "Simple models on the same folds that see no picture (volbench data audit); "
+        f"mean ± standard deviation over folds, one score per "
+        f"{'case' if found.unit == 'slice' else found.unit}."
+    ]
+    notes += [
+        f"{shortcut.features}: nearly the label itself, so no bar for a model. Was it part of how "
+        "the label was made?"
+        for shortcut in found.shortcuts
+        if shortcut.label
+    ]
+    return notes
+
+
+def _threshold(found: Comparison) -> str:
+    if found.threshold == "0.5" or len(found.classes) != 2:
+        return ""
+    if found.threshold.replace(".", "").isdigit():
+        return f" at threshold {found.threshold}"
+    return f", threshold by {found.threshold} on the inner validation part of each fold"
+
+
+def _groups(found: Comparison) -> list[str]:
+    if not found.pairs:
+        return []
+    pairs = _count(len(found.pairs), "pair")
+    notes = [
+        f"group: rows that share a letter cannot be told apart by AUC ({_test_name(found)}, Holm "
+        f"over {pairs}, level {found.alpha:g}). Sharing one does not mean equal."
+    ]
+    if found.design:
+        only = (
+            f" ({found.design.detectable:.3f} if there were one pair only)"
+            if len(found.pairs) > 1
+            else ""
+        )
+        notes.append(
+            f"What could be seen: paired fold differences spread by {found.design.std:.3f} "
+            f"(median), so a true difference of {found.design.detectable_holm:.3f} AUC{only} is "
+            "found with a chance of 80 %; smaller ones mostly stay hidden."
+        )
+    return notes
+
+
+def _test_name(found: Comparison) -> str:
+    if found.first_run.experiment["folds"] > 1:
+        return "corrected t-test on folds"
+    return "DeLong's test" if len(found.classes) == 2 else "bootstrap of patients"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,252 @@
+"""Answers about the model: what it is, how it was trained, picked and run, with which software."""
+
+from statistics import median
+
+from volbench.model_card.answers.answer import Answer
+from volbench.model_card.markdown import counted, options, plain, safe, span
+from volbench.model_card.run_facts import Facts
+from volbench.spec import parse
+
+SECTIONS = {
+    "training": "Training",
+    "optimizer": "Optimiser",
+    "schedule": "Schedule",
+    "tta": "Views at test time",
+}
+"""Sections of a recipe that say how a network is trained, and their headings."""
+
+UNUSED = dict.fromkeys(("factor", "patience", "stop_rate"), ("name", "plateau"))
+"""Options of a schedule that do something only where it is this one."""
+
+RESNETS = {"r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4", "rmc5"}
+"""Built-in encoders whose weights are always drawn at random."""
+
+
+def technology(facts: Facts) -> Answer:
+    """A neural network, by its parts."""
+    return Answer(
+        f"Deep learning: {components(facts)}, which predicts one of "
+        f"{', '.join(map(safe, facts.classes))}; developed and evaluated in one data set by "
+        f"{counted(facts.folds, 'held-out fold')}.",
+        "that title and abstract say so, with the population and the outcome",
+    )
+
+
+def components(facts: Facts) -> str:
+    """Encoder, aggregator and loss in a clause."""
+    experiment = facts.run.experiment
+    pooled = experiment["aggregator"]
+    head = (
+        f"slices pooled by {safe(pooled)}" if pooled is not None
+        else "each representative slice predicted by itself"
+    )  # fmt: skip
+    return f"encoder {safe(experiment['encoder'])}, {head}, trained with {safe(experiment['loss'])}"
+
+
+def design(facts: Facts) -> Answer:
+    """Development and evaluation."""
+    return Answer(
+        "The run develops a model and evaluates it on held-out folds of the same data set.",
+        "aims and hypotheses",
+    )
+
+
+def description(facts: Facts) -> Answer:
+    """Components, size, input and output."""
+    size = facts.recipe["preprocessing"]["size"]
+    channels = len(facts.data["channels"])
+    two = len(facts.classes) == 2
+    outputs = "one logit (sigmoid)" if two else f"{len(facts.classes)} logits (softmax)"
+    parameters = facts.row.cost.parameters
+    known = (
+        f"{_sentence(components(facts))}. Input: {counted(channels, 'channel')}, any number of "
+        f"slices of {plain(size)} by {plain(size)} pixels; output: {outputs}"
+    )
+    if parameters is None:
+        return Answer(f"{known}.", "number of parameters: no fold is finished")
+    return Answer(f"{known}; {parameters:,} parameters.")
+
+
+def software(facts: Facts) -> Answer:
+    """Versions and the machine."""
+    environment = facts.run.environment
+    packages = ", ".join(
+        f"{safe(name)} {safe(version)}"
+        for name, version in environment.get("packages", {}).items()
+        if version
+    )
+    commit = environment.get("commit")
+    parts = [f"Python {safe(environment.get('python', 'not known'))}", packages]
+    parts += [f"volbench commit {safe(commit)}"] if commit else []
+    return Answer(f"{', '.join(part for part in parts if part)}. {hardware(facts)}")
+
+
+def hardware(facts: Facts) -> str:
+    """Machine, precision, time."""
+    environment, cost = facts.run.environment, facts.row.cost
+    words = [
+        f"{name} {safe(environment[key])}"
+        for name, key in (("device", "device"), ("precision", "precision"), ("threads", "threads"))
+        if environment.get(key) is not None
+    ]
+    if cost.seconds is not None:
+        words.append(f"{cost.seconds:.0f} s per fold")
+    return f"Run on: {', '.join(words)}." if words else ""
+
+
+def initialization(facts: Facts) -> Answer:
+    """Random or pretrained, as far as the encoder's spec says it."""
+    spec = parse(facts.run.experiment["encoder"])
+    seed = f"every random number follows from seed {facts.run.experiment['seed']}"
+    given = dict(spec.arguments)
+    if spec.name in RESNETS:
+        return Answer(
+            "Random, anew for each fold: Kaiming normal (fan-out) for convolutions of the encoder; "
+            f"{seed}."
+        )
+    if spec.name == "timm" and given.get("pretrained", False):
+        return Answer(
+            f"Encoder: the pretrained weights that timm gives for {safe(given.get('name'))}; "
+            f"the rest at random, anew for each fold; {seed}.",
+            "which data these weights were trained on",
+        )
+    if spec.name == "timm":
+        return Answer(f"Random, anew for each fold, as timm does it; {seed}.")
+    return Answer(f"{_sentence(seed)}.", f"how the encoder {safe(spec.name)} is initialised")
+
+
+def training(facts: Facts) -> Answer:
+    """The recipe, key by key."""
+    sections = [
+        f"{heading}: {options(facts.recipe[section], unused=UNUSED)}."
+        for section, heading in SECTIONS.items()
+        if facts.recipe.get(section)
+    ]
+    return Answer(
+        f"Loss {safe(facts.run.experiment['loss'])}. {' '.join(sections)} Seed "
+        f"{facts.run.experiment['seed']}."
+    )
+
+
+def selection(facts: Facts) -> Answer:
+    """Which epoch is scored."""
+    chosen = facts.recipe["selection"]
+    share = plain(chosen["validation_fraction"])
+    rules = {
+        "validation": f"the epoch with the best {safe(chosen['metric'])} on the inner validation "
+        f"part ({share} of the training patients)",
+        "training_loss": "the epoch with the lowest training loss",
+        "last": "the last epoch",
+    }
+    known = f"In each fold {rules[chosen['checkpoint']]}, never by the held-out cases"
+    epochs = [r.selected_epoch for r in facts.run.results.values() if r.selected_epoch is not None]
+    if epochs:
+        known += f"; epochs chosen {span(epochs)}, median {median(epochs):g}"
+    return Answer(
+        f"{known}.",
+        "how many other settings were tried, on which cases, and whether this one was picked by "
+        "the scores shown here",
+    )
+
+
+def ensembling(facts: Facts) -> Answer:
+    """One network per held-out case."""
+    passes = facts.recipe.get("tta", {}).get("passes", 0)
+    views = (
+        f"mean probability over {passes} random views of each case" if passes
+        else "no averaging over views"
+    )  # fmt: skip
+    return Answer(
+        "None in the scores shown: each case is predicted by the one network that did not train on "
+        f"it, {views}. The mean of all folds' networks, which volbench predict gives, is not "
+        "scored here."
+    )
+
+
+def predictor_handling(facts: Facts) -> Answer:
+    """Normalisation."""
+    chosen = facts.recipe["preprocessing"]
+    return Answer(
+        "Intensities are normalised per volume and channel "
+        f"({safe(chosen['normalize'])}), resized in-plane to {plain(chosen['size'])} pixels; "
+        f"augmentation in training: {safe(facts.recipe['training']['augmentation'])}."
+    )
+
+
+def imbalance(facts: Facts) -> Answer:
+    """The sampler."""
+    sampler = str(facts.recipe["training"]["sampler"])
+    rules = {
+        "balanced": "batches hold equally many cases of every class",
+        "weighted": "cases are drawn with the inverse frequency of their class",
+        "natural": "each case is seen once per epoch, whatever its class",
+    }
+    said = rules.get(sampler, safe(sampler))
+    return Answer(
+        f"Sampler {safe(sampler)}: {said}. Loss {safe(facts.run.experiment['loss'])}. "
+        "Probabilities are not recalibrated afterwards.",
+        "why",
+    )
+
+
+def no_updating(facts: Facts) -> Answer:
+    """Nothing is recalibrated."""
+    return Answer(
+        "None: probabilities are scored as the networks give them, without recalibration."
+    )
+
+
+def how_predicted(facts: Facts) -> Answer:
+    """With which code and weights."""
+    if not facts.run.predictions:
+        return Answer(left="no fold is finished, so nothing is predicted yet")
+    version = facts.run.environment.get("packages", {}).get("volbench")
+    return Answer(
+        f"By volbench {safe(version or '(version not known)')}, from the weights "
+        f"folds/NN/model.safetensors of {counted(len(facts.run.predictions), 'finished fold')}; "
+        "volbench predict and volbench export use the same ones."
+    )
+
+
+def specification(facts: Facts) -> Answer:
+    """All that it takes to build the model again."""
+    identity = safe(facts.run.experiment.get("id", "not known"))
+    return Answer(
+        f"experiment.json, id {identity}: components, recipe, folds and seed; the weights of each "
+        "fold with their SHA-256 in result.json.",
+        "where model and code can be had, and on which terms",
+    )
+
+
+def availability(facts: Facts) -> Answer:
+    """Version, commit, weights."""
+    environment = facts.run.environment
+    version = environment.get("packages", {}).get("volbench") or "not known"
+    commit = environment.get("commit")
+    licence = facts.data.get("licence")
+    parts = [f"volbench {safe(version)} (Apache-2.0)"]
+    parts += [f"commit {safe(commit)}"] if commit else []
+    parts += [f"licence of the data: {safe(licence)}"] if licence else []
+    return Answer("; ".join(parts) + ".", "where code, trained model and data can be had")
+
+
+def technical_details(facts: Facts) -> Answer:
+    """The experiment's id."""
+    return Answer(
+        f"The whole experiment is in experiment.json, id "
+        f"{safe(facts.run.experiment.get('id', 'not known'))}.",
+        "study protocol, or that there was none",
+    )
+
+
+def refusals(facts: Facts) -> Answer:
+    """What predict refuses."""
+    return Answer(
+        "volbench predict refuses damaged volumes and those with other channels, another plane or "
+        "another spacing than the training cases.",
+        "what a user should do with such a volume",
+    )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

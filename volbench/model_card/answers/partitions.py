@@ -1,0 +1,92 @@
+"""Answers about partitions: how cases were divided, in what the parts are disjoint, their sizes."""
+
+from collections.abc import Iterable
+
+from volbench.model_card.answers.answer import Answer
+from volbench.model_card.markdown import counted, safe, span
+from volbench.model_card.run_facts import Facts, Partition
+
+
+def assignment(facts: Facts) -> Answer:
+    """Folds, the inner validation part, and how equal they are."""
+    folds: dict[str, list[int]] = {}
+    positive = facts.classes[-1]
+    for row in facts.assigned:
+        folds.setdefault(row.fold, [0, 0])
+        folds[row.fold][0] += 1
+        folds[row.fold][1] += row.label == positive
+    held = {name: n for name, n in folds.items() if name.isdecimal()}
+    parts = [
+        f"{counted(facts.folds, 'fold')}: each is held out once, with "
+        f"{span(n for n, _ in held.values())} cases, "
+        f"{span(100 * k / n for n, k in held.values())} % of them {safe(positive)}"
+    ]
+    never = sum(n for name, (n, _) in folds.items() if name not in held)
+    if never:
+        parts.append(f"{counted(never, 'case')} never held out (parts train and val)")
+    inner = [len(part.validation) for part in facts.partitions if part.validation]
+    if inner:
+        parts.append(
+            f"{span(inner)} cases of each training part are kept as an inner validation part"
+        )
+    parts.append(
+        f"seed {facts.run.experiment['seed']}, split digest "
+        f"{facts.run.experiment['split_digest'][:16]}"
+    )
+    return Answer(
+        "; ".join(parts) + ".",
+        "where the folds come from, if they were given and not drawn by volbench (which stratifies "
+        "by class)",
+    )
+
+
+def disjoint(facts: Facts) -> Answer:
+    """Whether a patient is in two parts, counted from the files."""
+    inner = [part for part in facts.partitions if part.validation]
+    leaks = sum(_shared(part) for part in facts.partitions)
+    if facts.torn or leaks:
+        return Answer(
+            f"NOT disjoint in patients: {counted(len(facts.torn), 'patient')} in several folds of "
+            f"splits.csv, {counted(leaks, 'patient')} in both a training or validation and a "
+            "held-out part.",
+            "why, and what it does to the figures",
+        )
+    checked = (
+        f" and in the inner validation parts of {counted(len(inner), 'fold')}" if inner else ""
+    )
+    return Answer(
+        f"Patient: none of {counted(facts.patients, 'patient')} is in two folds (counted in "
+        f"splits.csv{checked})."
+    )
+
+
+def _shared(part: Partition) -> int:
+    test = {row.patient for row in part.test}
+    train = {row.patient for row in part.train}
+    inner = {row.patient for row in part.validation}
+    return len(test & (train | inner)) + len(train & inner)
+
+
+def per_analysis(facts: Facts) -> Answer:
+    """Cases to train on, to pick the checkpoint with, held out: over the finished folds."""
+    parts = facts.partitions
+    if not parts:
+        return Answer(left="numbers of cases in each analysis: no fold is finished")
+    positive = facts.classes[-1]
+
+    def said(name: str, rows: Iterable[tuple[int, int]]) -> str:
+        pairs = list(rows)
+        cases, events = (span(values) for values in zip(*pairs, strict=True))
+        return f"{name} {cases} cases ({safe(positive)}: {events})"
+
+    def count(name: str) -> list[tuple[int, int]]:
+        return [
+            (len(rows), sum(row.label == positive for row in rows))
+            for rows in (getattr(part, name) for part in parts)
+        ]
+
+    shown = [said("training", count("train"))]
+    if any(part.validation for part in parts):
+        shown.append(said("inner validation", count("validation")))
+    shown.append(said("held out", count("test")))
+    return Answer(f"Per fold, over {counted(len(parts), 'finished fold')}: {'; '.join(shown)}.")

@@ -1,0 +1,40 @@
+"""A checklist as a Markdown table, with how much of it the run could fill."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from volbench.model_card.answers import Answer, Item, Status
+from volbench.model_card.markdown import counted, table
+from volbench.model_card.run_facts import Facts
+
+BOX = "☐ to be written by the author:"
+MARKS: dict[Status, str] = {"filled": "filled", "partly": "partly", "left": "author"}
+
+
+def answers(items: Sequence[Item], facts: Facts) -> list[tuple[Item, Answer]]:
+    """Ask a run every item of a list."""
+    return [(item, item.answer(facts)) for item in items]
+
+
+def tally(name: str, asked: Sequence[tuple[Item, Answer]]) -> str:
+    """How many items the run filled, filled in part and left; a sentence."""
+    found = Counter(answer.status for _, answer in asked)
+    return (
+        f"{name}: {counted(len(asked), 'item')}, {found['filled']} filled by the run, "
+        f"{found['partly']} in part, {found['left']} left to the author."
+    )
+
+
+def checklist_table(asked: Sequence[tuple[Item, Answer]]) -> str:
+    """One row per item, in the order of the list."""
+    rows = [
+        (item.number, item.section, item.asks, MARKS[answer.status], said(answer))
+        for item, answer in asked
+    ]
+    return table(["item", "section", "asks for", "status", "answer"], rows, text=5)
+
+
+def said(answer: Answer) -> str:
+    """What is known, then what is left."""
+    left = f"{BOX} {answer.left}" if answer.left else ""
+    return " ".join(part for part in (answer.known, left) if part)

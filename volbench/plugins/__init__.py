@@ -1,0 +1,1 @@
+"""Plugin system: registries, discovery, signatures, isolation and checks of third-party code."""

@@ -1,0 +1,76 @@
+"""Whether a run was trained on a volume that it is asked to predict, as far as names tell."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from volbench.errors import StateError
+from volbench.interfaces import Case
+from volbench.predict.results import InSample
+from volbench.runs.load import LoadedRun
+
+
+@dataclass(frozen=True)
+class Known:
+    """A row of splits.csv."""
+
+    case: str
+    patient: str
+    fold: str
+
+
+def read_split(path: Path) -> list[Known]:
+    """Read splits.csv.
+
+    Raises:
+        StateError: it is missing or damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return [Known(r["case"], r["patient"], r["fold"]) for r in csv.DictReader(stream)]
+    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
+        raise StateError(f"{path} is missing or damaged ({error}); run again") from None
+
+
+def familiar(
+    case: Case, split: Sequence[Known], run: LoadedRun, folds: Sequence[int]
+) -> InSample | None:
+    """Find out which folds have seen a case; None if it is new to all of them.
+
+    A name counts as the same if it ends in the name of a training case: a manifest's names start
+    at its own folder, those of files at the current one. A patient counts where one is given.
+    """
+    same = [row for row in split if _same_name(case.name, row.case)]
+    by_patient = not same
+    if by_patient and case.patient:
+        same = [row for row in split if row.patient == case.patient]
+    seen = tuple(fold for fold in folds if any(str(fold) != row.fold for row in same))
+    if not seen:
+        return None
+    held_out = None if by_patient else _held_out(same[0], run)
+    return InSample(by_patient, seen, len(folds), held_out)
+
+
+def _same_name(name: str, known: str) -> bool:
+    return name == known or name.endswith(f"/{known}")
+
+
+def _held_out(row: Known, run: LoadedRun) -> tuple[float, ...] | None:
+    rows = run.predictions.get(int(row.fold), ()) if row.fold.isdecimal() else ()
+    found = [prediction.probabilities for prediction in rows if prediction.case == row.case]
+    return tuple(map(float, np.mean(found, axis=0))) if found else None
+
+
+def in_words(case: Case, known: InSample, classes: Sequence[str]) -> str:
+    """Say in one line that a prediction is no test of the run."""
+    share = f"{len(known.folds)} of {known.total} folds"
+    if known.by_patient:
+        return f"case {case.name}: {share} were trained on patient {case.patient}"
+    line = f"case {case.name} was trained on by {share}"
+    if known.held_out is None:
+        return f"{line}; no fold held it out"
+    shown = ", ".join(f"{p:.3f} {c}" for c, p in zip(classes, known.held_out, strict=True))
+    return f"{line}; its held-out probability is {shown}"

@@ -1,0 +1,1 @@
+"""Cost of a network and of a fold: FLOPs, convolutions, seconds by section, roofline."""

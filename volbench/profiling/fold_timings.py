@@ -1,0 +1,105 @@
+"""What `--profile` keeps of a fold: seconds per section, and the least the network could take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from volbench.profiling.conv_trace import convolutions_of
+from volbench.profiling.roofline import least_seconds, measure_peak, training_flop
+from volbench.profiling.section_timer import BACKWARD, EVALUATE, FORWARD, SECTIONS
+from volbench.training.classifier import Classifier
+from volbench.training.compute import Compute
+from volbench.types import Volume
+
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Of one fold, or of several added up.
+
+    Attributes:
+        seconds: By section; what belongs to none (building, checkpoints) is ``other``.
+        volumes: That were trained on, in this sitting.
+        peak_memory_mb: Most memory, of the device on a GPU, else of the process.
+        least_seconds: Forward and backward of a volume of mean length at the device's peaks.
+        gflop: Of the convolutions of that volume, forward and backward.
+        tflop_per_s: Measured peak of arithmetic.
+        gb_per_s: Measured peak of memory.
+    """
+
+    seconds: Mapping[str, float]
+    volumes: int
+    peak_memory_mb: float
+    least_seconds: float
+    gflop: float
+    tflop_per_s: float
+    gb_per_s: float
+
+    @property
+    def training_seconds(self) -> float:
+        """All but evaluation."""
+        return sum(self.seconds.values()) - self.seconds[EVALUATE]
+
+    @property
+    def volumes_per_second(self) -> float:
+        """Training cases per second of training."""
+        return self.volumes / self.training_seconds
+
+    @property
+    def share_of_roofline(self) -> float:
+        """Least time of forward and backward, of the time they took."""
+        return self.volumes * self.least_seconds / (self.seconds[FORWARD] + self.seconds[BACKWARD])
+
+
+def add(parts: list[Timings]) -> Timings:
+    """Sum the folds of a run; peaks are the means, memory is the most."""
+    volumes = sum(part.volumes for part in parts)
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(part, name) for part in parts]))
+
+    return Timings(
+        seconds={name: sum(part.seconds[name] for part in parts) for name in (*SECTIONS, OTHER)},
+        volumes=volumes,
+        peak_memory_mb=max(part.peak_memory_mb for part in parts),
+        least_seconds=mean("least_seconds"),
+        gflop=mean("gflop"),
+        tflop_per_s=mean("tflop_per_s"),
+        gb_per_s=mean("gb_per_s"),
+    )
+
+
+def take_timings(
+    seconds: Mapping[str, float],
+    *,
+    elapsed: float,
+    volumes: int,
+    peak_memory_mb: float,
+    model: Classifier,
+    volume: Volume,
+    compute: Compute,
+) -> Timings:
+    """Put a fold's timings together.
+
+    Args:
+        seconds: By section.
+        elapsed: Of the whole fold.
+        volumes: That were trained on.
+        peak_memory_mb: Of the fold.
+        model: What was trained.
+        volume: One of mean length, as the network sees it.
+        compute: How.
+    """
+    peak = measure_peak(compute)
+    layers = convolutions_of(model.encoder, tuple(volume.shape))
+    return Timings(
+        seconds={**seconds, OTHER: max(0.0, elapsed - sum(seconds.values()))},
+        volumes=volumes,
+        peak_memory_mb=peak_memory_mb,
+        least_seconds=least_seconds(layers, peak),
+        gflop=training_flop(layers) / 1e9,
+        tflop_per_s=peak.flop_per_s / 1e12,
+        gb_per_s=peak.bytes_per_s / 1e9,
+    )

@@ -1,1 +1,0 @@
-"""Published results as CSV files, with their sources in `volbench.leaderboard.reference`."""

@@ -1,0 +1,41 @@
+"""From runs to the text of a report."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from volbench.leaderboard.statistics.compare import compare_runs, tables_of
+from volbench.report.page import render
+from volbench.report.prepared_data import check_folders
+from volbench.report.section import build_section
+from volbench.runs.load import LoadedRun
+
+
+def make_report(
+    runs: Iterable[LoadedRun],
+    *,
+    title: str | None = None,
+    data: Sequence[Path] = (),
+    on_section: Callable[[str], object] | None = None,
+) -> str:
+    """Write a page about runs; those on other data or other folds get a section of their own.
+
+    Equal runs give equal text, whatever the day.
+
+    Args:
+        runs: From :func:`volbench.leaderboard.load_run`.
+        title: Of the page.
+        data: Prepared folders to take pictures from; the cache is searched in any case.
+        on_section: Hears the name of the data before each section is made.
+
+    Raises:
+        UsageError: a folder of ``data`` is no prepared data.
+        StateError: a run is damaged.
+    """
+    check_folders(data)
+    sections = []
+    for number, table in enumerate(tables_of(runs), start=1):
+        if on_section:
+            on_section(table[0].data)
+        sections.append(build_section(compare_runs(table), number, data))
+    names = list(dict.fromkeys(section.comparison.first_run.data for section in sections))
+    return render(sections, title=title or f"Comparison on {', '.join(names)}")

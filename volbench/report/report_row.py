@@ -1,0 +1,98 @@
+"""The candidates of a comparison as a report shows them: numbered, labelled, scored."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from volbench.evaluation import Items
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison
+from volbench.leaderboard.statistics.run_scores import Scored, score_run
+
+FoldKey = tuple[str, int]
+"""Digest of the split, number of the fold: candidates are paired by it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One candidate.
+
+    Attributes:
+        number: Its row in the table, counted from 1; figures name it so.
+        label: What tells it from the others, in a few words.
+        candidate: Its row of the comparison.
+        scored: Its runs that have a finished fold, at the comparison's unit and threshold.
+    """
+
+    number: int
+    label: str
+    candidate: Candidate
+    scored: tuple[Scored, ...]
+
+    @property
+    def title(self) -> str:
+        """Number and label."""
+        return f"{self.number}. {self.label}"
+
+    @property
+    def items(self) -> list[Items]:
+        """Scored items of each run."""
+        return [scored.items for scored in self.scored if scored.items is not None]
+
+    @cached_property
+    def by_fold(self) -> list[Items]:
+        """Scored items of each fold of each run."""
+        return [
+            items.take(items.folds == fold) for items in self.items for fold in set(items.folds)
+        ]
+
+    @cached_property
+    def areas(self) -> dict[FoldKey, float]:
+        """AUC of each fold; of several seeds on the same folds, their mean."""
+        found: dict[FoldKey, list[float]] = {}
+        for scored in self.scored:
+            split = str(scored.run.experiment["split_digest"])
+            for fold, area in scored.by_fold["auc"].items():
+                found.setdefault((split, int(str(fold))), []).append(float(area))
+        return {key: float(np.mean(areas)) for key, areas in found.items()}
+
+
+def shown(comparison: Comparison) -> tuple[Shown, ...]:
+    """Number and label the rows, and score their items."""
+    return tuple(
+        Shown(
+            number=place,
+            label=label,
+            candidate=candidate,
+            scored=tuple(
+                score_run(run, unit=comparison.unit, threshold=comparison.threshold)
+                for run in candidate.runs
+                if run.predictions
+            ),
+        )
+        for place, (candidate, label) in enumerate(
+            zip(comparison.rows, labels(comparison.rows), strict=True), start=1
+        )
+    )
+
+
+def labels(rows: Sequence[Candidate]) -> list[str]:
+    """The components in which rows differ; the run's name where these do not tell rows apart."""
+    parts = [(row.encoder, row.aggregator, row.loss) for row in rows]
+    differing = [place for place in range(3) if len({part[place] for part in parts}) > 1]
+    found = [" · ".join(part[place] for place in differing or (0, 1, 2)) for part in parts]
+    if len(set(found)) == len(rows):
+        return found
+    return [row.name for row in rows]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number as people write it; a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A difference with its sign."""
+    return "–" if math.isnan(value) else f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")

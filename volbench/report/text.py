@@ -1,0 +1,253 @@
+"""The protocol and the findings in plain words, generated from what the runs say of themselves."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from volbench.audit.features import EVERYTHING, STRATUM
+from volbench.leaderboard.statistics.comparison import Comparison
+from volbench.leaderboard.statistics.findings import Pair
+from volbench.report.report_row import Shown, number, signed
+from volbench.runs.load import LoadedRun
+
+SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def question(comparison: Comparison, rows: Sequence[Shown]) -> str:
+    """What the runs were made to find out."""
+    classes = _listed(comparison.classes) if comparison.classes else "the classes"
+    data = comparison.first_run.data
+    if len(rows) == 1:
+        return f"How well does {rows[0].label} tell {classes} apart on {data}?"
+    return f"Which of {_count(len(rows))} candidates tells {classes} apart best on {data}?"
+
+
+def protocol(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
+    """How they were trained and scored, one sentence or two for each step."""
+    run = comparison.first_run
+    return [
+        _data(run),
+        _folds(run),
+        *_each(rows, _choice),
+        *_each(rows, _views),
+        _unit(comparison),
+        *_repeats(rows),
+    ]
+
+
+def conclusion(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
+    """What may be said, and what may not; the first sentence is the most important one."""
+    complete = [row for row in rows if row.candidate.status == "complete"]
+    if not complete:
+        return ["No candidate has finished all of its folds, so nothing can be concluded yet."]
+    found = _verdicts(comparison, rows) if comparison.pairs else _alone(complete)
+    return [*found, *_bar(comparison, complete), *_unfinished(rows)]
+
+
+def _data(run: LoadedRun) -> str:
+    labels = {row.case: row.label for rows in run.predictions.values() for row in rows}
+    labels |= {row.case: row.label for row in run.case_rows}
+    counted = Counter(labels.values())
+    classes = _listed([f"{counted[name]} {name}" for name in run.classes or sorted(counted)])
+    named = f" ({classes})" if labels else ""
+    patients = f"{run.patients} patient{'s' if run.patients != 1 else ''}"
+    return f"The data are {run.data}: {run.cases} cases of {patients}{named}."
+
+
+def _folds(run: LoadedRun) -> str:
+    folds = int(run.experiment["folds"])
+    if folds == 1:
+        return (
+            "One part of the patients was held out. One model was trained for each candidate on "
+            "the others, and scored on patients it had never seen."
+        )
+    models = _count(folds)
+    return (
+        f"The patients were divided into {models} parts, called folds; no patient is in two of "
+        f"them. {models.capitalize()} models were trained for each candidate: each one was scored "
+        "on the fold that was held out, on patients it had never seen."
+    )
+
+
+def _choice(run: LoadedRun) -> str:
+    selection = run.experiment["recipe"]["selection"]
+    if selection["checkpoint"] == "validation":
+        best = "highest AUC" if selection["metric"] == "auc" else "lowest loss"
+        return (
+            f"Of the patients to train on, {100 * selection['validation_fraction']:.0f} % were set "
+            f"aside; the epoch with the {best} on them was scored. The held-out fold had no part "
+            "in that choice."
+        )
+    if selection["checkpoint"] == "training_loss":
+        return (
+            "The epoch with the lowest training loss was scored; no patient was set aside for it."
+        )
+    return "The last epoch was scored; nothing was chosen."
+
+
+def _views(run: LoadedRun) -> str:
+    passes = int(run.experiment["recipe"].get("tta", {}).get("passes", 0))
+    if not passes:
+        return "Each case was scored once, as it is."
+    return (
+        f"Each case was scored in {passes} randomly changed views, and their probabilities were "
+        "averaged (test-time augmentation)."
+    )
+
+
+def _unit(comparison: Comparison) -> str:
+    per = {
+        "slice": "Every representative slice is scored on its own: a case counts once per slice",
+        "case": "Every case is scored once",
+        "patient": "The probabilities of a patient's cases are averaged; a patient counts once",
+    }[comparison.unit]
+    mixed = ", also where slices were predicted" if comparison.mixed else ""
+    if len(comparison.classes) > 2:
+        return f"{per}{mixed}. Of several classes the most probable one is the decision."
+    positive = comparison.classes[-1] if comparison.classes else "the second class"
+    rule = comparison.threshold
+    fixed = rule.replace(".", "", 1).isdigit()
+    said = rule if fixed else f"the one that {rule} gives on the validation part of each fold"
+    return f"{per}{mixed}. It is called {positive} from a probability of {said} on."
+
+
+def _repeats(rows: Sequence[Shown]) -> list[str]:
+    seeds = sorted({seed for row in rows for seed in row.candidate.seeds})
+    if any(len(row.candidate.runs) > 1 for row in rows):
+        return [f"Training was repeated with the seeds {_listed(list(map(str, seeds)))}."]
+    return [f"Random numbers follow from seed {_listed(list(map(str, seeds)))}."]
+
+
+def _each(rows: Sequence[Shown], say: Callable[[LoadedRun], str]) -> list[str]:
+    """One sentence if it holds for all candidates, else one for each kind of them."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        said.setdefault(say(row.candidate.runs[0]), []).append(str(row.number))
+    if len(said) == 1:
+        return list(said)
+    return [f"Candidate {_listed(numbers)}: {text}" for text, numbers in said.items()]
+
+
+def _alone(complete: Sequence[Shown]) -> list[str]:
+    row = complete[0]
+    auc = row.candidate.score("auc")
+    interval = f" (95 % interval {number(auc.low)} to {number(auc.high)})"
+    known = interval if auc.low == auc.low else ""
+    first = f"{row.label} reaches a mean AUC of {number(auc.mean)}{known}."
+    if len(complete) > 1:
+        return ["No pair of candidates could be tested: no fold holds cases of every class."]
+    return [first, "It is the only complete candidate, so it was compared with no other one."]
+
+
+def _verdicts(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
+    tested = sorted({place for pair in comparison.pairs for place in (pair.first, pair.second)})
+    if len(tested) == 2:
+        return [_pair(comparison.pairs[0], rows), *_power(comparison)]
+    shown = [pair for pair in comparison.pairs if pair.verdict != "no difference shown"]
+    if not shown:
+        count = _count(len(tested))
+        first = f"No difference between any two of the {count} candidates was shown."
+        return [first, *_power(comparison)]
+    best, others = comparison.against, comparison.shown_pairs()
+    assert best is not None
+    worse = [str(rows[pair.first].number) for pair in others if pair.verdict == "worse"]
+    alike = [str(rows[pair.first].number) for pair in others if pair.verdict != "worse"]
+    first = f"Candidate {_named(rows[best])} has the highest mean AUC"
+    found = []
+    if worse:
+        found.append(f"{first}; it is better than {_candidates(worse)}.")
+    if alike:
+        start = "No" if worse else f"{first}, but no"
+        found.append(f"{start} difference between it and {_candidates(alike)} was shown.")
+    rest = len(shown) - len(worse)
+    if rest:
+        found.append(
+            f"{_count(rest).capitalize()} other pair{'s differ' if rest > 1 else ' differs'} too; "
+            "the letters in the table say which."
+        )
+    return [*found, *_power(comparison)]
+
+
+def _pair(pair: Pair, rows: Sequence[Shown]) -> str:
+    seen = pair.turned() if pair.verdict == "worse" else pair
+    better, other = rows[seen.first], rows[seen.second]
+    if pair.verdict == "no difference shown":
+        return f"No difference between candidates {_named(better)} and {_named(other)} was shown."
+    return (
+        f"Candidate {_named(better)} is better than candidate {_named(other)}: by "
+        f"{signed(seen.difference)} in AUC (95 % interval {signed(seen.low)} to "
+        f"{signed(seen.high)}, {p_value(pair.p_holm)})."
+    )
+
+
+def _candidates(numbers: Sequence[str]) -> str:
+    return f"candidate{'s' if len(numbers) > 1 else ''} {_listed(numbers)}"
+
+
+def _power(comparison: Comparison) -> list[str]:
+    design = comparison.design
+    if design is None:
+        return ["No difference shown does not mean that there is none."]
+    single = len(comparison.pairs) == 1
+    size = design.detectable if single else design.detectable_holm
+    adjusted = "" if single else ", after the adjustment for the number of pairs"
+    return [
+        f"This design could have detected a true difference of {number(size, 2)} in AUC (found "
+        f"with a chance of 80 %{adjusted}). A smaller one may be there without having been seen."
+    ]
+
+
+def _bar(comparison: Comparison, complete: Sequence[Shown]) -> list[str]:
+    bar = comparison.bar
+    below = [row for row in complete if row.candidate.bar and not row.candidate.bar.beaten]
+    if bar is None or not below:
+        return []
+    who = "No candidate was" if len(below) == len(complete) else (
+        f"Candidate {_listed([str(row.number) for row in below])} "
+        f"{'were' if len(below) > 1 else 'was'} not")  # fmt: skip
+    return [
+        f"{who} shown to beat the audit: from {_known(bar.features)}, a simple model reaches an "
+        f"AUC of {number(bar.auc.mean)}."
+    ]
+
+
+def _known(features: str) -> str:
+    if features == EVERYTHING:
+        return "all that the audit knows"
+    if features.startswith(STRATUM):
+        return f"the column {features.removeprefix(STRATUM)} alone"
+    return f"{features} alone"
+
+
+def _named(row: Shown) -> str:
+    return f"{row.number} ({row.label})"
+
+
+def _unfinished(rows: Sequence[Shown]) -> list[str]:
+    found = []
+    for row in rows:
+        one = row.candidate
+        if one.status != "complete":
+            failed = f", {one.failed} failed" if one.failed else ""
+            found.append(
+                f"Candidate {_named(row)} is not complete "
+                f"({one.folds} of {one.folds_total} folds{failed}): its means are over those "
+                "only, and it was not compared."
+            )
+    return found
+
+
+def p_value(p: float) -> str:
+    """A p value with its sign; a digit more where three would round it up to the level.
+
+    >>> p_value(0.0312), p_value(0.0497), p_value(0.00002)
+    ('p = 0.031', 'p = 0.0497', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.{4 if 0.0495 <= p < 0.05 else 3}f}"
+
+
+def _count(value: int) -> str:
+    return SMALL[value] if value < len(SMALL) else str(value)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,1 @@
+"""Run folders: layout, tables (predictions, splits, history, cases) and loading."""

@@ -1,0 +1,241 @@
+"""A run's folder: what was asked, on which data, what each fold predicted.
+
+    experiment.json   environment.json   data.json   splits.csv   cases.csv   audit.csv
+    folds/00/         predictions.csv  [validation.csv]  history.csv  model.safetensors  result.json
+
+Predictions are the only source of numbers in tables; `result.json` is written last and vouches for
+the fold's other files by their SHA-256.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from volbench._utils.atomic_io import write_atomic, write_json
+from volbench.errors import StateError
+from volbench.experiment.experiment import SCHEMA, Experiment, differing_keys
+from volbench.experiment.splits import Split
+from volbench.runs.tables import Prediction, cases_csv, history_csv, predictions_csv, splits_csv
+
+PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
+    "predictions.csv", "validation.csv", "history.csv", "model.safetensors", "result.json",
+)  # fmt: skip
+CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """result.json: how one fold ended.
+
+    Attributes:
+        seconds: Training and evaluation, without waiting for other folds.
+        samples_per_second: Training cases per second of training.
+        peak_memory_mb: Of the device on a GPU, else of the process.
+        selected_epoch: Epoch whose weights were scored, counted from 1.
+        sha256: Digest of each of the fold's other files.
+    """
+
+    fold: int
+    status: Literal["finished", "failed"]
+    error: str | None = None
+    seconds: float | None = None
+    samples_per_second: float | None = None
+    peak_memory_mb: float | None = None
+    parameters: int | None = None
+    selected_epoch: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class FoldFolder:
+    """One fold's part of a run folder."""
+
+    def __init__(self, path: Path, fold: int) -> None:
+        self.path = path
+        self.fold = fold
+
+    def result(self) -> FoldResult | None:
+        """How the fold ended; None while it has not.
+
+        Raises:
+            StateError: the folder is damaged.
+        """
+        values = read_json(self.path / RESULT)
+        if values is None:
+            return None
+        check_schema(values, self.path / RESULT)
+        try:
+            return FoldResult(**{key: value for key, value in values.items() if key != "schema"})
+        except TypeError as error:
+            raise StateError(f"{self.path / RESULT} is damaged ({error}); delete it") from None
+
+    def verify(self, result: FoldResult, *, only: str | None = None) -> None:
+        """Check that the files, or the one named, are those the result vouches for.
+
+        Raises:
+            StateError: one is missing or was changed.
+        """
+        for name, digest in result.sha256.items():
+            if only not in (None, name):
+                continue
+            path = self.path / name
+            if not path.is_file() or sha256(path.read_bytes()) != digest:
+                raise StateError(
+                    f"{path} is missing or was changed after the run wrote it; "
+                    f"delete {self.path} and run again"
+                )
+
+    def write_failure(self, error: str) -> FoldResult:
+        """Keep a failed fold as a row with its reason."""
+        result = FoldResult(self.fold, "failed", error=error)
+        self._write_result(result)
+        return result
+
+    def write_success(
+        self,
+        result: FoldResult,
+        predictions: Sequence[Prediction],
+        classes: Sequence[str],
+        history: Sequence[Mapping[str, float]],
+        model: bytes,
+        *,
+        validation: Sequence[Prediction] = (),
+    ) -> FoldResult:
+        """Write all files of a finished fold, the result last; return it with their digests.
+
+        ``validation`` holds the predictions of the inner validation part with the weights that
+        were scored, for thresholds to be chosen on; without such a part no file is written.
+        """
+        contents = {
+            PREDICTIONS: predictions_csv(predictions, classes).encode(),
+            HISTORY: history_csv(history).encode(),
+            MODEL: model,
+        }
+        if validation:
+            contents[VALIDATION] = predictions_csv(validation, classes).encode()
+        for name, content in contents.items():
+            write_atomic(self.path / name, content)
+        digests = {name: sha256(content) for name, content in contents.items()}
+        vouched = FoldResult(**{**asdict(result), "sha256": digests})
+        self._write_result(vouched)
+        return vouched
+
+    def _write_result(self, result: FoldResult) -> None:
+        write_json(self.path / RESULT, {"schema": SCHEMA, **asdict(result)})
+
+
+class RunFolder:
+    """A run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(
+        self,
+        experiment: Experiment,
+        split: Split,
+        data: Mapping[str, Any],
+        environment: Mapping[str, Any],
+    ) -> None:
+        """Start a run here, or continue the same one.
+
+        ``data`` is what data.json holds; its ``classes`` are the names of the classes.
+
+        Raises:
+            StateError: the folder holds another experiment, or something that is no run.
+        """
+        path = self.path / "experiment.json"
+        there = read_json(path)
+        if there is None:
+            if self.path.is_dir() and any(entry.name != ".lock" for entry in self.path.iterdir()):
+                raise StateError(f"{self.path} is not empty and not a run; choose another --name")
+            classes = data["classes"]
+            write_atomic(self.path / "splits.csv", splits_csv(split, classes).encode())
+            write_atomic(self.path / CASES, cases_csv(split, classes).encode())
+            write_json(self.path / "data.json", {"schema": SCHEMA, **data})
+            write_json(self.path / "environment.json", {"schema": SCHEMA, **environment})
+            write_json(path, experiment.to_json())
+            return
+        check_schema(there, path)
+        ours = {"tuning": None, **experiment.canonical()}
+        if different := differing_keys(ours, {key: there.get(key) for key in ours}):
+            raise StateError(
+                f"{self.path} holds another experiment; it differs in {', '.join(different)}. "
+                "Choose another --name, or leave it out"
+            )
+
+    def experiment(self) -> Mapping[str, Any]:
+        """What experiment.json says.
+
+        Raises:
+            StateError: there is none, it is damaged, or a newer volbench wrote it.
+        """
+        return self._required("experiment.json")
+
+    def environment(self) -> Mapping[str, Any]:
+        """What environment.json says, under the same errors."""
+        return self._required("environment.json")
+
+    def data(self) -> Mapping[str, Any]:
+        """What data.json says, under the same errors."""
+        return self._required("data.json")
+
+    def fold(self, number: int) -> FoldFolder:
+        """The folder of one fold."""
+        return FoldFolder(self.path / "folds" / f"{number:02d}", number)
+
+    def results(self) -> dict[int, FoldResult]:
+        """The folds that ended, by number."""
+        found = {}
+        for number in range(int(self.experiment()["folds"])):
+            result = self.fold(number).result()
+            if result is not None:
+                found[number] = result
+        return found
+
+    def _required(self, name: str) -> Mapping[str, Any]:
+        values = read_json(self.path / name)
+        if values is None:
+            raise StateError(f"{self.path} is not a run: it has no {name}")
+        check_schema(values, self.path / name)
+        return values
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None where there is no file.
+
+    Raises:
+        StateError: the file is not what volbench writes.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StateError(f"{path} is damaged ({error}); delete it and run again") from None
+    if not isinstance(values, dict):
+        raise StateError(f"{path} is damaged (not an object); delete it and run again")
+    return values
+
+
+def check_schema(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse what another version wrote.
+
+    Raises:
+        StateError: the schema is not the one this version reads.
+    """
+    if values.get("schema") != SCHEMA:
+        raise StateError(
+            f"{path} has schema {values.get('schema')!r}, this volbench reads {SCHEMA}; "
+            "use the version that wrote it"
+        )
+
+
+def sha256(content: bytes) -> str:
+    """Hexadecimal SHA-256."""
+    return hashlib.sha256(content).hexdigest()

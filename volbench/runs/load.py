@@ -1,0 +1,173 @@
+"""Runs read back from their folders; predictions are checked against the run's own digests."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from volbench.errors import StateError, UsageError
+from volbench.experiment.experiment import short_source
+from volbench.runs.folder import (
+    CASES,
+    HISTORY,
+    PREDICTIONS,
+    TUNING,
+    VALIDATION,
+    FoldFolder,
+    FoldResult,
+    RunFolder,
+    read_json,
+)
+from volbench.runs.tables import CaseRow, Prediction, read_cases, read_predictions
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a run folder says.
+
+    Attributes:
+        experiment: Content of experiment.json.
+        environment: Content of environment.json.
+        results: The folds that ended, by number.
+        predictions: Held-out predictions of the finished folds, by number.
+        validation: Predictions of each fold's inner validation part, where there is one.
+        case_rows: What is known of each case; empty for a run written before this was kept.
+        classes: Names of the classes, in the order of their index; empty before any fold is done.
+        cases, patients: How many the data set has.
+        tuning: Content of tuning.json, of a run whose hyperparameters were searched for.
+    """
+
+    path: Path
+    experiment: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    results: Mapping[int, FoldResult]
+    predictions: Mapping[int, Sequence[Prediction]]
+    validation: Mapping[int, Sequence[Prediction]]
+    case_rows: Sequence[CaseRow]
+    classes: tuple[str, ...]
+    cases: int
+    patients: int
+    tuning: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    @property
+    def data(self) -> str:
+        """Short name of the data set."""
+        return short_source(self.experiment["source"])
+
+    @property
+    def protocol(self) -> tuple[str, str]:
+        """Digests of data and split; runs are compared only where both are equal."""
+        return self.experiment["data_digest"], self.experiment["split_digest"]
+
+    @property
+    def failed(self) -> list[FoldResult]:
+        """Folds that failed, with their reasons."""
+        return [result for result in self.results.values() if result.status == "failed"]
+
+
+def find_runs(paths: Iterable[Path]) -> list[Path]:
+    """Find run folders: a path that is one, or the runs directly inside it.
+
+    Raises:
+        UsageError: a path holds no run.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist; give run folders or a folder of runs")
+        runs = [path] if _is_run(path) else sorted(filter(_is_run, path.iterdir()))
+        if not runs:
+            raise UsageError(f"{path} holds no run; start one with volbench run")
+        found.update(dict.fromkeys(runs))
+    return list(found)
+
+
+def load_run(path: Path) -> LoadedRun:
+    """Read a run.
+
+    Raises:
+        StateError: a file is missing, damaged or was changed after the run wrote it.
+    """
+    folder = RunFolder(path)
+    experiment = folder.experiment()
+    results = folder.results()
+    predictions: dict[int, Sequence[Prediction]] = {}
+    validation: dict[int, Sequence[Prediction]] = {}
+    classes: tuple[str, ...] = ()
+    for fold, result in results.items():
+        if result.status != "finished":
+            continue
+        place = folder.fold(fold)
+        rows, named = _predictions(place, result, PREDICTIONS)
+        if classes and named != classes:
+            raise StateError(f"{place.path / PREDICTIONS}: its classes differ from other folds'")
+        predictions[fold], classes = rows, named
+        if VALIDATION in result.sha256:
+            validation[fold], _ = _predictions(place, result, VALIDATION)
+    cases, patients = _count(path / "splits.csv")
+    return LoadedRun(
+        path=path,
+        experiment=experiment,
+        environment=folder.environment(),
+        results=results,
+        predictions=predictions,
+        validation=validation,
+        case_rows=_case_rows(path / CASES),
+        classes=classes,
+        cases=cases,
+        patients=patients,
+        tuning=read_json(path / TUNING),
+    )
+
+
+def read_history(run: LoadedRun, fold: int) -> pd.DataFrame:
+    """Losses by epoch of a finished fold: the columns of history.csv.
+
+    Raises:
+        StateError: the file is missing or was changed.
+    """
+    text = _verified(RunFolder(run.path).fold(fold), run.results[fold], HISTORY)
+    return pd.read_csv(io.StringIO(text))
+
+
+def _predictions(
+    place: FoldFolder, result: FoldResult, name: str
+) -> tuple[list[Prediction], tuple[str, ...]]:
+    return read_predictions(_verified(place, result, name))
+
+
+def _verified(place: FoldFolder, result: FoldResult, name: str) -> str:
+    """Text of a fold's file, which is the one that the result vouches for."""
+    place.verify(result, only=name)
+    return (place.path / name).read_text(encoding="utf-8")
+
+
+def _case_rows(path: Path) -> list[CaseRow]:
+    try:
+        return read_cases(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise StateError(f"{path} is damaged ({error}); run again") from None
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "experiment.json").is_file()
+
+
+def _count(path: Path) -> tuple[int, int]:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            patients = [row["patient"] for row in csv.DictReader(stream)]
+    except (OSError, KeyError) as error:
+        raise StateError(f"{path} is missing or damaged ({error}); run again") from None
+    return len(patients), len(set(patients))

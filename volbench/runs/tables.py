@@ -1,0 +1,158 @@
+"""The CSV files of a run: predictions, history, splits, cases."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from volbench.experiment.splits import Split
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One row of predictions.csv.
+
+    Attributes:
+        slice: Number of the slice at slice level, else None.
+        probabilities: One per class, in the order of the classes.
+    """
+
+    case: str
+    patient: str
+    label: str
+    fold: int
+    slice: int | None
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One row of cases.csv: what is known of a case beside its voxels.
+
+    Attributes:
+        shape: Slices, rows and columns as stored, before preparation.
+        spacing_mm: Distance between slices, rows and columns as stored.
+        roi_mm3: Volume of the region of interest; None without a mask.
+        strata: Columns to report by, without the prefix that they have in the file.
+        plane: That of the slices: axial, coronal or sagittal; None if it was not kept.
+    """
+
+    case: str
+    patient: str
+    label: str
+    fold: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    roi_mm3: float | None
+    strata: Mapping[str, str] = field(default_factory=dict[str, str])
+    plane: str | None = None
+
+
+STRATUM = "stratum_"
+"""Prefix of the columns of cases.csv that come from the data set's own."""
+
+
+def predictions_csv(predictions: Iterable[Prediction], classes: Sequence[str]) -> str:
+    """Show predictions as CSV; numbers keep every digit, so that they read back equal."""
+    rows = list(predictions)
+    by_slice = any(row.slice is not None for row in rows)
+    header = ["case", "patient", "label", "fold", *(["slice"] if by_slice else [])]
+    lines: list[list[object]] = [[*header, *(f"prob_{name}" for name in classes)]]
+    for row in rows:
+        place = [row.slice] if by_slice else []
+        lines.append([row.case, row.patient, row.label, row.fold, *place, *row.probabilities])
+    return _csv(lines)
+
+
+def read_predictions(text: str) -> tuple[list[Prediction], tuple[str, ...]]:
+    """Read what `predictions_csv` wrote; return it with the names of the classes.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    reader = csv.DictReader(io.StringIO(text))
+    columns = [name for name in reader.fieldnames or () if name.startswith("prob_")]
+    rows = [
+        Prediction(
+            case=row["case"],
+            patient=row["patient"],
+            label=row["label"],
+            fold=int(row["fold"]),
+            slice=int(row["slice"]) if "slice" in row else None,
+            probabilities=tuple(float(row[column]) for column in columns),
+        )
+        for row in reader
+    ]
+    return rows, tuple(column.removeprefix("prob_") for column in columns)
+
+
+def history_csv(history: Sequence[Mapping[str, float]]) -> str:
+    """Show one row per epoch."""
+    return _csv([list(history[0]), *([*row.values()] for row in history)])
+
+
+def splits_csv(split: Split, classes: Sequence[str]) -> str:
+    """Show which fold holds out which case."""
+    rows = [
+        [case.name, case.patient, classes[case.label], fold]
+        for case, fold in zip(split.cases, split.assigned, strict=True)
+    ]
+    return _csv([["case", "patient", "label", "fold"], *rows])
+
+
+def cases_csv(split: Split, classes: Sequence[str]) -> str:
+    """Show what is known of each case; a stratum that a case lacks stays empty."""
+    strata = sorted({name for case in split.cases for name in case.strata})
+    rows: list[list[object]] = [
+        [
+            *(case.name, case.patient, classes[case.label], fold),
+            *case.stored_shape,
+            *case.stored_spacing_mm,
+            "" if case.roi_mm3 is None else case.roi_mm3,
+            case.plane or "",
+            *(case.strata.get(name, "") for name in strata),
+        ]
+        for case, fold in zip(split.cases, split.assigned, strict=True)
+    ]
+    return _csv([[*_CASE_COLUMNS, "plane", *(STRATUM + name for name in strata)], *rows])
+
+
+def read_cases(text: str) -> list[CaseRow]:
+    """Read what `cases_csv` wrote.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    reader = csv.DictReader(io.StringIO(text))
+    if missing := set(_CASE_COLUMNS) - set(reader.fieldnames or ()):
+        raise ValueError(f"it has no column {sorted(missing)[0]!r}")
+    return [
+        CaseRow(
+            case=row["case"],
+            patient=row["patient"],
+            label=row["label"],
+            fold=row["fold"],
+            shape=(int(row["slices"]), int(row["rows"]), int(row["columns"])),
+            spacing_mm=(float(row["slice_mm"]), float(row["row_mm"]), float(row["column_mm"])),
+            roi_mm3=float(row["roi_mm3"]) if row["roi_mm3"] else None,
+            plane=row.get("plane") or None,
+            strata={
+                name.removeprefix(STRATUM): value
+                for name, value in row.items()
+                if name.startswith(STRATUM)
+            },
+        )
+        for row in reader
+    ]
+
+
+_CASE_COLUMNS = (
+    *("case", "patient", "label", "fold"),
+    *("slices", "rows", "columns", "slice_mm", "row_mm", "column_mm", "roi_mm3"),
+)
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

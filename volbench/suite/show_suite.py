@@ -1,0 +1,160 @@
+"""A suite as the tables that its file defines, published rows beside ours."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from volbench.errors import StateError, UsageError
+from volbench.leaderboard.published.lee2022 import Rectal2022
+from volbench.leaderboard.published.reference import Section
+from volbench.leaderboard.published.references import load_reference
+from volbench.leaderboard.published.side_by_side import Row, cells, incomplete, summary
+from volbench.leaderboard.render.terminal import markdown, terminal
+from volbench.leaderboard.statistics.run_scores import DDOF
+from volbench.runs.load import LoadedRun, load_run
+from volbench.suite.expand import Candidate, Suite, Table
+from volbench.suite.index import Entry, read_index
+
+Style: TypeAlias = Literal["table", "md"]
+
+
+def show_suite(
+    suite: Suite, *, out: Path | None = None, style: Style = "table", color: bool = False
+) -> str:
+    """Show every table of a suite; what was not run, or failed, is a row too.
+
+    Args:
+        suite: From `load_suite`.
+        out: Folder of its runs; ``suite.out`` by default.
+        style: For a terminal or as Markdown.
+        color: With colours.
+
+    Raises:
+        UsageError: nothing was run there.
+        StateError: the folder was damaged.
+    """
+    out = out or suite.out
+    index = read_index(out)
+    if not index:
+        raise UsageError(f"no suite was run into {out}; {_way_out(suite)}")
+    loaded = {candidate: _load(out, index.get(candidate)) for candidate in suite.candidates}
+    draw = markdown if style == "md" else partial(terminal, color=color)
+    sections = _sections(suite, loaded)
+    return "\n".join(draw(each.title, each.cells, each.notes) for each in sections)
+
+
+def _sections(suite: Suite, loaded: Mapping[Candidate, LoadedRun | str]) -> list[Section]:
+    reference = load_reference(suite.reference) if suite.reference else None
+    beside = reference if isinstance(reference, Rectal2022) else None
+    runs = [found for found in loaded.values() if isinstance(found, LoadedRun)]
+    sections = [Section(_title(suite, runs), {}, _counts(loaded))]
+    pooled = any_published = False
+    for table in suite.tables:
+        rows = [_row(candidate, loaded[candidate], beside) for candidate in table.candidates]
+        published = any(row.reported for row in rows)
+        ddof = beside.ddof if beside is not None and published else DDOF
+        if table.sort == "auc":
+            rows.sort(key=partial(_behind_the_best, ddof=ddof))
+        notes = beside.notes(rows) if beside is not None and published else _notes(rows)
+        mark = ", ours beside the paper's (reported, other data)" if published else ""
+        notes = [*notes, *_failures(table, loaded)]
+        sections.append(Section(table.title + mark, cells(rows, ddof=ddof), notes))
+        any_published |= published
+        pooled |= any(row.reported and row.aggregator for row in rows)
+    if beside is not None and any_published:
+        sections += [*([beside.readers()] if pooled else []), beside.closing()]
+    if reference is not None and beside is None and runs:
+        sections += reference.sections(runs)
+    return sections
+
+
+def _load(out: Path, entry: Entry | None) -> LoadedRun | str:
+    """Read a candidate's run; or say in a few words why there is none."""
+    if entry is None:
+        return "not run"
+    if entry.error is not None:
+        return entry.error
+    if entry.run is None or not (out / entry.run / "experiment.json").is_file():
+        return "not run"
+    try:
+        return load_run(out / entry.run)
+    except StateError as error:
+        return str(error)
+
+
+def _row(candidate: Candidate, found: LoadedRun | str, beside: Rectal2022 | None) -> Row:
+    named = (candidate.encoder, candidate.aggregator, candidate.loss)
+    reported = beside.find(*named) if beside is not None else {}
+    if isinstance(found, str):
+        remark = found if found == "not run" else "failed"
+        return Row(*named, remark=remark, reported=reported)
+    remark = "failed" if found.failed else "not run"
+    return Row(*named, run=found, remark=remark, reported=reported)
+
+
+def _behind_the_best(row: Row, ddof: int) -> float:
+    auc, _ = summary(row, ddof=ddof).get("auc", (math.nan, math.nan))
+    return math.inf if math.isnan(auc) else -auc
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    unit = "slice" if any(row.aggregator is None for row in rows) else "case"
+    return [
+        f"Mean ± standard deviation over folds (ddof {DDOF}), one score per {unit}. Rows are not "
+        "tested against one another here; volbench compare does.",
+        *incomplete(rows),
+    ]
+
+
+def _failures(table: Table, loaded: Mapping[Candidate, LoadedRun | str]) -> list[str]:
+    found = []
+    for candidate in table.candidates:
+        run = loaded[candidate]
+        if isinstance(run, LoadedRun):
+            found += [f"Failed: {run.name} fold {each.fold}: {each.error}" for each in run.failed]
+        elif run != "not run":
+            found.append(f"Failed: {candidate.label}: {run}")
+    return found
+
+
+def _title(suite: Suite, runs: Sequence[LoadedRun]) -> str:
+    if not runs:
+        return suite.title
+    run = runs[0]
+    data, split = run.protocol
+    return (
+        f"{suite.title}: {run.data}, {run.cases} cases of {run.patients} patients, "
+        f"{run.experiment['folds']} folds (data {data[:8]}, split {split[:8]})"
+    )
+
+
+def _counts(loaded: Mapping[Candidate, LoadedRun | str]) -> list[str]:
+    states = [_state(found) for found in loaded.values()]
+    parts = [
+        f"{states.count(state)} {state}"
+        for state in ("finished", "incomplete", "failed", "not run")
+        if state in states
+    ]
+    return [f"{len(states)} experiment{'' if len(states) == 1 else 's'}: {', '.join(parts)}."]
+
+
+def _state(found: LoadedRun | str) -> str:
+    if isinstance(found, str):
+        return found if found == "not run" else "failed"
+    if found.failed:
+        return "failed"
+    done = len(found.predictions)
+    if done == found.experiment["folds"]:
+        return "finished"
+    return "incomplete" if done else "not run"
+
+
+def _way_out(suite: Suite) -> str:
+    if suite.scale is None and suite.scales:
+        return (
+            f"say at which scale (--scale {' or '.join(suite.scales)}), or name its folder (--out)"
+        )
+    scale = f" --scale {suite.scale}" if suite.scale else ""
+    return f"start it with volbench suite run {suite.path}{scale}"

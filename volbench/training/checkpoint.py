@@ -1,0 +1,108 @@
+"""A fold's state between two epochs, as one safetensors file: enough to go on as if never stopped.
+
+Random numbers need no state: they follow from the seed, the fold, the epoch and the case.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from volbench._utils.atomic_io import write_atomic
+
+State = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """What a fold has reached.
+
+    Attributes:
+        identity: Experiment, fold and settings; a checkpoint of another identity is not used.
+        epoch: Epochs done.
+        best_epoch: Epoch, counted from 1, of the weights kept for the held-out fold.
+        best_score: What that epoch reached; the larger tuple is better.
+        seconds: Time spent, over all sessions.
+    """
+
+    identity: str
+    epoch: int = 0
+    best_epoch: int = 0
+    best_score: tuple[float, ...] = ()
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def losses(self) -> list[float]:
+        """Training loss of each epoch done."""
+        return [row["train_loss"] for row in self.history]
+
+
+def write_checkpoint(
+    path: Path,
+    progress: Progress,
+    modules: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    best: State,
+) -> None:
+    """Write everything; replaces the previous checkpoint in one step."""
+    tensors = {f"best/{name}": tensor for name, tensor in best.items()}
+    for key, module in modules.items():
+        tensors |= {f"{key}/{name}": tensor for name, tensor in snapshot(module).items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        for slot, value in slots.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{slot}"] = value.detach().cpu().clone()
+    write_atomic(path, save(tensors, {"progress": json.dumps(asdict(progress))}))
+
+
+def read_checkpoint(
+    path: Path,
+    identity: str,
+    modules: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+) -> tuple[Progress, State]:
+    """Restore what was written for this identity; a fresh start where there is none."""
+    fresh = Progress(identity), State()
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return fresh
+    try:
+        tensors = load(content)
+        size = int.from_bytes(content[:8], "little")
+        stored = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["progress"])
+    except (SafetensorError, KeyError, ValueError):
+        return fresh  # damaged: the fold is trained again from its first epoch
+    if stored["identity"] != identity:
+        return fresh
+    progress = Progress(**{**stored, "best_score": tuple(stored["best_score"])})
+    groups: dict[str, State] = {}
+    for name, tensor in tensors.items():
+        key, _, rest = name.partition("/")
+        groups.setdefault(key, {})[rest] = tensor
+    for key, module in modules.items():
+        module.load_state_dict(groups.get(key, {}))
+    _restore_optimizer(optimizer, groups.get("optimizer", {}))
+    return progress, groups.get("best", {})
+
+
+def snapshot(module: nn.Module) -> State:
+    """Copy a module's state to the host; tensors that share memory become separate."""
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in module.state_dict().items()
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: State) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, slot = name.partition("/")
+        state.setdefault(int(index), {})[slot] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,262 @@
+"""Training of one fold: the only training loop."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from volbench._utils.seeds import derive_seed
+from volbench.data.cache import Prepared
+from volbench.data.loader import Batch, open_loader
+from volbench.errors import TrainingError
+from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
+from volbench.experiment.experiment import Experiment
+from volbench.experiment.splits import Part
+from volbench.profiling.fold_timings import Timings, take_timings
+from volbench.profiling.section_timer import BACKWARD, EVALUATE, FORWARD, OPTIMISER, Clock
+from volbench.training.batches import TrainingBatches
+from volbench.training.checkpoint import (
+    Progress,
+    State,
+    read_checkpoint,
+    snapshot,
+    write_checkpoint,
+)
+from volbench.training.classifier import count_parameters
+from volbench.training.compute import Compute
+from volbench.training.inference import Scores, predict, representative_items
+from volbench.training.memory import LARGE_BATCH_PIXELS, keep_freed_memory, peak_memory_mb
+from volbench.training.network import build_criterion, build_network
+from volbench.training.optimizer import (
+    build_optimizer,
+    is_over,
+    learning_rates,
+    set_learning_rate,
+)
+from volbench.training.tta import Views, build_views
+from volbench.types import Output
+
+CHECKPOINT_SECONDS = 30.0
+"""Shortest time between two checkpoints: writing one takes about as long as a short epoch."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What is told after every epoch; ``auc`` is that of the inner validation part, if any."""
+
+    fold: int
+    epoch: int
+    epochs: int
+    loss: float
+    auc: float | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished fold: what it predicts, what it learned and what that took.
+
+    ``scores`` are those of the held-out part, ``validation`` those of the inner part, if any.
+    """
+
+    scores: Scores
+    validation: Scores | None
+    history: list[dict[str, float]]
+    model: bytes
+    selected_epoch: int
+    seconds: float
+    samples_per_second: float
+    peak_memory_mb: float
+    parameters: int
+    timings: Timings | None
+
+
+class FoldTrainer:
+    """Trains the experiment's network on one part of the data.
+
+    Args:
+        checkpoint: File that keeps the state between epochs; the fold continues from it.
+        on_epoch: Called after every epoch.
+        checkpoint_seconds: Shortest time between two checkpoints; 0 writes one every epoch.
+        profile: Whether to measure where the time goes.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        prepared: Prepared,
+        part: Part,
+        fold: int,
+        compute: Compute,
+        *,
+        checkpoint: Path,
+        on_epoch: Callable[[EpochReport], None],
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        profile: bool = False,
+    ) -> None:
+        self.experiment = experiment
+        self.recipe = experiment.recipe
+        self.prepared = prepared
+        self.part = part
+        self.fold = fold
+        self.compute = compute
+        self.checkpoint = checkpoint
+        self.on_epoch = on_epoch
+        self.checkpoint_seconds = checkpoint_seconds
+        self.device = compute.enter()
+        self.loader = open_loader(prepared, self.device)
+        if self.device.type == "cpu" and self._batch_pixels() >= LARGE_BATCH_PIXELS:
+            keep_freed_memory()
+        torch.manual_seed(self._seed("initialise"))
+        self.model = build_network(experiment, prepared, compute)
+        self.criterion = build_criterion(experiment, prepared, part.train, self.model)
+        self.views = build_views(self.recipe, experiment.seed)
+        self.clock = Clock(self.device, on=profile)
+        self.batches = TrainingBatches(
+            prepared,
+            self.loader,
+            part.train,
+            self.recipe,
+            self.views.training,
+            self._seed,
+            self.clock,
+        )
+        self.optimizer = build_optimizer(self.recipe.optimizer, self.model, self.criterion)
+
+    def run(self) -> Trained:
+        """Train to the last epoch, then score the held-out cases with the selected weights.
+
+        Raises:
+            TrainingError: the loss is no longer a number.
+        """
+        modules = {"model": self.model, "loss": self.criterion}
+        identity = f"{self.experiment.id}/{self.fold}/{self.compute}"
+        progress, best = read_checkpoint(self.checkpoint, identity, modules, self.optimizer)
+        began = written = time.perf_counter()
+        started = began - progress.seconds
+        first = progress.epoch
+        while not is_over(self.recipe, progress.losses):
+            best = self._epoch(progress, best)
+            self.clock.settle()
+            now = time.perf_counter()
+            progress.seconds = now - started
+            if now - written >= self.checkpoint_seconds:
+                write_checkpoint(self.checkpoint, progress, modules, self.optimizer, best)
+                written = now
+        trained_seconds = progress.seconds
+        self.model.load_state_dict(best)
+        scores = self._predict(self.part.test, self.views)
+        validation = None
+        if self.part.validation:
+            validation = self._predict(self.part.validation, self.views)
+        if not np.isfinite(scores.probabilities).all():
+            raise TrainingError("the held-out predictions are not finite; lower optimizer.lr")
+        return Trained(
+            scores=scores,
+            validation=validation,
+            history=progress.history,
+            model=save(best),
+            selected_epoch=progress.best_epoch,
+            seconds=time.perf_counter() - started,
+            samples_per_second=len(self.part.train) * progress.epoch / trained_seconds,
+            peak_memory_mb=peak_memory_mb(self.device),
+            parameters=count_parameters(self.model),
+            timings=self._timings(time.perf_counter() - began, progress.epoch - first),
+        )
+
+    def _batch_pixels(self) -> float:
+        plane = math.prod(self.prepared.voxels.shape[2:])
+        return self.recipe.training.batch_size * float(np.mean(self.loader.slices)) * plane
+
+    def _timings(self, elapsed: float, epochs: int) -> Timings | None:
+        if not (self.clock.on and epochs):
+            return None
+        slices = round(float(np.mean(self.loader.slices[list(self.part.train)])))
+        channels, *plane = self.prepared.voxels.shape[1:]
+        volume = torch.zeros(()).expand(1, channels, slices, *plane)
+        return take_timings(
+            self.clock.seconds(),
+            elapsed=elapsed,
+            volumes=sum(map(len, self.batches.draw(1))) * epochs,
+            peak_memory_mb=peak_memory_mb(self.device),
+            model=self.model,
+            volume=self.views.training.still(volume),
+            compute=self.compute,
+        )
+
+    def _epoch(self, progress: Progress, best: State) -> State:
+        """Train one epoch, validate, and return the weights that are best so far."""
+        progress.epoch += 1
+        loss = self._train_epoch(progress.epoch, progress.losses)
+        row = {"epoch": progress.epoch, "train_loss": loss}
+        if self.part.validation:
+            scores = self._predict(self.part.validation, replace(self.views, passes=0))
+            row["validation_loss"] = balanced_log_loss(scores.labels, scores.probabilities)
+            row["validation_auc"] = area_under_curve(scores.labels, scores.probabilities)
+        progress.history.append(row)
+        score = self._selection_score(row)
+        if not progress.best_score or score > progress.best_score:
+            progress.best_score, progress.best_epoch = score, progress.epoch
+            best = snapshot(self.model)
+        epochs = self.recipe.training.epochs
+        auc = row.get("validation_auc")
+        self.on_epoch(EpochReport(self.fold, progress.epoch, epochs, loss, auc))
+        return best
+
+    def _train_epoch(self, epoch: int, losses: list[float]) -> float:
+        torch.manual_seed(self._seed("epoch", epoch))  # what a component draws by itself
+        self.model.train()
+        order = self.batches.draw(epoch)
+        total = torch.zeros((), device=self.device)
+        rates = learning_rates(self.recipe, len(order), losses)
+        for rate, batch in zip(rates, self.batches.augmented(order, epoch), strict=True):
+            set_learning_rate(self.optimizer, rate)
+            total += self._step(batch)
+        mean = float(total) / len(order)  # the epoch's only wait for the device
+        if not np.isfinite(mean):
+            raise TrainingError(
+                f"the loss became {mean} in epoch {epoch}; lower optimizer.lr or raise "
+                "training.clip_norm"
+            )
+        return mean
+
+    def _step(self, batch: Batch) -> torch.Tensor:
+        slices, labels = None, batch.labels
+        if self.model.aggregator is None:
+            slices, labels = representative_items(batch, self.prepared.cases)
+        with self.clock.section(FORWARD):
+            with self.compute.autocast():
+                output = self.model(batch.volume, batch.mask, slices)
+            loss: torch.Tensor = self.criterion(
+                Output(output.logits.float(), output.embedding.float()), labels
+            )
+        with self.clock.section(BACKWARD):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        with self.clock.section(OPTIMISER):
+            if clip := self.recipe.training.clip_norm:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+            self.optimizer.step()
+        return loss.detach()
+
+    def _predict(self, indices: tuple[int, ...], views: Views) -> Scores:
+        with self.clock.section(EVALUATE):
+            return predict(self.model, self.loader, self.prepared, indices, self.compute, views)
+
+    def _selection_score(self, row: dict[str, float]) -> tuple[float, ...]:
+        match self.recipe.selection.checkpoint, self.recipe.selection.metric:
+            case "validation", "auc":
+                return row["validation_auc"], -row["validation_loss"]
+            case "validation", _:
+                return (-row["validation_loss"],)
+            case "training_loss", _:
+                return (-row["train_loss"],)
+            case _:
+                return (row["epoch"],)
+
+    def _seed(self, *path: object) -> int:
+        return derive_seed(self.experiment.seed, "fold", self.fold, *path)

@@ -1,0 +1,39 @@
+"""What a fold trains: the network and the loss of an experiment, fresh or compiled before."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from volbench.data.cache import Prepared
+from volbench.experiment.experiment import Experiment
+from volbench.interfaces import Loss, Problem
+from volbench.losses.weighted_sum import build_loss
+from volbench.training.classifier import Classifier, build_classifier
+from volbench.training.compile import compiled
+from volbench.training.compute import Compute
+
+
+def build_network(experiment: Experiment, prepared: Prepared, compute: Compute) -> Classifier:
+    """Build the network on its device; its weights come from torch's global generator."""
+    in_channels, num_classes = len(prepared.channels), len(prepared.classes)
+    network = build_classifier(
+        experiment.encoder,
+        experiment.aggregator,
+        in_channels=in_channels,
+        num_classes=num_classes,
+    ).to(compute.device)
+    if not compute.compiled:
+        return network
+    key = experiment.encoder, experiment.aggregator, in_channels, num_classes, compute
+    return compiled(network, *key)
+
+
+def build_criterion(
+    experiment: Experiment, prepared: Prepared, train: Sequence[int], network: Classifier
+) -> Loss:
+    """Build the loss, which may count the training cases of every class."""
+    labels = [prepared.cases[index].label for index in train]
+    counts = np.bincount(labels, minlength=len(prepared.classes))
+    return build_loss(experiment.loss, Problem(tuple(map(int, counts)), network.num_features)).to(
+        network.head.weight.device
+    )

@@ -1,0 +1,163 @@
+"""A whole tuning: its folder, its studies, its winners on the outer folds."""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from volbench._utils.atomic_io import write_atomic
+from volbench._utils.cpu import available_cores
+from volbench.audit import audit_cached
+from volbench.crossval.environment import describe_data, describe_environment
+from volbench.crossval.workers import Workers
+from volbench.data.prepare import cache_root
+from volbench.errors import TrainingError
+from volbench.runs.folder import AUDIT, RunFolder
+from volbench.training.compute import choose_compute
+from volbench.training.fold import CHECKPOINT_SECONDS
+from volbench.tune.outcome import TuningOutcome, find_outcome, write_outcome
+from volbench.tune.plan import FLAT, TuningPlan
+from volbench.tune.pool import train
+from volbench.tune.search import Search
+from volbench.tune.shared_lock import Room
+from volbench.tune.storage import Heartbeat, open_storage
+from volbench.tune.worker import TuningWatcher, Work
+
+STORAGE = "tuning.db"
+HEARTBEAT_S = 15
+POLL_S = 1.0
+"""Seconds between two looks at what other processes have done."""
+
+
+def tune(
+    tuning: TuningPlan,
+    *,
+    out: Path = Path("runs"),
+    name: str | None = None,
+    storage: str | None = None,
+    device: str = "auto",
+    jobs: int | None = None,
+    heartbeat_s: int = HEARTBEAT_S,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    watcher: TuningWatcher | None = None,
+    workers: Workers | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> TuningOutcome:
+    """Search, train the winners, score them on the outer folds; what is done is kept.
+
+    Several processes may do this at once, in one folder or on one storage.
+
+    Args:
+        tuning: What `make_tuning_plan` checked.
+        out: Folder of runs.
+        name: Folder of this one in ``out``.
+        storage: URL of a database; by default a SQLite file in the run folder.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        jobs: Trainings at a time; by default one per core on a CPU, one on a GPU.
+        heartbeat_s: Seconds between two signs of life of a trial.
+        checkpoint_seconds: Shortest time between two checkpoints of a training.
+        watcher: Hears the progress.
+        workers: Processes that outlive this; by default it starts its own and ends them.
+        stopped: Asked before anything is begun; once true, only what runs is finished.
+
+    Raises:
+        StateError: the folder holds another experiment, or was damaged.
+        StorageError: nothing can be written, or the database cannot be reached.
+        TrainingError: every trial of every study failed.
+    """
+    watcher = watcher or TuningWatcher()
+    experiment = tuning.plan.experiment
+    compute = choose_compute(device, experiment.precision, jobs=1)
+    if jobs is None:
+        jobs = available_cores() if compute.device == "cpu" else 1
+    compute = choose_compute(compute.device, experiment.precision, jobs=jobs)
+    environment = _without_password(describe_environment(compute, jobs=jobs))
+    folder = RunFolder(out / (name or experiment.name))
+    with ExitStack() as stack:
+        room = stack.enter_context(Room(folder.path))
+        folder.open(experiment, tuning.plan.split, describe_data(tuning.plan.prepared), environment)
+        url = storage or f"sqlite:///{(folder.path / STORAGE).resolve()}"
+        database = stack.enter_context(open_storage(url, heartbeat_s=heartbeat_s))
+        searches = [
+            Search(tuning, inner, database, _folder(folder, inner.outer), room.name)
+            for inner in tuning.inner.values()
+        ]
+        for search in searches:
+            search.revive(alone=room.alone, file=storage is None)
+        room.settle()
+        watcher.on_plan(tuning, folder.path, *_progress(searches))
+        with Heartbeat(database.record_heartbeat, heartbeat_s) as heart:
+            work = Work(
+                tuning,
+                folder,
+                searches,
+                compute=compute,
+                checkpoint_seconds=checkpoint_seconds,
+                environment=environment,
+                heart=heart,
+                watcher=watcher,
+                stopped=stopped,
+            )
+            try:
+                _do(work, jobs, watcher, workers, stopped)
+            finally:
+                work.release()
+        for search in searches:
+            search.write_tables()
+        outcome = find_outcome(tuning, folder, searches, stopped=not work.is_over)
+        write_outcome(outcome, tuning)
+        if len(outcome.outer_auc) == outcome.folds:
+            _audit(tuning, folder, watcher)
+    if all(search.is_over and search.winner() is None for search in searches):
+        raise TrainingError(
+            f"{searches[0].why_no_winner()}; the trials are in {searches[0].folder}"
+        )
+    return outcome
+
+
+def _do(
+    work: Work,
+    jobs: int,
+    watcher: TuningWatcher,
+    workers: Workers | None,
+    stopped: Callable[[], bool],
+) -> None:
+    waiting = False
+    while True:
+        for task, result in train(work.feed, jobs=jobs, on_epoch=work.hear, workers=workers):
+            waiting = False
+            work.take(task, result)
+        if work.is_over or stopped():
+            return
+        if not waiting:
+            watcher.on_wait()
+            waiting = True
+        time.sleep(POLL_S)
+
+
+def _folder(folder: RunFolder, outer: int) -> Path:
+    return folder.path / "tuning" if outer == FLAT else folder.fold(outer).path / "tuning"
+
+
+def _progress(searches: list[Search]) -> tuple[int, int]:
+    trials = [trial for search in searches for trial in search.trials]
+    done = sum(trial.state.is_finished() for trial in trials)
+    return done, sum(search.tuning.settings.trials for search in searches)
+
+
+def _audit(tuning: TuningPlan, folder: RunFolder, watcher: TuningWatcher) -> None:
+    """Keep beside the run what its labels give away without a picture, as any run does."""
+    path = folder.path / AUDIT
+    if path.is_file():
+        return
+    watcher.on_audit()
+    found = audit_cached(tuning.plan.prepared, tuning.plan.split, cache=cache_root())
+    write_atomic(path, found.to_csv())
+
+
+def _without_password(environment: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what may not be kept: the command may hold the URL of a database."""
+    command = [re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", word) for word in environment["command"]]
+    return {**environment, "command": command}

@@ -1,0 +1,238 @@
+"""What one process does next: go on with a trial, train a winner, begin a trial, or wait."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from volbench._utils.atomic_io import FolderInUseError, FolderLock
+from volbench.crossval.task import Task
+from volbench.errors import StorageError, VolbenchError
+from volbench.runs.folder import FoldResult, RunFolder
+from volbench.training.compute import Compute
+from volbench.training.fold import EpochReport
+from volbench.tune.outcome import FoldWinner
+from volbench.tune.plan import FLAT, TuningPlan
+from volbench.tune.search import Search
+from volbench.tune.storage import Heartbeat
+from volbench.tune.trial import ActiveTrial
+
+
+class TuningWatcher:
+    """Hears what happens during a tuning; override what you want to hear."""
+
+    def on_plan(self, tuning: TuningPlan, path: Path, done: int, total: int) -> None:
+        """The tuning is about to start; ``done`` of ``total`` inner trainings were there."""
+
+    def on_trial(self, trial: ActiveTrial) -> None:
+        """A trial begins in this process."""
+
+    def on_epoch(self, task: Task, report: EpochReport, trial: ActiveTrial | None) -> None:
+        """An epoch ended, of a trial or of a winner."""
+
+    def on_score(self, trial: ActiveTrial, fold: int) -> None:
+        """An inner fold of a trial was scored."""
+
+    def on_told(self, trial: ActiveTrial, best: float | None) -> None:
+        """A trial ended; ``best`` is the best mean inner AUC of its study so far."""
+
+    def on_winner(self, fold: int, winner: FoldWinner) -> None:
+        """The winner of a study is about to be trained on an outer fold."""
+
+    def on_outer(self, result: FoldResult, winner: FoldWinner | None) -> None:
+        """An outer fold ended; its files are written."""
+
+    def on_wait(self) -> None:
+        """Other processes do what is left."""
+
+    def on_audit(self) -> None:
+        """All folds are finished; the data are audited for shortcuts."""
+
+
+class Work:
+    """Hands out trainings and takes their results, in one process.
+
+    Args:
+        stopped: Whether to begin nothing more.
+        failures: Reason of each outer fold that has no winner.
+    """
+
+    def __init__(
+        self,
+        tuning: TuningPlan,
+        folder: RunFolder,
+        searches: Sequence[Search],
+        *,
+        compute: Compute,
+        checkpoint_seconds: float,
+        environment: Mapping[str, Any],
+        heart: Heartbeat,
+        watcher: TuningWatcher,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.tuning = tuning
+        self.folder = folder
+        self.searches = searches
+        self.compute = compute
+        self.checkpoint_seconds = checkpoint_seconds
+        self.environment = environment
+        self.heart = heart
+        self.watcher = watcher
+        self.stopped = stopped
+        self.active: list[ActiveTrial] = []
+        self.busy: dict[tuple[Path, int], ActiveTrial | None] = {}
+        self.locks: dict[int, ExitStack] = {}
+        self.winners: dict[int, FoldWinner] = {}
+        self.tried: set[int] = set()
+        self.last = 0
+
+    def feed(self) -> Task | None:
+        """The next training; None while there is none to begin."""
+        if self.stopped():
+            return None
+        return self._next_inner() or self._next_winner() or self._begin()
+
+    def take(self, task: Task, result: FoldResult | None) -> None:
+        """Take a result of what was handed out."""
+        trial = self.busy.pop((task.run, task.fold))
+        if trial is not None:
+            trial.take(result)
+            if task.fold in trial.scores:
+                self.watcher.on_score(trial, task.fold)
+            self._settle(trial)
+            return
+        assert result is not None
+        self.locks.pop(task.fold).close()
+        self.watcher.on_outer(result, self.winners[task.fold])
+
+    def hear(self, task: Task, report: EpochReport) -> bool:
+        """Hear of an epoch; whether its training goes on."""
+        trial = self.busy[(task.run, task.fold)]
+        self.watcher.on_epoch(task, report, trial)
+        return trial is None or trial.heard(task, report)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every study and every outer fold ended, whoever did them."""
+        if not all(search.is_over for search in self.searches):
+            return False
+        return all(self._has_ended(fold) for fold in self.tuning.plan.split.folds)
+
+    def release(self) -> None:
+        """Hand on what this process began and will not finish."""
+        for trial in self.active:
+            self.heart.remove(trial.id)
+            search = next(each for each in self.searches if each.inner is trial.inner)
+            search.hand_on(trial.trial.number, "stopped; goes on when the tuning does")
+        self.active.clear()
+        for lock in self.locks.values():
+            lock.close()
+        self.locks.clear()
+
+    def _next_inner(self) -> Task | None:
+        """Go on with a trial of which no inner fold is being trained."""
+        trained = [trial for trial in self.busy.values() if trial is not None]
+        for trial in [trial for trial in self.active if trial not in trained]:
+            if trial.ended:
+                self._settle(trial)
+                continue
+            if (task := trial.next_task(self.compute, self.checkpoint_seconds)) is not None:
+                self.busy[(task.run, task.fold)] = trial
+                return task
+            self._settle(trial)
+        return None
+
+    def _next_winner(self) -> Task | None:
+        """Train the winner of a study that is over."""
+        for search in self.searches:
+            if not search.is_over:
+                continue
+            outer = search.inner.outer
+            folds = self.tuning.plan.split.folds if outer == FLAT else (outer,)
+            for fold in folds:
+                if not self._has_ended(fold) and (task := self._winner(search, fold)) is not None:
+                    return task
+        return None
+
+    def _winner(self, search: Search, fold: int) -> Task | None:
+        place = self.folder.fold(fold)
+        winner = FoldWinner.of(search, fold)
+        lock = ExitStack()
+        try:
+            lock.enter_context(FolderLock(place.path / "tuning"))
+        except FolderInUseError:
+            return None
+        if place.result() is not None and fold not in self.tried and self._has_ended(fold):
+            lock.close()
+            return None
+        self.tried.add(fold)
+        if winner is None:
+            result = place.write_failure(search.why_no_winner())
+            lock.close()
+            self.watcher.on_outer(result, None)
+            return None
+        self.winners[fold] = winner
+        self.locks[fold] = lock
+        self.busy[(self.folder.path, fold)] = None
+        self.watcher.on_winner(fold, winner)
+        experiment = self.tuning.experiment(winner.candidate)
+        return Task(
+            experiment=experiment,
+            prepared=self.tuning.plan.prepared.folder,
+            run=self.folder.path,
+            fold=fold,
+            part=replace(self.tuning.plan, experiment=experiment).part(fold),
+            compute=self.compute,
+            checkpoint_seconds=self.checkpoint_seconds,
+        )
+
+    def _begin(self) -> Task | None:
+        """Begin a trial in the study where fewest run, this process's last one first.
+
+        So the processes spread over the outer folds as long as there are enough, and each study
+        is searched in order; when few are left, they share them.
+        """
+        for search in self.searches:
+            search.revive(alone=False, file=False)
+        open_ = [search for search in self.searches if search.may_start]
+        number = len(self.searches)
+        for search in sorted(
+            open_,
+            key=lambda each: (each.running, (self.searches.index(each) - self.last) % number),
+        ):
+            if (trial := search.start()) is None:
+                continue
+            self.last = self.searches.index(search)
+            self.heart.add(trial.id)
+            self.active.append(trial)
+            self.watcher.on_trial(trial)
+            try:
+                trial.open(self.environment)
+            except StorageError:
+                raise
+            except VolbenchError as error:
+                trial.fail(str(error))
+            return self.feed()
+        return None
+
+    def _settle(self, trial: ActiveTrial) -> None:
+        """Forget a trial that is told."""
+        if not trial.ended:
+            return
+        self.heart.remove(trial.id)
+        self.active.remove(trial)
+        search = next(each for each in self.searches if each.inner is trial.inner)
+        search.write_tables()
+        best = search.winner()
+        self.watcher.on_told(trial, None if best is None else best.value)
+
+    def _has_ended(self, fold: int) -> bool:
+        """Whether an outer fold is finished, or failed in this very session."""
+        place = self.folder.fold(fold)
+        if (result := place.result()) is None:
+            return False
+        if result.status == "finished":
+            place.verify(result)
+            return True
+        return fold in self.tried and fold not in self.locks
