@@ -8,6 +8,7 @@ proposal: nothing is searched unless someone asks for it.
 """
 
 import abc
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,12 +93,24 @@ class Augmentation(abc.ABC):
     def __call__(self, volume: Volume, mask: SliceMask, generator: CaseGenerator) -> Volume:
         """Draw from ``generator`` only, so that a case does not depend on its batch."""
 
-    def still(self, volume: Volume) -> Volume:
-        """Return what evaluation sees: nothing drawn, but of the same in-plane size.
+    def eval_view(self, volume: Volume) -> Volume:
+        """Return the volume as evaluation sees it: nothing random, but of the same in-plane size.
 
-        The volume itself, unless the augmentation cuts slices to another size.
+        The volume itself, unless the augmentation crops slices to another size.
         """
         return volume
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Take ``still``, the name of ``eval_view`` in version 0.1, for one more release."""
+        super().__init_subclass__(**kwargs)
+        if "still" in vars(cls) and "eval_view" not in vars(cls):
+            warnings.warn(
+                f"{cls.__name__}.still is now called eval_view; rename it, as the old name goes "
+                "with the next release",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            cls.eval_view = vars(cls)["still"]  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

@@ -127,11 +127,14 @@ def build(plan: Plan, arguments: argparse.Namespace) -> tuple[dict[str, Trainer]
         "authors'": (
             "torchvision",
             lambda: Peer(
-                plan, exact, clock, peer_batches.authors(plan, device, workers=workers),
+                plan,
+                exact,
+                clock,
+                peer_batches.authors(plan, device, workers=workers),
                 channels_last=False,
             ),
         ),
-    }  # fmt: skip
+    }
     found, notes = {}, []
     for name in ("volbench", *arguments.pipelines):
         package, make = makers[name]
@@ -153,18 +156,22 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--epochs", type=int, help="the first is not timed [--rounds plus one]")
     options.add_argument("--batch", type=int, default=4, help="cases per step [%(default)s]")
     options.add_argument(
-        "--precision", choices=("float32", "bfloat16"),
+        "--precision",
+        choices=("float32", "bfloat16"),
         help="of all but the authors' [bfloat16 where the processor has it]",
-    )  # fmt: skip
+    )
     options.add_argument(
-        "--compile", action="store_true", default=torch.cuda.is_available(),
+        "--compile",
+        action="store_true",
+        default=torch.cuda.is_available(),
         help="all but the authors' [on a GPU: yes]",
-    )  # fmt: skip
+    )
     options.add_argument(
-        "--workers", type=int,
+        "--workers",
+        type=int,
         help="processes of TorchIO's and the authors' way [eight or as many as there are cores; "
         "0 with --clock processor, which does not see them]",
-    )  # fmt: skip
+    )
     options.add_argument(
         "--pipelines", nargs="*", choices=PEERS, default=PEERS, help="beside volbench's [all]"
     )

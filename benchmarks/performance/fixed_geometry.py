@@ -77,6 +77,8 @@ def _monai() -> Transform:
     set_track_meta(False)
     # MONAI scales the grid that is read, so that 1 / 1.1 magnifies by 1.1.
     return Affine(
-        rotate_params=math.radians(FIXED_DEG), scale_params=(1 / FIXED_SCALE, 1 / FIXED_SCALE),
-        padding_mode="border", image_only=True,
-    )  # fmt: skip
+        rotate_params=math.radians(FIXED_DEG),
+        scale_params=(1 / FIXED_SCALE, 1 / FIXED_SCALE),
+        padding_mode="border",
+        image_only=True,
+    )

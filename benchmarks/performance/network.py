@@ -23,8 +23,18 @@ from torch.utils.flop_counter import FlopCounterMode
 from volbench.training.memory import keep_freed_memory
 
 ENCODERS = (
-    "r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4", "rmc5",
-)  # fmt: skip
+    "r2d",
+    "r3d",
+    "r2plus1d",
+    "mc2",
+    "mc3",
+    "mc4",
+    "mc5",
+    "rmc2",
+    "rmc3",
+    "rmc4",
+    "rmc5",
+)
 TOLERANCE = {"float32": 1e-5, "tf32": 1e-2, "bfloat16": 1e-2}
 """Largest difference of a logit; the heads' weights are drawn so that logits are of order one."""
 
@@ -187,20 +197,27 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     options.add_argument("--size", type=int, default=256, help="rows and columns [%(default)s]")
     options.add_argument("--batch", type=int, default=1, help="volumes [%(default)s]")
     options.add_argument(
-        "--lengths", type=lambda text: [int(part) for part in text.split(",")],
-        default=[16, 24, 32], help="slices of the volumes of an unequal batch [16,24,32]",
-    )  # fmt: skip
+        "--lengths",
+        type=lambda text: [int(part) for part in text.split(",")],
+        default=[16, 24, 32],
+        help="slices of the volumes of an unequal batch [16,24,32]",
+    )
     options.add_argument(
         "--precision", nargs="+", choices=tuple(TOLERANCE), help="[float32 bfloat16; GPU: all]"
     )
     options.add_argument(
-        "--part", nargs="+", choices=("same", "lengths", "context"),
-        default=["same", "lengths", "context"], help="tables to make [all]",
-    )  # fmt: skip
+        "--part",
+        nargs="+",
+        choices=("same", "lengths", "context"),
+        default=["same", "lengths", "context"],
+        help="tables to make [all]",
+    )
     options.add_argument(
-        "--compile", action="store_true", default=torch.cuda.is_available(),
+        "--compile",
+        action="store_true",
+        default=torch.cuda.is_available(),
         help="also compiled, and on a GPU as CUDA graphs [on a GPU: yes]",
-    )  # fmt: skip
+    )
     arguments = options.parse_args(argv)
     on_gpu = arguments.device.startswith("cuda")
     if arguments.precision is None:

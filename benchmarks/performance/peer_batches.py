@@ -41,12 +41,14 @@ def monai(plan: Plan, device: str) -> Batches:
     )
 
     set_track_meta(False)
-    transform = Compose([
-        Rand2DElasticd("image", **monai_elastic(plan.prepared.preprocessing.size, device)),
-        RandFlipd("image", **MONAI_FLIP),
-        RandScaleIntensityd("image", factors=SHADE, prob=1),
-        RandShiftIntensityd("image", offsets=SHADE, prob=1),
-    ])  # fmt: skip
+    transform = Compose(
+        [
+            Rand2DElasticd("image", **monai_elastic(plan.prepared.preprocessing.size, device)),
+            RandFlipd("image", **MONAI_FLIP),
+            RandScaleIntensityd("image", factors=SHADE, prob=1),
+            RandShiftIntensityd("image", offsets=SHADE, prob=1),
+        ]
+    )
     channels = len(plan.prepared.channels)
     items, place = [], {}
     for index in plan.part(0).train:
@@ -96,15 +98,19 @@ def authors(plan: Plan, device: str, *, workers: int) -> Batches:
     from torchvision.transforms import v2
 
     size = plan.prepared.preprocessing.size
-    transform = v2.Compose([
-        # Smoothed over an eighth of the side, which leaves about a sixth of alpha's amplitude.
-        v2.ElasticTransform(alpha=6 * BEND * size, sigma=size / 8),
-        v2.RandomAffine(
-            degrees=ROTATE_DEG, translate=(SHIFT, SHIFT), scale=(1 - SCALE, 1 + SCALE),
-            interpolation=v2.InterpolationMode.BILINEAR,
-        ),
-        v2.RandomHorizontalFlip(),
-    ])  # fmt: skip
+    transform = v2.Compose(
+        [
+            # Smoothed over an eighth of the side, which leaves about a sixth of alpha's amplitude.
+            v2.ElasticTransform(alpha=6 * BEND * size, sigma=size / 8),
+            v2.RandomAffine(
+                degrees=ROTATE_DEG,
+                translate=(SHIFT, SHIFT),
+                scale=(1 - SCALE, 1 + SCALE),
+                interpolation=v2.InterpolationMode.BILINEAR,
+            ),
+            v2.RandomHorizontalFlip(),
+        ]
+    )
     data = _Transformed(plan, transform)
     return lambda sampler: _on_device(_loader(data, sampler, collate, workers, device), device)
 

@@ -36,9 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--size", type=int, default=256, metavar="N", help="[%(default)s]")
     options.add_argument("--cases", type=int, default=8, metavar="N", help="[%(default)s]")
     options.add_argument(
-        "--cores", type=int, default=1, metavar="N",
+        "--cores",
+        type=int,
+        default=1,
+        metavar="N",
         help="more than one: also TorchIO in so many worker processes, by the clock on the wall",
-    )  # fmt: skip
+    )
     arguments = options.parse_args(argv)
     if arguments.toy:
         arguments.slices, arguments.size, arguments.cases = 4, 32, 3

@@ -75,13 +75,15 @@ class Table:
         rows = [heading]
         for name, each in self.seconds.items():
             times, ratio = _spread(each), _spread(self.ratios(name))
-            rows.append([
-                name,
-                *(_figure(scale * times[part]) for part in ("min", "median", "max")),
-                f"{ratio['median']:.2f}",
-                f"({ratio['min']:.2f} to {ratio['max']:.2f})",
-                *(_cell(column.get(name, "")) for column in self.extra.values()),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    name,
+                    *(_figure(scale * times[part]) for part in ("min", "median", "max")),
+                    f"{ratio['median']:.2f}",
+                    f"({ratio['min']:.2f} to {ratio['max']:.2f})",
+                    *(_cell(column.get(name, "")) for column in self.extra.values()),
+                ]
+            )
         widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
         lines = [
             "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()

@@ -84,14 +84,15 @@ def torchio_parts(size: int) -> list[Callable[[Any], Any]]:
     return [
         tio.RandomAffine(
             scales=(1 - SCALE, 1 + SCALE, 1 - SCALE, 1 + SCALE, 1, 1),
-            degrees=(0, 0, ROTATE_DEG), translation=(shift, shift, 0),
+            degrees=(0, 0, ROTATE_DEG),
+            translation=(shift, shift, 0),
         ),
         # It cannot bend all slices alike; this at least moves nothing across slices.
         tio.RandomElasticDeformation(
             num_control_points=(8, 8, 4), max_displacement=(bend, bend, 0), locked_borders=0
         ),
         tio.RandomFlip(axes=(0,), flip_probability=0.5),
-    ]  # fmt: skip
+    ]
 
 
 MONAI_FLIP = {"prob": 0.5, "spatial_axis": 1}
@@ -112,10 +113,13 @@ def monai_elastic(size: int, device: str) -> dict[str, Any]:
 
 def _monai_plane(size: int, device: str) -> dict[str, Any]:
     return {
-        "prob": 1, "rotate_range": math.radians(ROTATE_DEG), "scale_range": (SCALE, SCALE),
-        "translate_range": (SHIFT * size, SHIFT * size), "padding_mode": "border",
+        "prob": 1,
+        "rotate_range": math.radians(ROTATE_DEG),
+        "scale_range": (SCALE, SCALE),
+        "translate_range": (SHIFT * size, SHIFT * size),
+        "padding_mode": "border",
         "device": torch.device(device),
-    }  # fmt: skip
+    }
 
 
 def by_monai(size: int, slices: int, device: str = "cpu") -> dict[str, Transform]:
@@ -141,19 +145,26 @@ def by_monai(size: int, slices: int, device: str = "cpu") -> dict[str, Transform
     # a volume's affine map: as 2D transforms these two fail wherever no flip is drawn (1.6.1).
     lazy = transforms.Compose([transforms.RandAffine(**volume), flip], lazy=True)
     distortion = transforms.RandGridDistortion(**bend)
-    cached = transforms.Compose([
-        transforms.RandAffine(spatial_size=(size, size), cache_grid=True, **plane),
-        flip,
-        transforms.RandGridDistortion(**bend),
-    ])  # fmt: skip
-    solid = transforms.Compose([
-        transforms.RandAffine(spatial_size=(size, size, slices), cache_grid=True, **volume),
-        transforms.Rand3DElastic(
-            sigma_range=(size / 32, size / 25), magnitude_range=(50, 100), prob=1,
-            padding_mode="border", device=where,
-        ),
-        flip,
-    ])  # fmt: skip
+    cached = transforms.Compose(
+        [
+            transforms.RandAffine(spatial_size=(size, size), cache_grid=True, **plane),
+            flip,
+            transforms.RandGridDistortion(**bend),
+        ]
+    )
+    solid = transforms.Compose(
+        [
+            transforms.RandAffine(spatial_size=(size, size, slices), cache_grid=True, **volume),
+            transforms.Rand3DElastic(
+                sigma_range=(size / 32, size / 25),
+                magnitude_range=(50, 100),
+                prob=1,
+                padding_mode="border",
+                device=where,
+            ),
+            flip,
+        ]
+    )
 
     def untracked(transform: Callable[[Tensor], Tensor]) -> Transform:
         def call(drawn: Tensor) -> Tensor:

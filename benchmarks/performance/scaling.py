@@ -137,10 +137,17 @@ def scaled(
 
 def main(given: Sequence[str] | None = None) -> None:
     options = parser(__doc__, rounds=3)
-    options.add_argument("--data", type=Path, nargs="*", default=[], metavar="FOLDER",
-                         help="prepared data whose padded slices are counted too")  # fmt: skip
-    options.add_argument("--patients", type=int, default=16, metavar="N",
-                         help="of the row ×1 [%(default)s]")  # fmt: skip
+    options.add_argument(
+        "--data",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FOLDER",
+        help="prepared data whose padded slices are counted too",
+    )
+    options.add_argument(
+        "--patients", type=int, default=16, metavar="N", help="of the row ×1 [%(default)s]"
+    )
     options.add_argument("--size", type=int, default=32, metavar="PIXELS", help="[%(default)s]")
     options.add_argument("--encoder", default="rmc5", help="[%(default)s]")
     options.add_argument("--width", type=int, default=32, metavar="N", help="[%(default)s]")

@@ -51,12 +51,20 @@ def _pack(
 ) -> Prepared:
     cases = [
         PreparedCase(
-            name=f"{index:06}", patient=f"{index:06}", label=index % 2, slices=count,
-            spacing_mm=SPACING_MM, representative=(), strata={}, fold=None,
-            stored_shape=(count, size, size), stored_spacing_mm=SPACING_MM, roi_mm3=None,
+            name=f"{index:06}",
+            patient=f"{index:06}",
+            label=index % 2,
+            slices=count,
+            spacing_mm=SPACING_MM,
+            representative=(),
+            strata={},
+            fold=None,
+            stored_shape=(count, size, size),
+            stored_spacing_mm=SPACING_MM,
+            roi_mm3=None,
         )
         for index, count in enumerate(slices)
-    ]  # fmt: skip
+    ]
     description = Description(
         digest="0" * 64,
         preprocessing=Preprocessing(size=size, crop="none"),

@@ -164,9 +164,11 @@ def parser(description: str | None, *, rounds: int = 5) -> argparse.ArgumentPars
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="[%(default)s]"
     )
     options.add_argument(
-        "--clock", choices=("wall", "processor"), default="wall",
+        "--clock",
+        choices=("wall", "processor"),
+        default="wall",
         help="on the CPU: 'processor' is fairer on a machine with other work [%(default)s]",
-    )  # fmt: skip
+    )
     options.add_argument("--toy", action="store_true", help="tiny sizes: whether it runs at all")
     return options
 

@@ -112,10 +112,15 @@ class Ours:
 
     def _train(self) -> Trained:
         trainer = self._trainer = FoldTrainer(
-            self._plan.experiment, self._plan.prepared, self._plan.part(FOLD), FOLD, self._compute,
-            checkpoint=Path("never-written"), checkpoint_seconds=float("inf"),
+            self._plan.experiment,
+            self._plan.prepared,
+            self._plan.part(FOLD),
+            FOLD,
+            self._compute,
+            checkpoint=Path("never-written"),
+            checkpoint_seconds=float("inf"),
             on_epoch=self._pause,
-        )  # fmt: skip
+        )
         self._deterministic = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(False)
         self._pause(None)
@@ -241,9 +246,12 @@ class EpochSampler:
     def _drawn(self, epoch: int) -> list[list[int]]:
         training, seed = self._plan.experiment.recipe.training, self._plan.experiment.seed
         batches = epoch_batches(
-            training.sampler, self._labels, self._slices, batch_size=training.batch_size,
+            training.sampler,
+            self._labels,
+            self._slices,
+            batch_size=training.batch_size,
             seed=derive_seed(seed, "fold", FOLD, "batches", epoch),
-        )  # fmt: skip
+        )
         return [self._train[batch].tolist() for batch in batches]
 
 
@@ -251,9 +259,11 @@ def first_network(plan: Plan) -> Classifier:
     """The network with the weights that ``FoldTrainer`` begins with."""
     torch.manual_seed(derive_seed(plan.experiment.seed, "fold", FOLD, "initialise"))
     return build_classifier(
-        plan.experiment.encoder, plan.experiment.aggregator,
-        in_channels=len(plan.prepared.channels), num_classes=len(plan.prepared.classes),
-    )  # fmt: skip
+        plan.experiment.encoder,
+        plan.experiment.aggregator,
+        in_channels=len(plan.prepared.channels),
+        num_classes=len(plan.prepared.classes),
+    )
 
 
 def read(plan: Plan, index: int) -> tuple[torch.Tensor, int]:

@@ -76,9 +76,20 @@ def start(cache: Path, arguments: argparse.Namespace, root: Path) -> Table:
     rounds, device, threads = arguments.rounds, arguments.device, arguments.threads
     command = [sys.executable, "-c", FIRST_BATCH, str(cache), device, str(threads)]
     dry = [
-        *VOLBENCH, "run", "--encoder", "rmc5", "--agg", "bilinear", "--loss", "focal",
-        "--data", str(cache), "--out", str(root / "runs"), "--dry-run",
-    ]  # fmt: skip
+        *VOLBENCH,
+        "run",
+        "--encoder",
+        "rmc5",
+        "--agg",
+        "bilinear",
+        "--loss",
+        "focal",
+        "--data",
+        str(cache),
+        "--out",
+        str(root / "runs"),
+        "--dry-run",
+    ]
     names = (OURS, "volbench, pages forgotten", "volbench run --dry-run")
     seconds: dict[str, list[float]] = {name: [] for name in names}
     parts: dict[str, list[list[float]]] = {name: [] for name in names[:2]}
@@ -92,10 +103,11 @@ def start(cache: Path, arguments: argparse.Namespace, root: Path) -> Table:
             seconds[name].append(started.wall)
         seconds[names[2]].append(execute(dry).wall)
     extra = {
-        f"{step} s": {name: sorted(each[place] for each in parts[name])[rounds // 2]
-                      for name in parts}
+        f"{step} s": {
+            name: sorted(each[place] for each in parts[name])[rounds // 2] for name in parts
+        }
         for place, step in enumerate(STEPS)
-    }  # fmt: skip
+    }
     size = (cache / VOXELS).stat().st_size
     title = f"first batch of a prepared data set of {size / 1e9:.2g} GB, whole process, wall"
     return Table(title=title, unit="s", reference=OURS, seconds=seconds, extra=extra)

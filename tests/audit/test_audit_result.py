@@ -15,12 +15,12 @@ from volbench.audit import (
     audit_cached,
     models,
     read_audit,
+    score_audit,
     store,
-    verdict,
-    weigh,
+    summarize,
 )
 from volbench.audit.columns import is_identifier, text_column
-from volbench.audit.summary import Score, chance_area
+from volbench.audit.summary import AuditScore, chance_area
 from volbench.errors import StateError
 from volbench.experiment.splits import make_split
 from volbench.runs.tables import Prediction
@@ -85,7 +85,7 @@ def test_an_audit_that_is_not_there_is_said_to_be_missing(tmp_path):
 
 def test_figures_are_those_of_the_predictions(found):
     rows = {(row.features, row.model): row for row in found.rows}
-    for score in weigh(found):
+    for score in score_audit(found):
         predictions = rows[score.features, score.model].predictions
         areas = [
             roc_auc_score(
@@ -98,7 +98,7 @@ def test_figures_are_those_of_the_predictions(found):
         assert score.auc_std == pytest.approx(np.std(areas, ddof=1))
         assert (score.n, score.folds) == (30, 2)
         assert score.low <= score.auc <= score.high
-    areas = [score.auc for score in weigh(found)]
+    areas = [score.auc for score in score_audit(found)]
     assert areas == sorted(areas, reverse=True)
 
 
@@ -128,24 +128,24 @@ def rows_of(labels, folds, probabilities):
 
 def test_a_fold_without_a_class_is_left_out_of_the_mean_and_counted():
     found = rows_of("abaaab", [0, 0, 0, 1, 1, 2], [0.1, 0.9, 0.2, 0.5, 0.5, 0.5])
-    (score,) = weigh(found)
+    (score,) = score_audit(found)
     assert (score.auc, score.folds, score.n) == (1.0, 1, 6)
     assert math.isnan(score.auc_std)
 
 
 def test_without_any_fold_that_holds_both_classes_nothing_is_claimed():
-    (score,) = weigh(rows_of("aabb", [0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]))
+    (score,) = score_audit(rows_of("aabb", [0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]))
     assert math.isnan(score.auc)
     assert score.finding == "undefined"
-    assert verdict([score]) == ["No fold holds out cases of every class, so no area is defined."]
+    assert summarize([score]) == ["No fold holds out cases of every class, so no area is defined."]
 
 
 def score(features, auc, note=""):
-    return Score(features, "forest", note, "", 90, 10, auc, 0.1, 0.4, 0.9, chance=0.6)
+    return AuditScore(features, "forest", note, "", 90, 10, auc, 0.1, 0.4, 0.9, chance=0.6)
 
 
 def test_the_verdict_names_what_a_model_must_beat_first():
-    assert verdict(
+    assert summarize(
         [
             score("everything", 0.93, "without grade"),
             score("stratum diameter", 0.916),
@@ -167,13 +167,13 @@ def test_the_verdict_names_what_a_model_must_beat_first():
 
 def test_together_is_silent_where_it_adds_nothing_and_long_lists_are_cut():
     many = [score(f"stratum s{n}", 0.9 - n / 100) for n in range(9)]
-    lines = verdict([*many, score("everything", 0.7)])
+    lines = summarize([*many, score("everything", 0.7)])
     assert len(lines) == 7
     assert lines[-1] == "3 more do better than chance."
 
 
 def test_together_is_said_where_no_single_set_tells_anything():
-    assert verdict([score("strata", 0.7), score("geometry", 0.5)]) == [
+    assert summarize([score("strata", 0.7), score("geometry", 0.5)]) == [
         "All strata together reach 0.70: a model must beat that before its AUC says anything."
     ]
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tests.audit.cohort import SIZE, cohort
-from volbench.audit import audit, verdict, weigh
+from volbench.audit import audit, score_audit, summarize
 from volbench.experiment.splits import make_split, official_split
 
 
 def scores(prepared, folds=3):
-    found = weigh(audit(prepared, make_split(prepared.cases, folds, 0)))
-    return {(row.features, row.model): row for row in found}, verdict(found)
+    found = score_audit(audit(prepared, make_split(prepared.cases, folds, 0)))
+    return {(row.features, row.model): row for row in found}, summarize(found)
 
 
 def best(rows):

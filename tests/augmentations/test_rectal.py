@@ -89,9 +89,9 @@ def test_with_every_probability_at_zero_only_the_window_is_drawn():
 
 def test_evaluation_sees_the_middle_window():
     volume = torch.randn(2, 1, 3, 27, 54)
-    np.testing.assert_array_equal(Rectal().still(volume), volume[..., 0:26, 1:52])
-    np.testing.assert_array_equal(Rectal(crop=0.5).still(volume), volume[..., 6:20, 13:40])
-    assert torch.equal(Rectal(crop=1).still(volume), volume)
+    np.testing.assert_array_equal(Rectal().eval_view(volume), volume[..., 0:26, 1:52])
+    np.testing.assert_array_equal(Rectal(crop=0.5).eval_view(volume), volume[..., 6:20, 13:40])
+    assert torch.equal(Rectal(crop=1).eval_view(volume), volume)
 
 
 @given(
@@ -103,7 +103,7 @@ def test_evaluation_sees_the_middle_window():
 @settings(max_examples=20, deadline=None)
 def test_training_and_evaluation_see_the_same_size(height, width, crop, seed):
     volume = torch.rand(1, 1, 2, height, width)
-    still = Rectal(crop=crop).still(volume)
+    still = Rectal(crop=crop).eval_view(volume)
     assert run(volume, [seed], crop=crop).shape == still.shape
     assert still.shape[3:] == (round(crop * height), round(crop * width))
 
@@ -200,7 +200,7 @@ def test_all_slices_and_channels_move_alike():
     moved = run(plane * factors, [4], **options)
     back = moved / factors
     torch.testing.assert_close(back, back[:, :1, :1].expand_as(back), rtol=1e-4, atol=1e-5)
-    assert (back[0, 0, 0] - Rectal().still(plane)[0, 0, 0]).abs().max() > 0.1
+    assert (back[0, 0, 0] - Rectal().eval_view(plane)[0, 0, 0]).abs().max() > 0.1
 
 
 def test_changing_one_option_keeps_what_the_others_draw():

@@ -11,7 +11,7 @@ from volbench.cli.main import main
 from volbench.crossval import make_plan, run
 from volbench.crossval import precision_check as precision
 from volbench.crossval.precision_check import bfloat16_fault
-from volbench.crossval.run import Watcher
+from volbench.crossval.run import Callback
 from volbench.profiling.section_timer import SECTIONS
 from volbench.training.compute import choose_compute
 from volbench.training.precision_selftest import Fault
@@ -85,7 +85,7 @@ def test_whether_the_encoder_was_compiled_is_recorded(data, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_is_compiled_when_asked_and_learns_the_same(data, tmp_path):
-    class Reports(Watcher):
+    class Reports(Callback):
         def __init__(self):
             self.losses = []
 
@@ -96,7 +96,7 @@ def test_a_run_is_compiled_when_asked_and_learns_the_same(data, tmp_path):
     for compiled in ("off", "on"):
         reports = Reports()
         plan = plan_for(data, precision="float32")
-        run(plan, out=tmp_path / compiled, jobs=1, compiled=compiled, watcher=reports)
+        run(plan, out=tmp_path / compiled, jobs=1, compiled=compiled, callback=reports)
         losses[compiled] = reports.losses
     assert len(losses["on"]) == 3
     assert losses["on"] == pytest.approx(losses["off"], rel=1e-4)

@@ -18,7 +18,7 @@ from volbench._utils.atomic_io import FolderLock
 from volbench.audit import read_audit
 from volbench.cli.main import main
 from volbench.crossval import make_plan, run
-from volbench.crossval.run import Watcher
+from volbench.crossval.run import Callback
 from volbench.errors import SpecError, StateError, StorageError, UsageError
 from volbench.leaderboard import load_run
 from volbench.plugins.registry import losses
@@ -195,9 +195,25 @@ def test_a_failed_fold_is_kept_with_its_reason_and_tried_again(data, tmp_path, m
 
 
 COMMAND = [sys.executable, "-c", "from volbench.cli.main import main; main()"]
-WORDS = ["run", "--encoder", "rmc5(width=2)", "--agg", "bilinear", "--loss", "focal+triplet",
-         "--folds", "2", "--set", "training.epochs=12", "--checkpoint-seconds", "0",
-         "--name", "a", "--device", "cpu"]  # fmt: skip
+WORDS = [
+    "run",
+    "--encoder",
+    "rmc5(width=2)",
+    "--agg",
+    "bilinear",
+    "--loss",
+    "focal+triplet",
+    "--folds",
+    "2",
+    "--set",
+    "training.epochs=12",
+    "--checkpoint-seconds",
+    "0",
+    "--name",
+    "a",
+    "--device",
+    "cpu",
+]
 
 
 def words(data, out, *more):
@@ -261,7 +277,7 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(data, tmp_path):
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
-class Killer(Watcher):
+class Killer(Callback):
     """Kills the process of fold 0, which was started first, after an epoch."""
 
     victim = None
@@ -274,7 +290,7 @@ class Killer(Watcher):
 
 def test_a_worker_that_dies_fails_its_fold_only(data, tmp_path):
     plan = plan_for(data, folds="2", overrides=("training.epochs=12",))
-    outcome = run(plan, out=tmp_path, jobs=2, device="cpu", watcher=Killer())
+    outcome = run(plan, out=tmp_path, jobs=2, device="cpu", callback=Killer())
     assert outcome.results[1].status == "finished"
     assert [result.error for result in load_run(outcome.path).failed] == [
         "the process training it ended with SIGKILL; was there too little memory? try --jobs 1"

@@ -51,7 +51,7 @@ ASKED = {
     "runs.pairs": "len(runs.summary)",
     "Ensemble": "sorted(predicted.probabilities)",
     "run_suite": "[result.error for result in results]",
-    "weigh": "len(prepared.cases)",
+    "score_audit": "len(prepared.cases)",
     "export_onnx": "[str(exported.path), exported.difference < 1e-4]",
     "make_report": "None",
     "write_text(card_markdown": "None",
@@ -166,8 +166,8 @@ def test_a_suite_is_run_and_shown(slow_answers):
 
 
 def test_an_audit_says_what_it_found(answers):
-    assert answers["weigh"][0] == CASES
-    assert answers["weigh"][1].strip()
+    assert answers["score_audit"][0] == CASES
+    assert answers["score_audit"][1].strip()
 
 
 @pytest.mark.slow

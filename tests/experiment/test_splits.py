@@ -73,8 +73,10 @@ def test_an_official_split_has_one_fold_and_its_own_validation_part():
     part = split.part(0, validation_fraction=0.5, seed=0)
     assert split.folds == (0,)
     assert (part.train, part.validation, part.test) == (
-        tuple(range(6)), (6, 7), tuple(range(8, 12)),
-    )  # fmt: skip
+        tuple(range(6)),
+        (6, 7),
+        tuple(range(8, 12)),
+    )
 
 
 def test_validation_cases_are_trained_on_when_no_checkpoint_is_picked():

@@ -234,11 +234,20 @@ def write_rival(
     labels, fold_of, hard = cohort(patients, folds, len(classes), split, one_class_in)
     folder = RunFolder(out / name)
     experiment = {
-        "id": name, "source": "manifest(path='/somewhere/hospital/manifest.csv')",
-        "summary": summary, "encoder": encoder, "aggregator": aggregator, "loss": loss,
-        "level": "volume" if aggregator else "slice", "recipe": {}, "precision": "auto",
-        "data_digest": data * 64, "split_digest": split * 64, "folds": folds, "seed": seed,
-    }  # fmt: skip
+        "id": name,
+        "source": "manifest(path='/somewhere/hospital/manifest.csv')",
+        "summary": summary,
+        "encoder": encoder,
+        "aggregator": aggregator,
+        "loss": loss,
+        "level": "volume" if aggregator else "slice",
+        "recipe": {},
+        "precision": "auto",
+        "data_digest": data * 64,
+        "split_digest": split * 64,
+        "folds": folds,
+        "seed": seed,
+    }
     write_json(folder.path / "experiment.json", {"schema": 1, **experiment})
     machine = {"device": "cpu", "precision": "float32", "processor": "A", "cores": 2, "threads": 1}
     write_json(folder.path / "environment.json", {"schema": 1, **machine, **(environment or {})})

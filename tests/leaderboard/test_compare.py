@@ -125,8 +125,10 @@ def test_the_interval_of_three_classes_is_that_of_the_bootstrap_too(tmp_path):
     classes = ("x", "y", "z")
     one = write_rival(tmp_path, "one", classes=classes)
     two = write_rival(tmp_path, "two", classes=classes, signal=0.1, encoder="r3d", noise=1)
-    both = [gather([r for rows in load_run(p).predictions.values() for r in rows], classes)
-            for p in (one, two)]  # fmt: skip
+    both = [
+        gather([r for rows in load_run(p).predictions.values() for r in rows], classes)
+        for p in (one, two)
+    ]
     expected = bootstrap_difference(
         both[0].labels,
         *(items.probabilities for items in both),
@@ -162,8 +164,10 @@ def test_what_could_be_seen_follows_from_the_median_spread(tmp_path):
     ]
     found = compare(*paths)
     each = [areas(path) for path in paths]
-    spreads = [np.std(a - b, ddof=1) for a, b in ((each[0], each[1]), (each[0], each[2]),
-                                                  (each[1], each[2]))]  # fmt: skip
+    spreads = [
+        np.std(a - b, ddof=1)
+        for a, b in ((each[0], each[1]), (each[0], each[2]), (each[1], each[2]))
+    ]
     error = np.median(spreads) * math.sqrt(1 / 5 + 1 / 4)
     assert found.design.std == pytest.approx(np.median(spreads))
     assert found.design.smallest_significant == pytest.approx(stats.t.ppf(0.975, 4) * error)
@@ -183,9 +187,12 @@ def test_incomplete_and_failed_runs_are_neither_tested_nor_lettered(pair, tmp_pa
     by_name = {row.name: row for row in found.rows}
     states = {name: row.status for name, row in by_name.items()}
     assert states == {
-        "strong": "complete", "weak": "complete", "part": "incomplete", "broken": "failed",
+        "strong": "complete",
+        "weak": "complete",
+        "part": "incomplete",
+        "broken": "failed",
         "empty": "incomplete",
-    }  # fmt: skip
+    }
     assert [row.name for row in found.rows[:2]] == ["strong", "weak"], "whatever the others' means"
     assert len(found.pairs) == 1
     for name in ("part", "broken", "empty"):
@@ -261,10 +268,17 @@ def test_seeds_are_repeats_each_compared_within_its_own_folds(tmp_path):
     runs, differences = [], []
     for seed, split in enumerate("xyz"):
         two = [
-            write_rival(tmp_path, f"{encoder}-{seed}", encoder=encoder, signal=signal, seed=seed,
-                      split=split, noise=10 * seed + place)
+            write_rival(
+                tmp_path,
+                f"{encoder}-{seed}",
+                encoder=encoder,
+                signal=signal,
+                seed=seed,
+                split=split,
+                noise=10 * seed + place,
+            )
             for place, (encoder, signal) in enumerate((("r2d", 1.6), ("r3d", 0.7)))
-        ]  # fmt: skip
+        ]
         differences.append(areas(two[0]) - areas(two[1]))
         runs += [load_run(path) for path in two]
     assert len(tables_of(runs)) == 3
@@ -281,11 +295,19 @@ def test_seeds_are_repeats_each_compared_within_its_own_folds(tmp_path):
 
 def test_seeds_on_the_same_folds_are_averaged_first(tmp_path):
     runs = [
-        load_run(write_rival(tmp_path, f"{encoder}-{seed}", encoder=encoder, seed=seed,
-                           signal=signal, noise=10 * seed + place))
+        load_run(
+            write_rival(
+                tmp_path,
+                f"{encoder}-{seed}",
+                encoder=encoder,
+                seed=seed,
+                signal=signal,
+                noise=10 * seed + place,
+            )
+        )
         for seed in (0, 1)
         for place, (encoder, signal) in enumerate((("r2d", 1.6), ("r3d", 0.7)))
-    ]  # fmt: skip
+    ]
     found = compare_runs(runs, repeats=True)
     by_run = {run.name: areas(run.path) for run in runs}
     difference = (by_run["r2d-0"] + by_run["r2d-1"] - by_run["r3d-0"] - by_run["r3d-1"]) / 2
@@ -303,11 +325,15 @@ def test_a_run_that_does_not_beat_the_audit_is_marked_and_one_that_does_is_not(t
     assert [row.bar.beaten for row in found.rows] == [True, False]
     with (strong / "audit.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    bar = np.array([
-        roc_auc_score([r["label"] == "T3" for r in rows if r["fold"] == str(k)],
-                      [float(r["prob_T3"]) for r in rows if r["fold"] == str(k)])
-        for k in range(5)
-    ])  # fmt: skip
+    bar = np.array(
+        [
+            roc_auc_score(
+                [r["label"] == "T3" for r in rows if r["fold"] == str(k)],
+                [float(r["prob_T3"]) for r in rows if r["fold"] == str(k)],
+            )
+            for k in range(5)
+        ]
+    )
     assert shortcut.auc.mean == pytest.approx(bar.mean())
     differences = [areas(path) - bar for path in (strong, weak)]
     raw = [
@@ -323,8 +349,14 @@ def test_a_column_that_is_the_label_is_no_bar_and_the_rest_is_at_most_four(tmp_p
     path = write_rival(tmp_path, "run", signal=2.0)
     labels, fold_of, _ = cohort(60, 5, 2, "e")
     names = [(f"c{i:03}", f"p{i:03}", ("T2", "T3")[label]) for i, label in enumerate(labels)]
-    kinds = {"geometry": 0.1, "ROI volume": 0.6, "intensity": 0.3, "stratum vote": 40.0,
-             "stratum site": 0.2, "everything": 0.4}  # fmt: skip
+    kinds = {
+        "geometry": 0.1,
+        "ROI volume": 0.6,
+        "intensity": 0.3,
+        "stratum vote": 40.0,
+        "stratum site": 0.2,
+        "everything": 0.4,
+    }
     write_audit(path, names, fold_of, labels, ("T2", "T3"), kinds)
     found = compare(path)
     assert len(found.shortcuts) == 4

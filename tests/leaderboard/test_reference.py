@@ -20,7 +20,7 @@ from volbench.errors import UsageError
 from volbench.leaderboard import load_run
 from volbench.leaderboard.published.references import load_reference, reference_names
 from volbench.leaderboard.published.side_by_side import (
-    Row,
+    PublishedRow,
     agreement,
     cells,
     components,
@@ -154,8 +154,12 @@ def test_ours_stand_beside_with_the_population_deviation(runs):
     (row,) = re.findall(r"^ average .*$", shown, re.MULTILINE)
     accuracy = (8 + 1 + 10 + 1) / 2 / 11
     assert row.split()[1:6] == [
-        "10/10", "0.900±.100", "0.821±.055", f"{100 * accuracy:.1f}", "76.0",
-    ]  # fmt: skip
+        "10/10",
+        "0.900±.100",
+        "0.821±.055",
+        f"{100 * accuracy:.1f}",
+        "76.0",
+    ]
     assert np.std([0.8, 1.0] * 5, ddof=1) == pytest.approx(0.1054, abs=1e-4), "would be .105"
     text = " ".join(compare(runs, "--reference", "rectal2022").split())
     assert "population standard deviation over folds (ddof 0" in text
@@ -194,15 +198,28 @@ def test_rank_agreement_is_that_of_the_formulas(runs):
 def test_incomplete_and_doubled_runs_do_not_count_towards_the_order(runs, tmp_path):
     reference = load_reference("rectal2022")
     rows = [
-        Row("rmc5", pooling, "focal+triplet", run=load_run(runs / f"rmc5-{pooling}-focal+triplet"),
-            reported=reference.find("rmc5", pooling, "focal+triplet"))
+        PublishedRow(
+            "rmc5",
+            pooling,
+            "focal+triplet",
+            run=load_run(runs / f"rmc5-{pooling}-focal+triplet"),
+            reported=reference.find("rmc5", pooling, "focal+triplet"),
+        )
         for pooling in ("average", "max", "bilinear", "attention")
-    ]  # fmt: skip
+    ]
     assert agreement(rows).n == 4
     assert agreement([*rows, rows[0]]).n == 3
     part = load_run(write_run(tmp_path, "rmc5", "max", "focal+triplet", [0.5] * 9))
-    assert agreement([*rows[:1], Row("rmc5", "max", "focal+triplet", run=part,
-                      reported=rows[1].reported), *rows[2:]]).n == 3  # fmt: skip
+    assert (
+        agreement(
+            [
+                *rows[:1],
+                PublishedRow("rmc5", "max", "focal+triplet", run=part, reported=rows[1].reported),
+                *rows[2:],
+            ]
+        ).n
+        == 3
+    )
     assert agreement(rows[:2]) is None
 
 
@@ -262,8 +279,11 @@ def test_recalls_are_shown_only_where_the_classes_are_those_of_the_paper(tmp_pat
         heading, _, _ = shown.partition("───")
         assert "acc %" in heading
         assert "recall" not in heading
-        rows = list(csv.DictReader(io.StringIO(
-            compare(out, "--reference", "rectal2022", "--format", "csv"))))  # fmt: skip
+        rows = list(
+            csv.DictReader(
+                io.StringIO(compare(out, "--reference", "rectal2022", "--format", "csv"))
+            )
+        )
         assert not [name for name in rows[0] if "recall_T" in name]
 
 
@@ -309,7 +329,9 @@ def test_other_references_carry_their_rows_into_every_format(tmp_path):
 
 
 def test_rows_without_anything_published_show_every_deviation(runs):
-    row = Row("rmc5", "lse", "cross_entropy", run=load_run(runs / "rmc5-lse-cross_entropy"))
+    row = PublishedRow(
+        "rmc5", "lse", "cross_entropy", run=load_run(runs / "rmc5-lse-cross_entropy")
+    )
     shown = cells([row], ddof=1)
     assert shown["AUC"] == ["0.300±.000"]
     assert "±" in shown["acc %"][0]

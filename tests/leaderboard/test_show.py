@@ -48,22 +48,36 @@ def runs(tmp_path_factory):
 def test_the_table_says_what_is_shown_and_what_is_not(runs):
     shown = compare(runs)
     text = flat(shown)
-    rows = {line.split()[0] + line.split()[1]: line for line in shown.splitlines()
-            if re.match(r" (rmc5|r3d) .*\d/5", line)}  # fmt: skip
+    rows = {
+        line.split()[0] + line.split()[1]: line
+        for line in shown.splitlines()
+        if re.match(r" (rmc5|r3d) .*\d/5", line)
+    }
     assert " a " in rows["rmc5bilinear"]
     assert " b " in rows["r3dbilinear"]
     assert "4/5" in rows["rmc5max"]
     assert not re.search(r"5 +[ab] ", rows["rmc5max"]), "no letter where nothing was tested"
     for words in (
-        "ddof 1", "one score per case", "95 % interval over patients", "2000 bootstrap draws",
-        "rows that share a letter cannot be told apart", "corrected t-test", "Holm over 3 pairs",
-        "level 0.05", "found with a chance of 80 %", "Sharing one does not mean equal",
-        "All rows: loss focal+triplet", "all are compared per case here, the mean over its slices",
-        "Incomplete: broken has 4 of 5 folds, 1 failed", "it is not tested",
+        "ddof 1",
+        "one score per case",
+        "95 % interval over patients",
+        "2000 bootstrap draws",
+        "rows that share a letter cannot be told apart",
+        "corrected t-test",
+        "Holm over 3 pairs",
+        "level 0.05",
+        "found with a chance of 80 %",
+        "Sharing one does not mean equal",
+        "All rows: loss focal+triplet",
+        "all are compared per case here, the mean over its slices",
+        "Incomplete: broken has 4 of 5 folds, 1 failed",
+        "it is not tested",
         "Failed: broken fold 1: TrainingError: the loss is not a number",
-        "What no picture is needed for", "† not shown to beat geometry alone",
-        "Against rmc5, bilinear, focal+triplet", "not about training again",
-    ):  # fmt: skip
+        "What no picture is needed for",
+        "† not shown to beat geometry alone",
+        "Against rmc5, bilinear, focal+triplet",
+        "not about training again",
+    ):
         assert words in text, words
     assert "†" not in rows["rmc5bilinear"]
     assert "†" in rows["r3dbilinear"]
@@ -84,9 +98,18 @@ def test_one_run_speaks_of_no_pair(runs):
 )
 def test_nothing_is_wider_than_a_hundred_columns(tmp_path, number, classes):
     for n in range(number):
-        write_rival(tmp_path, f"a-name-that-somebody-chose-to-tell-runs-apart-{n}", encoder=LONG[0],
-                  aggregator=LONG[1], loss=LONG[2] if n % 2 else "focal", noise=n, folds=2,
-                  patients=24, classes=classes, signal=n / 4)  # fmt: skip
+        write_rival(
+            tmp_path,
+            f"a-name-that-somebody-chose-to-tell-runs-apart-{n}",
+            encoder=LONG[0],
+            aggregator=LONG[1],
+            loss=LONG[2] if n % 2 else "focal",
+            noise=n,
+            folds=2,
+            patients=24,
+            classes=classes,
+            signal=n / 4,
+        )
     shown = compare(tmp_path, "--by", "site", "--pairs", "all")
     assert max(map(len, shown.splitlines())) <= 100
     assert "…" not in shown, "nothing is cut off"
@@ -120,8 +143,11 @@ def test_filters_keep_what_they_name(runs):
     assert kept("run=weak", "run=broken") == {"weak", "broken"}
     assert kept("agg=max") == {"broken"}
     assert kept("loss=focal+*", "data=*hospital*", "seed=0") == {
-        "strong", "weak", "slices", "broken",
-    }  # fmt: skip
+        "strong",
+        "weak",
+        "slices",
+        "broken",
+    }
 
 
 def test_a_recipe_is_found_by_its_name(tmp_path):
@@ -140,29 +166,93 @@ def test_json_keeps_its_schema(runs):
     assert (document["schema"], document["ddof"]) == (2, 1)
     (table,) = document["tables"]
     assert set(table) == {
-        "data", "cases", "patients", "classes", "data_digest", "split_digest", "split_digests",
-        "folds", "repeats", "unit", "threshold", "sort", "ddof", "test", "alpha", "margin",
-        "resamples", "seed", "undefined_folds", "one_machine", "against", "design", "rows", "pairs",
-        "audit", "strata", "notes",
-    }  # fmt: skip
+        "data",
+        "cases",
+        "patients",
+        "classes",
+        "data_digest",
+        "split_digest",
+        "split_digests",
+        "folds",
+        "repeats",
+        "unit",
+        "threshold",
+        "sort",
+        "ddof",
+        "test",
+        "alpha",
+        "margin",
+        "resamples",
+        "seed",
+        "undefined_folds",
+        "one_machine",
+        "against",
+        "design",
+        "rows",
+        "pairs",
+        "audit",
+        "strata",
+        "notes",
+    }
     row = table["rows"][0]
-    for key in ("run", "runs", "seeds", "encoder", "aggregator", "loss", "level", "status", "folds",
-                "folds_total", "failed", "n", "group", "auc_mean", "auc_std", "auc_low", "auc_high",
-                "recall_T3_low", "brier_high", "mcc_mean", "parameters", "seconds", "machine",
-                "beats_audit", "audit_difference", "audit_p"):  # fmt: skip
+    for key in (
+        "run",
+        "runs",
+        "seeds",
+        "encoder",
+        "aggregator",
+        "loss",
+        "level",
+        "status",
+        "folds",
+        "folds_total",
+        "failed",
+        "n",
+        "group",
+        "auc_mean",
+        "auc_std",
+        "auc_low",
+        "auc_high",
+        "recall_T3_low",
+        "brier_high",
+        "mcc_mean",
+        "parameters",
+        "seconds",
+        "machine",
+        "beats_audit",
+        "audit_difference",
+        "audit_p",
+    ):
         assert key in row, key
     assert row["beats_audit"] is True
     assert row["mcc_low"] is None
     (pair, *rest) = table["pairs"]
     assert len(rest) == 2, "every pair, whatever is shown"
     assert set(pair) == {
-        "run", "against", "run_label", "against_label", "difference", "low", "high", "std", "p",
-        "p_holm", "p_delong", "p_bootstrap", "probability_worse", "probability_same",
-        "probability_better", "verdict",
-    }  # fmt: skip
+        "run",
+        "against",
+        "run_label",
+        "against_label",
+        "difference",
+        "low",
+        "high",
+        "std",
+        "p",
+        "p_holm",
+        "p_delong",
+        "p_bootstrap",
+        "probability_worse",
+        "probability_same",
+        "probability_better",
+        "verdict",
+    }
     assert set(table["design"]) == {
-        "folds", "std", "smallest_significant", "detectable", "detectable_holm",
-    }  # fmt: skip
+        "folds",
+        "std",
+        "smallest_significant",
+        "detectable",
+        "detectable_holm",
+    }
     assert {each["group"] for each in table["strata"][0]["rows"]} == set("ABC")
     total = pair["probability_worse"] + pair["probability_same"] + pair["probability_better"]
     assert total == pytest.approx(1)
@@ -185,8 +275,14 @@ def evil(tmp_path):
     """Names, classes and strata that mean something to a spreadsheet, a browser or LaTeX."""
     classes = ("=HYPERLINK(1)", f"{EVIL}&|_%")
     for noise, name in enumerate(("=cmd|' !A0", "@SUM(1)", "-1+1 &_%$#{}~^\\ <img src=x>")):
-        run = write_rival(tmp_path, name, classes=classes, noise=noise, encoder="=r3d",
-                        site=lambda i: ["+1", EVIL, "$\\input{x}"][(i // 2) % 3])  # fmt: skip
+        run = write_rival(
+            tmp_path,
+            name,
+            classes=classes,
+            noise=noise,
+            encoder="=r3d",
+            site=lambda i: ["+1", EVIL, "$\\input{x}"][(i // 2) % 3],
+        )
         rename_source(run, f"{EVIL}\\write18{{ls}}")
     return tmp_path
 
@@ -221,9 +317,25 @@ def test_html_is_a_page_that_runs_and_loads_nothing(evil):
     tags.feed(page)
     assert tags.open == []
     assert set(tags.found) <= {
-        "html", "head", "meta", "title", "style", "body", "main", "section", "h2", "div", "table",
-        "thead", "tbody", "tr", "th", "td", "br", "p",
-    }  # fmt: skip
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "main",
+        "section",
+        "h2",
+        "div",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "br",
+        "p",
+    }
     assert EVIL in "".join(tags.text), "shown as text"
     assert "default-src 'none'" in page
     assert "http:" not in page
@@ -245,10 +357,28 @@ def test_latex_is_balanced_and_escaped(evil):
     for name in ("table", "tabular"):
         assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") > 0
     known = {
-        "begin", "end", "centering", "caption", "small", "toprule", "midrule", "bottomrule", "par",
-        "smallskip", "footnotesize", "textbackslash", "textasciitilde", "textasciicircum",
-        "textless", "textgreater", "textbar", "textdagger", "textquotedbl", "pm", "usepackage",
-    }  # fmt: skip
+        "begin",
+        "end",
+        "centering",
+        "caption",
+        "small",
+        "toprule",
+        "midrule",
+        "bottomrule",
+        "par",
+        "smallskip",
+        "footnotesize",
+        "textbackslash",
+        "textasciitilde",
+        "textasciicircum",
+        "textless",
+        "textgreater",
+        "textbar",
+        "textdagger",
+        "textquotedbl",
+        "pm",
+        "usepackage",
+    }
     body = text.split("\n", 1)[1]
     assert set(re.findall(r"\\([a-zA-Z]+)", body)) <= known
     bare = re.sub(r"\\[{}$&#%_\\]", "", body)
@@ -263,9 +393,15 @@ def test_latex_is_balanced_and_escaped(evil):
 
 @pytest.mark.parametrize(
     ("suffix", "start"),
-    [(".md", "**hospital"), (".csv", "kind,"), (".json", "{"), (".tex", "% "), (".html", "<!doc"),
-     (".txt", "hospital")],
-)  # fmt: skip
+    [
+        (".md", "**hospital"),
+        (".csv", "kind,"),
+        (".json", "{"),
+        (".tex", "% "),
+        (".html", "<!doc"),
+        (".txt", "hospital"),
+    ],
+)
 def test_the_suffix_of_the_file_tells_the_format(runs, tmp_path, suffix, start):
     path = tmp_path / f"table{suffix}"
     assert compare(runs / "strong", "--output", path) == ""

@@ -51,9 +51,12 @@ def test_the_script_prints_its_tables_and_writes_them(capsys, tmp_path):
     same, lengths = json.loads(file.read_text())["tables"]
     assert same["reference"] == lengths["reference"] == "volbench"
     assert set(same["candidates"]) == {
-        "volbench", "volbench, contiguous", "volbench, channels last",
-        "plain Conv3d, contiguous", "plain Conv3d, channels last",
-    }  # fmt: skip
+        "volbench",
+        "volbench, contiguous",
+        "volbench, channels last",
+        "plain Conv3d, contiguous",
+        "plain Conv3d, channels last",
+    }
     # Packed, five slices; padded, six. Every layer's work is proportional to them but at the ends
     # of the last stage, whose kernels PyTorch counts as if zeros were work.
     packed, padded = (
@@ -97,10 +100,22 @@ def test_tensor_float_32_is_allowed_only_where_it_is_measured():
 def test_a_node_without_peers_and_readers_runs_the_script_and_is_told_what_is_left_out():
     script = ROOT / "benchmarks" / "performance" / "network.py"
     done = subprocess.run(
-        [sys.executable, "-c", MISSING, str(script), *TOY, "--precision", "float32",
-         "--part", "context"],
-        capture_output=True, text=True, cwd=ROOT, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            MISSING,
+            str(script),
+            *TOY,
+            "--precision",
+            "float32",
+            "--part",
+            "context",
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "monai is not installed: left out" in done.stdout
     assert "torchvision is not installed: left out" in done.stdout

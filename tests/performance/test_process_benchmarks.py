@@ -33,13 +33,28 @@ def test_a_process_that_fails_stops_the_benchmark_with_what_it_said():
 
 def test_phases_go_from_event_to_event_and_add_up_to_the_whole():
     # Two workers: the first step is the earlier one, training ends with the later fold.
-    moments = [("prepare", 103.0), ("prepared", 104.5), ("planned", 105.0), ("first step", 110.0),
-               ("first step", 109.0), ("fold", 120.0), ("fold", 121.0), ("audit", 121.5),
-               ("done", 124.0)]  # fmt: skip
+    moments = [
+        ("prepare", 103.0),
+        ("prepared", 104.5),
+        ("planned", 105.0),
+        ("first step", 110.0),
+        ("first step", 109.0),
+        ("fold", 120.0),
+        ("fold", 121.0),
+        ("audit", 121.5),
+        ("done", 124.0),
+    ]
     finished = processes.Finished(started=100.0, wall=25.0, processor=40.0, output="")
     found = ten_folds.phases(finished, [{"event": e, "at": at} for e, at in moments])
-    assert found == {"start-up": 3.0, "prepare": 1.5, "plan": 0.5, "first step": 4.0,
-                     "training": 12.0, "audit": 3.0, "end": 1.0}  # fmt: skip
+    assert found == {
+        "start-up": 3.0,
+        "prepare": 1.5,
+        "plan": 0.5,
+        "first step": 4.0,
+        "training": 12.0,
+        "audit": 3.0,
+        "end": 1.0,
+    }
     assert sum(found.values()) == finished.wall
 
 

@@ -79,67 +79,132 @@ class Broken:
 
 
 IMPORTED = [
-    Broken("raises", never("raise RuntimeError('two\nlines')".replace("\n", "\\n")),
-           tried="RuntimeError: two lines", used="RuntimeError: two lines"),
-    Broken("exits", never("import sys; sys.exit('no licence')"),
-           tried="SystemExit: no licence", used="SystemExit: no licence"),
-    Broken("interrupts", never("raise KeyboardInterrupt"),
-           tried="KeyboardInterrupt", used="KeyboardInterrupt"),
-    Broken("own_exception", never("class Odd(BaseException): pass\nraise Odd('odd')"),
-           tried="Odd: odd", used="Odd: odd"),
-    Broken("no_text", never("class Mute(Exception):\n    def __str__(self): return 1 / 0\n"
-           "raise Mute"), tried="its text cannot be made", used="its text cannot be made"),
+    Broken(
+        "raises",
+        never("raise RuntimeError('two\nlines')".replace("\n", "\\n")),
+        tried="RuntimeError: two lines",
+        used="RuntimeError: two lines",
+    ),
+    Broken(
+        "exits",
+        never("import sys; sys.exit('no licence')"),
+        tried="SystemExit: no licence",
+        used="SystemExit: no licence",
+    ),
+    Broken(
+        "interrupts",
+        never("raise KeyboardInterrupt"),
+        tried="KeyboardInterrupt",
+        used="KeyboardInterrupt",
+    ),
+    Broken(
+        "own_exception",
+        never("class Odd(BaseException): pass\nraise Odd('odd')"),
+        tried="Odd: odd",
+        used="Odd: odd",
+    ),
+    Broken(
+        "no_text",
+        never("class Mute(Exception):\n    def __str__(self): return 1 / 0\nraise Mute"),
+        tried="its text cannot be made",
+        used="its text cannot be made",
+    ),
     Broken("recursive", never("def f(): f()\nf()"), tried="RecursionError", used="RecursionError"),
     Broken("dies", never("import os; os._exit(3)"), tried="ends the whole process (exit code 3"),
     Broken("aborts", never("import os; os.abort()"), tried="ends the whole process (signal 6"),
     Broken("number", "Pool = 3", tried="is not callable", used="is not callable"),
-]  # fmt: skip
+]
 
 SEEN = [
     Broken("no_attribute", "x = 1", seen="has no 'Pool'", used="AttributeError"),
     Broken("no_module", None, seen="has no module 'broken_no_module'", used="ModuleNotFoundError"),
-    Broken("malformed", "x = 1", entry="bad pool", seen="not as module:name",
-           used="not as module:name"),
+    Broken(
+        "malformed", "x = 1", entry="bad pool", seen="not as module:name", used="not as module:name"
+    ),
     Broken("syntax", "class Pool(:", seen="(SyntaxError)", used="SyntaxError"),
     Broken("binary", b"\x00\x01\x02", seen="unreadable module", used="cannot be imported"),
     Broken("no_unicode", b"x = '\xff\xfe'", seen="(SyntaxError)", used="SyntaxError"),
-    Broken("needs_more", never("import nobody_has_this"), seen="needs the module 'nobody_has_this'",
-           used="install what provides 'nobody_has_this'"),
-    Broken("clash_one", sound(), component="clash", seen="two distributions provide",
-           used="two distributions provide"),
-    Broken("clash_two", sound(), component="clash", seen="two distributions provide",
-           used="two distributions provide"),
+    Broken(
+        "needs_more",
+        never("import nobody_has_this"),
+        seen="needs the module 'nobody_has_this'",
+        used="install what provides 'nobody_has_this'",
+    ),
+    Broken(
+        "clash_one",
+        sound(),
+        component="clash",
+        seen="two distributions provide",
+        used="two distributions provide",
+    ),
+    Broken(
+        "clash_two",
+        sound(),
+        component="clash",
+        seen="two distributions provide",
+        used="two distributions provide",
+    ),
     Broken("takes_over", sound(), component="average", seen="the name of volbench's own"),
-    Broken("no_such_kind", sound(), group="volbench.agregators",
-           seen="did its authors mean 'volbench.aggregators'?"),
-]  # fmt: skip
+    Broken(
+        "no_such_kind",
+        sound(),
+        group="volbench.agregators",
+        seen="did its authors mean 'volbench.aggregators'?",
+    ),
+]
 
 BUILT = [
     Broken("wrong_type", "def Pool(num_features): return {}", used="is a dict, not a Aggregator"),
-    Broken("no_subclass", "import torch\nclass Pool(torch.nn.Module):\n"
-           "    def __init__(self, n): super().__init__()", used="is a Pool, not a Aggregator"),
-    Broken("abstract", "from volbench.interfaces import Aggregator\nclass Pool(Aggregator):\n"
-           "    def __init__(self, n): super().__init__()", used="abstract method"),
+    Broken(
+        "no_subclass",
+        "import torch\nclass Pool(torch.nn.Module):\n    def __init__(self, n): super().__init__()",
+        used="is a Pool, not a Aggregator",
+    ),
+    Broken(
+        "abstract",
+        "from volbench.interfaces import Aggregator\nclass Pool(Aggregator):\n"
+        "    def __init__(self, n): super().__init__()",
+        used="abstract method",
+    ),
     Broken("no_signature", "Pool = dict", used="does not say how it is called"),
-    Broken("late_import", "def Pool(num_features):\n    import nobody_has_this",
-           used="nobody_has_this"),
+    Broken(
+        "late_import", "def Pool(num_features):\n    import nobody_has_this", used="nobody_has_this"
+    ),
     Broken("exits_late", "import sys\ndef Pool(num_features): sys.exit(0)", used="SystemExit"),
-]  # fmt: skip
+]
 
 MISBEHAVING = [
     Broken("prints", sound("print('hello')"), tried="prints to standard output ('hello')"),
-    Broken("reseeds", sound("import torch, random, numpy\ntorch.manual_seed(0)\nrandom.seed(0)\n"
-           "numpy.random.seed(0)"), tried="Python's and NumPy's and PyTorch's global generator"),
-    Broken("dtype", sound("import torch\ntorch.set_default_dtype(torch.float64)"),
-           tried="torch's default dtype to torch.float64"),
-    Broken("threads", sound("import torch\ntorch.set_num_threads(torch.get_num_threads() + 1)"),
-           tried="torch's number of threads"),
+    Broken(
+        "reseeds",
+        sound(
+            "import torch, random, numpy\ntorch.manual_seed(0)\nrandom.seed(0)\n"
+            "numpy.random.seed(0)"
+        ),
+        tried="Python's and NumPy's and PyTorch's global generator",
+    ),
+    Broken(
+        "dtype",
+        sound("import torch\ntorch.set_default_dtype(torch.float64)"),
+        tried="torch's default dtype to torch.float64",
+    ),
+    Broken(
+        "threads",
+        sound("import torch\ntorch.set_num_threads(torch.get_num_threads() + 1)"),
+        tried="torch's number of threads",
+    ),
     Broken("moves", sound("import os\nos.chdir('/')"), tried="the working directory to /"),
-    Broken("signals", sound("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"),
-           tried="a handler for SIGINT"),
-    Broken("patches", sound("import volbench.plugins.registry as r\nr.Registry.build = None\n"
-           "del r.kinds_of"), tried="replaces volbench."),
-]  # fmt: skip
+    Broken(
+        "signals",
+        sound("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"),
+        tried="a handler for SIGINT",
+    ),
+    Broken(
+        "patches",
+        sound("import volbench.plugins.registry as r\nr.Registry.build = None\ndel r.kinds_of"),
+        tried="replaces volbench.",
+    ),
+]
 
 IN_USE = [
     Broken("slow", sound("import time\ntime.sleep(1.5)"), checked="s to import, more than 1 s"),
@@ -148,7 +213,7 @@ IN_USE = [
     Broken("wrong_shape", sound(forward="return tokens[:, 0, 1:]"), checked="correct num_features"),
     Broken("in_place", sound(forward="tokens.data.mul_(2)"), checked="changes its input in place"),
     Broken("hostile", sound(forward="import os; os._exit(5)"), checked="ends the whole process"),
-]  # fmt: skip
+]
 
 BROKEN = [*IMPORTED, *SEEN, *BUILT, *MISBEHAVING, *IN_USE]
 

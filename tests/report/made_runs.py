@@ -76,10 +76,13 @@ def write_run(
 
     def history(_):
         return [
-            {"epoch": n, "train_loss": 0.7 / n + random.normal() * 0.02,
-             "validation_loss": 0.4 + 0.4 / n + n / 50 + random.normal() * 0.03}
+            {
+                "epoch": n,
+                "train_loss": 0.7 / n + random.normal() * 0.02,
+                "validation_loss": 0.4 + 0.4 / n + n / 50 + random.normal() * 0.03,
+            }
             for n in range(1, epochs + 1)
-        ]  # fmt: skip
+        ]
 
     taken = {"seconds": 12.5, "samples_per_second": 8.0, "peak_memory_mb": 900.0}
     reached = range(folds if done is None else done)

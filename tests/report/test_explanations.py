@@ -18,7 +18,7 @@ from volbench.report.examples import examples
 from volbench.report.gradcam import grad_cam
 from volbench.report.images import windowed
 from volbench.report.prepared_data import find_prepared
-from volbench.report.report_row import shown
+from volbench.report.report_row import report_rows
 from volbench.report.svg import printable
 from volbench.spec import parse
 from volbench.training.classifier import Classifier, SliceIndex, build_classifier
@@ -107,8 +107,9 @@ def test_every_aggregator_can_be_explained(aggregator):
         parse("r2d(width=2)"), parse(aggregator), in_channels=1, num_classes=2
     ).eval()
     found = {each.kind: each for each in slice_values(network, torch.randn(1, 1, 4, 16, 16), of=1)}
-    assert set(found) == ({"leaving out", "weights"} if aggregator == "attention" else
-                          {"leaving out"})  # fmt: skip
+    assert set(found) == (
+        {"leaving out", "weights"} if aggregator == "attention" else {"leaving out"}
+    )
     assert all(len(each.values) == 4 for each in found.values())
     if aggregator == "attention":
         assert sum(found["weights"].values) == pytest.approx(1, abs=1e-5)
@@ -179,7 +180,7 @@ def test_without_volumes_or_networks_a_line_says_why(trained, tmp_path):
     for weights in copy.glob("folds/*/model.safetensors"):
         weights.unlink()
     run_ = load_run(copy)
-    (row,) = shown(compare_runs([run_]))
+    (row,) = report_rows(compare_runs([run_]))
     assert find_prepared(run_) is None
     assert "volumes are not on this machine" in examples(row, None, threshold="0.5").reason
     prepared = find_prepared(run_, [data])

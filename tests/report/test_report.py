@@ -15,15 +15,25 @@ from volbench.cli.main import main
 from volbench.leaderboard import load_run
 from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.report import make_report
-from volbench.report.report_row import shown
+from volbench.report.report_row import report_rows
 from volbench.report.text import conclusion
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>$x^2$&amp;\x07"
 SECTIONS = (
-    "The question and the protocol", "Leaderboard", "ROC curves", "Calibration", "Fold by fold",
-    "Differences", "Confusion matrices", "Strata", "Learning curves", "Speed and size",
-    "Cases that were hard for all", "What the networks looked at", "Provenance",
-)  # fmt: skip
+    "The question and the protocol",
+    "Leaderboard",
+    "ROC curves",
+    "Calibration",
+    "Fold by fold",
+    "Differences",
+    "Confusion matrices",
+    "Strata",
+    "Learning curves",
+    "Speed and size",
+    "Cases that were hard for all",
+    "What the networks looked at",
+    "Provenance",
+)
 
 
 def report(*arguments):
@@ -53,8 +63,17 @@ def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     # A slash cannot be in a folder's name; everything else of it can.
     name = HOSTILE.replace("/", "").replace("\x07", "")
-    path = write_run(folder, name, classes=(HOSTILE, "b"), site=(HOSTILE, "y"), done=4, failed=(1,),
-                     error=HOSTILE, source=HOSTILE, encoder=HOSTILE)  # fmt: skip
+    path = write_run(
+        folder,
+        name,
+        classes=(HOSTILE, "b"),
+        site=(HOSTILE, "y"),
+        done=4,
+        failed=(1,),
+        error=HOSTILE,
+        source=HOSTILE,
+        encoder=HOSTILE,
+    )
     other = write_run(folder, "plain", classes=(HOSTILE, "b"), source=HOSTILE, loss=HOSTILE)
     return make_report([load_run(path), load_run(other)], title=HOSTILE)
 
@@ -165,7 +184,7 @@ def test_the_conclusion_is_that_of_the_pair(pair, two):
 def test_two_that_are_alike_are_not_ranked(tmp_path):
     alike = [write_run(tmp_path, name, skill=1.0, encoder=name) for name in ("r2d", "r3d")]
     comparison = compare_runs([load_run(path) for path in alike])
-    first, second, *_ = conclusion(comparison, shown(comparison))
+    first, second, *_ = conclusion(comparison, report_rows(comparison))
     best, other = (row.encoder for row in comparison.rows)
     assert first == f"No difference between candidates 1 ({best}) and 2 ({other}) was shown."
     detectable = comparison.design.detectable
@@ -176,7 +195,7 @@ def test_of_several_the_best_is_named_with_those_it_beats_and_those_it_does_not(
     skills = {"r2d": 4.0, "r3d": 3.9, "mc3": -0.5}
     runs = [write_run(tmp_path, name, skill=skill, encoder=name) for name, skill in skills.items()]
     comparison = compare_runs([load_run(path) for path in runs])
-    rows = shown(comparison)
+    rows = report_rows(comparison)
     first, second, *_ = conclusion(comparison, rows)
     assert first == (
         f"Candidate 1 ({rows[0].label}) has the highest mean AUC; it is better than candidate 3."
@@ -254,10 +273,11 @@ def test_several_classes_and_slices_have_a_page_too(tmp_path):
 @pytest.mark.slow
 def test_ten_runs_stay_under_two_megabytes(tmp_path):
     paths = [
-        write_run(tmp_path, f"run{n}", encoder=f"r{n}", cases=100, folds=10, epochs=100,
-                  skill=n / 4)
+        write_run(
+            tmp_path, f"run{n}", encoder=f"r{n}", cases=100, folds=10, epochs=100, skill=n / 4
+        )
         for n in range(10)
-    ]  # fmt: skip
+    ]
     text = page_of(*paths)
     assert len(text.encode()) < 2_000_000
     assert "Candidate 1 (r" in Page(text).words
@@ -318,10 +338,20 @@ def test_a_changed_file_is_refused(tmp_path):
 def test_a_browser_shows_it_without_a_complaint(text, tmp_path):
     (tmp_path / "page.html").write_text(text, encoding="utf-8")
     done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
-         f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}",
-         "--window-size=1280,2000", (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--screenshot={tmp_path / 'page.png'}",
+            "--window-size=1280,2000",
+            (tmp_path / "page.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (tmp_path / "page.png").stat().st_size > 50_000
     assert "CONSOLE" not in done.stderr

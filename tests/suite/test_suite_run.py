@@ -323,13 +323,13 @@ def test_abandoned_workers_are_not_used_again(tmp_path):
     def stop(report):
         raise StopError
 
-    from volbench.crossval.run import Watcher
+    from volbench.crossval.run import Callback
 
-    watcher = Watcher()
-    watcher.on_epoch = stop
+    callback = Callback()
+    callback.on_epoch = stop
     with Workers() as workers:
         with pytest.raises(StopError):
-            run(plan, out=tmp_path, name="a", jobs=2, watcher=watcher, workers=workers)
+            run(plan, out=tmp_path, name="a", jobs=2, callback=callback, workers=workers)
         assert workers._idle == []
         nothing = execute([], jobs=2, on_start=print, on_epoch=print, workers=workers)
         assert list(nothing) == []

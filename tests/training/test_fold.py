@@ -195,8 +195,12 @@ def test_the_validation_part_is_scored_with_the_weights_that_were_chosen(prepare
 
 
 def test_training_ends_early_when_the_loss_falls_no_more(prepared, tmp_path):
-    overrides = ("training.epochs=40", "schedule.name=plateau", "schedule.stop_patience=2",
-                 "optimizer.lr=1e-30")  # fmt: skip
+    overrides = (
+        "training.epochs=40",
+        "schedule.name=plateau",
+        "schedule.stop_patience=2",
+        "optimizer.lr=1e-30",
+    )
     trained = make_trainer(prepared, tmp_path, make_experiment(prepared, overrides=overrides)).run()
     losses = [row["train_loss"] for row in trained.history]
     best = losses.index(min(losses))

@@ -26,9 +26,9 @@ class Raised(Augmentation):
 
     def __call__(self, volume, mask, generator):
         drawn = generator.uniform()[:, None, None, None, None]
-        return (self.still(volume) + drawn) * mask[:, None, :, None, None]
+        return (self.eval_view(volume) + drawn) * mask[:, None, :, None, None]
 
-    def still(self, volume):
+    def eval_view(self, volume):
         return volume[..., 1:, :]
 
 

@@ -11,7 +11,7 @@ from volbench.data.loader import Loader
 from volbench.data.options import Preprocessing
 from volbench.data.pack import Description, write_prepared
 from volbench.interfaces import Card
-from volbench.tune import Settings, TuningWatcher, make_tuning_plan, pool, tune
+from volbench.tune import Settings, TuningCallback, make_tuning_plan, pool, tune
 
 
 def plan_for(data, *, settings, **options):
@@ -93,21 +93,21 @@ def test_other_voxels_in_the_outer_test_fold_change_no_bit_of_its_study(watched,
     changed = _write(tmp_path / "data", cases, map(voxels, cases))
     other = plan_for(changed, settings=plan.settings)
 
-    class UntilWinner(TuningWatcher):
+    class UntilWinner(TuningCallback):
         seen = False
 
         def on_winner(self, fold, winner):
             self.seen = True
 
-    watcher = UntilWinner()
+    callback = UntilWinner()
     again = tune(
         other,
         out=tmp_path,
         name="a",
         jobs=1,
         device="cpu",
-        watcher=watcher,
-        stopped=lambda: watcher.seen,
+        callback=callback,
+        stopped=lambda: callback.seen,
     )
     assert first_study(again.path) == first_study(outcome.path)
     assert predictions(again.path) == predictions(outcome.path)

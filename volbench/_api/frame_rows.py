@@ -8,9 +8,8 @@ import pandas as pd
 from volbench.evaluation import Unit
 from volbench.evaluation.metrics import metrics_for
 from volbench.leaderboard.render.json import COMPARED, cost_values, progress_values, score_values
-from volbench.leaderboard.selection.sorting import COSTS
-from volbench.leaderboard.statistics.comparison import Candidate, Comparison
-from volbench.leaderboard.statistics.findings import Pair
+from volbench.leaderboard.selection import COSTS
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
 from volbench.runs.load import LoadedRun, read_history
 from volbench.runs.tables import STRATUM, Prediction
 
@@ -19,9 +18,16 @@ Row: TypeAlias = dict[str, object]
 COMPONENTS = ("encoder", "aggregator", "loss", "level", "seed")
 PREDICTED = ("fold", "case", "patient", "label", "slice")
 PAIRS = (
-    *("table", "first", "second"),
+    "table",
+    "first",
+    "second",
     *COMPARED,
-    *("p_worse", "p_same", "p_better", "margin", "verdict", "test"),
+    "p_worse",
+    "p_same",
+    "p_better",
+    "margin",
+    "verdict",
+    "test",
 )
 """Columns of the frame of pairs, there even where no pair is."""
 

@@ -7,11 +7,12 @@ module, so classes keep their identity.
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 PACKAGE = "volbench"
 
@@ -51,19 +52,19 @@ MOVED: dict[str, str] = {
     "files": "_utils.atomic_io",
     "guard": "plugins.isolation",
     "leaderboard.beside": "leaderboard.published.side_by_side",
-    "leaderboard.choices": "leaderboard.selection.checks",
+    "leaderboard.choices": "leaderboard.selection",
     "leaderboard.compare": "leaderboard.statistics.compare",
     "leaderboard.comparison": "leaderboard.statistics.comparison",
     "leaderboard.cost": "leaderboard.statistics.cost",
     "leaderboard.document": "leaderboard.render.json",
     "leaderboard.draw": "leaderboard.render.terminal",
-    "leaderboard.filters": "leaderboard.selection.filters",
-    "leaderboard.findings": "leaderboard.statistics.findings",
+    "leaderboard.filters": "leaderboard.selection",
+    "leaderboard.findings": "leaderboard.statistics.comparison",
     "leaderboard.html": "leaderboard.render.html",
     "leaderboard.latex": "leaderboard.render.latex",
     "leaderboard.layout": "leaderboard.render.layout",
     "leaderboard.paired": "leaderboard.statistics.pairs",
-    "leaderboard.published": "leaderboard.published.reference",
+    "leaderboard.published": "leaderboard.published.base",
     "leaderboard.rectal2022": "leaderboard.published.lee2022",
     "leaderboard.reference": "leaderboard.published.references",
     "leaderboard.repeats": "leaderboard.statistics.repeats",
@@ -73,7 +74,7 @@ MOVED: dict[str, str] = {
     "leaderboard.sheet": "leaderboard.render.csv",
     "leaderboard.shortcuts": "leaderboard.statistics.shortcut_test",
     "leaderboard.show": "leaderboard.render.show",
-    "leaderboard.sorting": "leaderboard.selection.sorting",
+    "leaderboard.sorting": "leaderboard.selection",
     "leaderboard.strata": "leaderboard.statistics.strata",
     "leaderboard.words": "leaderboard.text",
     "machine": "_utils.cpu",
@@ -109,6 +110,10 @@ MOVED: dict[str, str] = {
     "space": "experiment.search_space",
     "splits": "experiment.splits",
     "statistics": "evaluation.statistics",
+    "statistics.verdict": "evaluation.statistics.multiple_comparisons",
+    "statistics.multiple": "evaluation.statistics.multiple_comparisons",
+    "statistics.groups": "evaluation.statistics.multiple_comparisons",
+    "statistics.placements": "evaluation.statistics.delong",
     "suite.run": "suite.run_suite",
     "suite.show": "suite.show_suite",
     "transfer": "_utils.device",
@@ -177,3 +182,24 @@ def keep_old_paths() -> None:
     """Let old import paths find today's modules; once per process."""
     if not any(isinstance(finder, MovedModuleFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, MovedModuleFinder())
+
+
+def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` that answers a module's old names with a warning.
+
+    Args:
+        module: ``__name__`` of the module.
+        names: Old name to new name, which the module has.
+    """
+
+    def get(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(
+            f"{module}.{name} is now {names[name]}; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(sys.modules[module], names[name])
+
+    return get

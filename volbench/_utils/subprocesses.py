@@ -15,7 +15,9 @@ from typing import Any
 Answer = dict[str, Any]
 
 
-def ask(module: str, tasks: Sequence[Answer], *, limit_s: float) -> Iterator[tuple[int, Answer]]:
+def run_in_subprocess(
+    module: str, tasks: Sequence[Answer], *, limit_s: float
+) -> Iterator[tuple[int, Answer]]:
     """Have a child do tasks; whichever ends or hangs the child, the others are done by a new one.
 
     Args:
@@ -36,8 +38,11 @@ def ask(module: str, tasks: Sequence[Answer], *, limit_s: float) -> Iterator[tup
 def _converse(module: str, tasks: Sequence[Answer], limit_s: float) -> Iterator[Answer]:
     """Answers of one child; the last one says how it died, if it did."""
     read, write = os.pipe()
-    command = [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; "
-               f"from {module} import main; main({write})"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path[:] = {sys.path!r}; from {module} import main; main({write})",
+    ]
     child = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

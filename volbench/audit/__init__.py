@@ -1,17 +1,22 @@
 """Shortcut audit: what the label gives away before any network looks at a picture."""
 
+from volbench._utils.moved import renamed
 from volbench.audit.fitting import audit
 from volbench.audit.result import Audit, AuditRow
 from volbench.audit.store import audit_cached, read_audit
-from volbench.audit.summary import Score, verdict, weigh
+from volbench.audit.summary import AuditScore, score_audit, summarize
 
 __all__ = [
     "Audit",
     "AuditRow",
-    "Score",
+    "AuditScore",
     "audit",
     "audit_cached",
     "read_audit",
-    "verdict",
-    "weigh",
+    "score_audit",
+    "summarize",
 ]
+
+__getattr__ = renamed(
+    __name__, {"weigh": "score_audit", "verdict": "summarize", "Score": "AuditScore"}
+)

@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from volbench.audit.summary import Score, verdict
+from volbench.audit.summary import AuditScore, summarize
 
 SCHEMA = 1
 
 
-def scores_csv(scores: Sequence[Score]) -> str:
+def scores_csv(scores: Sequence[AuditScore]) -> str:
     """One line per row of the audit; a figure that is not defined stays empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -22,7 +22,7 @@ def scores_csv(scores: Sequence[Score]) -> str:
     return text.getvalue()
 
 
-def scores_json(scores: Sequence[Score], about: dict[str, str | int]) -> str:
+def scores_json(scores: Sequence[AuditScore], about: dict[str, str | int]) -> str:
     """The rows, what they are about, and the verdict.
 
     Args:
@@ -30,11 +30,11 @@ def scores_json(scores: Sequence[Score], about: dict[str, str | int]) -> str:
         about: Data set, folds and seed, with their digests.
     """
     rows = [_record(score) for score in scores]
-    content = {"schema": SCHEMA, **about, "verdict": verdict(scores), "rows": rows}
+    content = {"schema": SCHEMA, **about, "summarize": summarize(scores), "rows": rows}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _record(score: Score) -> dict[str, object]:
+def _record(score: AuditScore) -> dict[str, object]:
     record = {**asdict(score), "finding": score.finding}
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value

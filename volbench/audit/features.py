@@ -9,8 +9,12 @@ from volbench.audit.intensity import OnCase, intensity_columns
 from volbench.data.cache import Prepared, PreparedCase
 
 GEOMETRY, ROI, INTENSITY, STRATA, EVERYTHING = (
-    "geometry", "ROI volume", "intensity", "strata", "everything",
-)  # fmt: skip
+    "geometry",
+    "ROI volume",
+    "intensity",
+    "strata",
+    "everything",
+)
 STRATUM = "stratum "
 """Stands before the name of a column that is a feature set of its own."""
 

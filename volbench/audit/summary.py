@@ -25,7 +25,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Score:
+class AuditScore:
     """One row of an audit in figures, all computed from its predictions.
 
     Attributes:
@@ -62,17 +62,17 @@ class Score:
         return "beat this" if self.auc > self.chance else "no more than chance"
 
 
-def weigh(audit: Audit) -> list[Score]:
+def score_audit(audit: Audit) -> list[AuditScore]:
     """Score every row of an audit, the largest area first."""
     chance = chance_area(audit)
     scores = [_score(row, audit.classes, chance) for row in audit.rows]
     return sorted(scores, key=lambda row: (math.isnan(row.auc), -row.auc))
 
 
-def verdict(scores: Sequence[Score]) -> list[str]:
+def summarize(scores: Sequence[AuditScore]) -> list[str]:
     """Say what follows for a model, one sentence per line, the most telling first."""
     lines = []
-    best: dict[str, Score] = {}
+    best: dict[str, AuditScore] = {}
     for row in sorted(scores, key=lambda row: -row.auc):
         best.setdefault(row.features, row)
     for row in best.values():
@@ -125,7 +125,7 @@ def chance_area(audit: Audit) -> float:
     return float(0.5 + stats.norm.isf(LEVEL / len(audit.rows)) * math.sqrt(variance))
 
 
-def _score(row: AuditRow, classes: Sequence[str], chance: float) -> Score:
+def _score(row: AuditRow, classes: Sequence[str], chance: float) -> AuditScore:
     labels, probabilities = arrays(row.predictions, classes)
     folds = np.array([one.fold for one in row.predictions])
     each = [area_under_curve(labels[folds == k], probabilities[folds == k]) for k in row.folds]
@@ -140,7 +140,7 @@ def _score(row: AuditRow, classes: Sequence[str], chance: float) -> Score:
             low, high = interval.low, interval.high
         except DataError:
             pass  # too few patients of a class to draw from
-    return Score(
+    return AuditScore(
         features=row.features,
         model=row.model,
         note=row.note,

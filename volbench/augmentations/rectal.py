@@ -28,9 +28,28 @@ MOST_CELLS = 10
 
 # Drawn for every case and in this order, whatever the options: changing one keeps the others.
 AMOUNTS = (
-    *("any", "elastic_any", "elastic", "distorted", "which_distortion", "optical"),
-    *("moved", "growth", "angle", "right", "down", "top", "left", "mirrored"),
-    *("equalised", "clahe", "shaded", "brightness", "contrast", "blurred", "which_blur", "motion"),
+    "any",
+    "elastic_any",
+    "elastic",
+    "distorted",
+    "which_distortion",
+    "optical",
+    "moved",
+    "growth",
+    "angle",
+    "right",
+    "down",
+    "top",
+    "left",
+    "mirrored",
+    "equalised",
+    "clahe",
+    "shaded",
+    "brightness",
+    "contrast",
+    "blurred",
+    "which_blur",
+    "motion",
     *(f"corner_{number}" for number in range(6)),
     *(f"cell_{number}" for number in range(2 * MOST_CELLS)),
 )
@@ -153,7 +172,7 @@ class Rectal(Augmentation):
         )
         self.box = box
 
-    def still(self, volume: Volume) -> Warped:
+    def eval_view(self, volume: Volume) -> Warped:
         """Return the middle window."""
         height, width = self._window(volume)
         top, left = (volume.shape[3] - height) // 2, (volume.shape[4] - width) // 2

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 @click.option(
     "--against", metavar="RUN", help="Show pairs with this run, not with the one of the best AUC."
 )
-@click.option("--pairs", type=click.Choice(["against", "all"]), default="against",
-              show_default=True, help="Which pairs to show; csv and json hold all.")  # fmt: skip
+@click.option(
+    "--pairs",
+    type=click.Choice(["against", "all"]),
+    default="against",
+    show_default=True,
+    help="Which pairs to show; csv and json hold all.",
+)
 @click.option(
     "--unit",
     type=click.Choice(["case", "slice", "patient"]),
@@ -106,12 +111,12 @@ def command(
     from volbench.leaderboard import compare_runs, find_runs, load_run, tables_of
     from volbench.leaderboard.published.references import load_reference
     from volbench.leaderboard.render.show import show, style_of
-    from volbench.leaderboard.selection.checks import (
+    from volbench.leaderboard.selection import (
         check_against,
         check_metrics,
         check_named_together,
+        where,
     )
-    from volbench.leaderboard.selection.filters import where
     from volbench.leaderboard.statistics.strata import by_stratum
 
     style = style_of(output, style)

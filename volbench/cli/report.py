@@ -53,7 +53,7 @@ def command(
         return
     from volbench._utils.atomic_io import write_atomic
     from volbench.leaderboard import find_runs, load_run
-    from volbench.leaderboard.selection.checks import check_named_together
+    from volbench.leaderboard.selection import check_named_together
     from volbench.leaderboard.statistics.compare import tables_of
     from volbench.report import make_report
 

@@ -93,7 +93,7 @@ def command(
             checkpoint_seconds=checkpoint_seconds,
             compiled=compiled,
             profile=profile,
-            watcher=progress,
+            callback=progress,
         )
     progress.summarise(outcome)
     if profile:

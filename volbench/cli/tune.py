@@ -177,7 +177,7 @@ def command(
             jobs=jobs,
             heartbeat_s=heartbeat,
             checkpoint_seconds=checkpoint_seconds,
-            watcher=progress,
+            callback=progress,
             stopped=lambda: bool(asked),
         )
     if outcome.stopped:

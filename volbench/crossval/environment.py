@@ -15,9 +15,19 @@ from volbench.data.cache import Prepared
 from volbench.training.compute import Compute
 
 PACKAGES = (
-    "volbench", "torch", "numpy", "timm", "einops", "kornia", "SimpleITK", "torchio",
-    "scikit-learn", "pandas", "pydantic", "safetensors",
-)  # fmt: skip
+    "volbench",
+    "torch",
+    "numpy",
+    "timm",
+    "einops",
+    "kornia",
+    "SimpleITK",
+    "torchio",
+    "scikit-learn",
+    "pandas",
+    "pydantic",
+    "safetensors",
+)
 
 
 def describe_environment(compute: Compute, *, jobs: int) -> dict[str, Any]:

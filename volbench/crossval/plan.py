@@ -10,7 +10,7 @@ from volbench.data.prepare import default_options
 from volbench.errors import UsageError
 from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
 from volbench.experiment.recipe import Recipe, load_recipe
-from volbench.experiment.splits import Part, Split
+from volbench.experiment.splits import FoldPartition, Split
 from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.training.classifier import build_classifier, count_parameters
@@ -29,13 +29,13 @@ class Plan:
     split: Split
     parameters: int
 
-    def part(self, fold: int) -> Part:
+    def part(self, fold: int) -> FoldPartition:
         """The cases of one fold."""
         selection = self.experiment.recipe.selection
-        honest = selection.checkpoint == "validation"
+        uses_validation = selection.checkpoint == "validation"
         return self.split.part(
             fold,
-            validation_fraction=selection.validation_fraction if honest else None,
+            validation_fraction=selection.validation_fraction if uses_validation else None,
             seed=self.experiment.seed,
         )
 

@@ -25,7 +25,7 @@ def bfloat16_fault(plan: Plan, compute: Compute) -> str | None:
     if compute.device != "cpu":
         shapes.append((experiment.recipe.training.batch_size, max(slices)))
     channels, *plane = prepared.voxels.shape[1:]
-    still = build_views(experiment.recipe, experiment.seed).training.still
+    still = build_views(experiment.recipe, experiment.seed).training.eval_view
     with torch.random.fork_rng(devices=[]):
         encoder = encoders.build(experiment.encoder, Encoder, channels)
     for batch, length in shapes:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from volbench._utils.atomic_io import FolderLock, write_atomic
 from volbench._utils.cpu import available_cores
+from volbench._utils.moved import renamed
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.plan import Plan
@@ -33,7 +34,7 @@ class Outcome:
         return [result for result in self.results.values() if result.status == "failed"]
 
 
-class Watcher:
+class Callback:
     """Hears what happens during a run; override what you want to hear."""
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
@@ -66,7 +67,7 @@ def run(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     compiled: Compile = "auto",
     profile: bool = False,
-    watcher: Watcher | None = None,
+    callback: Callback | None = None,
     workers: Workers | None = None,
 ) -> Outcome:
     """Run the folds that are not finished; failed ones are tried again.
@@ -81,7 +82,7 @@ def run(
         checkpoint_seconds: Shortest time between two checkpoints of a fold.
         compiled: Whether encoders are compiled; ``auto`` does it where that pays over all folds.
         profile: Whether each fold keeps where its time went, in profile.json.
-        watcher: Hears the progress.
+        callback: Hears the progress.
         workers: Processes that outlive this run; by default it starts its own and ends them.
 
     Raises:
@@ -89,7 +90,7 @@ def run(
         StorageError: another process runs it, or nothing can be written.
         UsageError: the device is not there, or has no compiler.
     """
-    watcher = watcher or Watcher()
+    callback = callback or Callback()
     asked = _asked(plan, folds)
     compute, jobs = _share(plan, device, jobs, compiled)
     folder = RunFolder(out / (name or plan.experiment.name))
@@ -101,7 +102,7 @@ def run(
             describe_environment(compute, jobs=jobs),
         )
         results = _finished(folder, asked)
-        watcher.on_plan(plan, folder.path, sorted(results), asked)
+        callback.on_plan(plan, folder.path, sorted(results), asked)
         tasks = [
             Task(
                 experiment=plan.experiment,
@@ -117,27 +118,27 @@ def run(
             if fold not in results
         ]
         if tasks and (fault := bfloat16_fault(plan, compute)):
-            watcher.on_warning(fault)
+            callback.on_warning(fault)
         for result in execute(
             tasks,
             jobs=jobs,
-            on_start=watcher.on_start,
-            on_epoch=watcher.on_epoch,
+            on_start=callback.on_start,
+            on_epoch=callback.on_epoch,
             workers=workers,
         ):
             results[result.fold] = result
-            watcher.on_end(result)
+            callback.on_end(result)
         if len(_finished(folder, plan.split.folds)) == len(plan.split.folds):
-            _audit(plan, folder, watcher)
+            _audit(plan, folder, callback)
     return Outcome(folder.path, dict(sorted(results.items())))
 
 
-def _audit(plan: Plan, folder: RunFolder, watcher: Watcher) -> None:
+def _audit(plan: Plan, folder: RunFolder, callback: Callback) -> None:
     """Keep beside the run what its labels give away without a picture, on the same folds."""
     path = folder.path / AUDIT
     if path.is_file():
         return
-    watcher.on_audit()
+    callback.on_audit()
     found = audit_cached(plan.prepared, plan.split, cache=cache_root())
     write_atomic(path, found.to_csv())
 
@@ -170,3 +171,6 @@ def _finished(folder: RunFolder, asked: Sequence[int]) -> dict[int, FoldResult]:
             folder.fold(fold).verify(result)
             finished[fold] = result
     return finished
+
+
+__getattr__ = renamed(__name__, {"Watcher": "Callback"})

@@ -10,7 +10,7 @@ from volbench._utils.atomic_io import write_atomic, write_json
 from volbench.data.cache import Prepared, open_prepared
 from volbench.errors import StateError, StorageError, VolbenchError
 from volbench.experiment.experiment import Experiment
-from volbench.experiment.splits import Part
+from volbench.experiment.splits import FoldPartition
 from volbench.profiling.fold_timings import Timings
 from volbench.runs.folder import FoldFolder, FoldResult, RunFolder, read_json
 from volbench.runs.tables import Prediction
@@ -31,7 +31,7 @@ class Task:
     prepared: Path
     run: Path
     fold: int
-    part: Part
+    part: FoldPartition
     compute: Compute
     checkpoint_seconds: float
     profile: bool = False

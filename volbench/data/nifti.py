@@ -16,9 +16,23 @@ from volbench.data.files import AGAIN, gunzip, require_bytes, require_spacing, s
 from volbench.errors import DataError
 
 VOXEL_BYTES = {
-    2: 1, 4: 2, 8: 4, 16: 4, 32: 8, 64: 8, 128: 3, 256: 1, 512: 2, 768: 4,
-    1024: 8, 1280: 8, 1536: 16, 1792: 16, 2048: 32, 2304: 4,
-}  # fmt: skip
+    2: 1,
+    4: 2,
+    8: 4,
+    16: 4,
+    32: 8,
+    64: 8,
+    128: 3,
+    256: 1,
+    512: 2,
+    768: 4,
+    1024: 8,
+    1280: 8,
+    1536: 16,
+    1792: 16,
+    2048: 32,
+    2304: 4,
+}
 FLOATS = {16: "f4", 64: "f8"}
 SPACING_TOLERANCE = 0.01
 

@@ -167,8 +167,10 @@ def from_values(values: Mapping[str, object]) -> Preprocessing:
             near = get_close_matches(key, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise SpecError(f"Unknown key preprocessing.{key}.{hint} Known: {', '.join(known)}.")
-    plain = {key: tuple(value) if key == "window" and isinstance(value, list) else value
-             for key, value in values.items()}  # fmt: skip
+    plain = {
+        key: tuple(value) if key == "window" and isinstance(value, list) else value
+        for key, value in values.items()
+    }
     check_values(plain)
     chosen: Any = plain
     return Preprocessing(**chosen)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from volbench.datasets.table import Row, Table, read_table
+from volbench.datasets.table import ManifestRow, Table, read_table
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case, Dataset, Files
 
@@ -112,7 +112,7 @@ def channel_of(column: str) -> str:
 
 
 def case_of(
-    row: Row,
+    row: ManifestRow,
     columns: Sequence[str],
     folder: Path,
     *,

@@ -25,12 +25,21 @@ CLASSES: Mapping[str, tuple[str, ...]] = {
     "fracturemnist3d": ("buckle", "nondisplaced", "displaced"),
     "nodulemnist3d": ("benign", "malignant"),
     "organmnist3d": (
-        "liver", "kidney-right", "kidney-left", "femur-right", "femur-left", "bladder", "heart",
-        "lung-right", "lung-left", "spleen", "pancreas",
+        "liver",
+        "kidney-right",
+        "kidney-left",
+        "femur-right",
+        "femur-left",
+        "bladder",
+        "heart",
+        "lung-right",
+        "lung-left",
+        "spleen",
+        "pancreas",
     ),
     "synapsemnist3d": ("inhibitory", "excitatory"),
     "vesselmnist3d": ("vessel", "aneurysm"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

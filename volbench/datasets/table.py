@@ -10,7 +10,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """One row: the line it ends on, and its cells by column."""
 
     line: int
@@ -22,7 +22,7 @@ class Table:
     """What could be read, and what could not."""
 
     columns: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ManifestRow, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -69,7 +69,7 @@ def _table(lines: list[tuple[int, list[str]]], problems: list[str]) -> Table:
     rows = []
     for line, cells in body:
         if len(cells) == len(columns):
-            rows.append(Row(line, dict(zip(columns, cells, strict=True))))
+            rows.append(ManifestRow(line, dict(zip(columns, cells, strict=True))))
         else:
             problems.append(
                 f"line {line}: {len(cells)} cells where the first line has {len(columns)}; "

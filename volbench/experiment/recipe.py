@@ -18,13 +18,13 @@ NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Section(BaseModel):
+class RecipeSection(BaseModel):
     """Part of a recipe: unknown keys are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Training(Section):
+class Training(RecipeSection):
     """How long, in which batches, with what augmentation.
 
     Attributes:
@@ -43,7 +43,7 @@ class Training(Section):
     clip_norm: NotNegative
 
 
-class Optimizer(Section):
+class Optimizer(RecipeSection):
     """Optimiser; biases and normalisation are not decayed under ``adamw``."""
 
     name: Literal["adamw", "sgd"]
@@ -52,7 +52,7 @@ class Optimizer(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)]
 
 
-class Schedule(Section):
+class Schedule(RecipeSection):
     """Learning rate over the steps, and when to stop before the last epoch.
 
     Attributes:
@@ -73,7 +73,7 @@ class Schedule(Section):
     stop_patience: Annotated[int, Field(ge=0)] = 0
 
 
-class Selection(Section):
+class Selection(RecipeSection):
     """Which epoch's weights are scored on the held-out fold.
 
     Attributes:
@@ -88,7 +88,7 @@ class Selection(Section):
     validation_fraction: Annotated[float, Field(gt=0, le=0.5)]
 
 
-class TestTime(Section):
+class TestTime(RecipeSection):
     """What the scored predictions average over (test-time augmentation).
 
     Attributes:
@@ -101,7 +101,7 @@ class TestTime(Section):
     augmentation: str = "train"
 
 
-class Recipe(Section):
+class Recipe(RecipeSection):
     """A complete recipe."""
 
     summary: str

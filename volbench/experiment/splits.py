@@ -18,7 +18,7 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 
 
 @dataclass(frozen=True)
-class Part:
+class FoldPartition:
     """The cases of one fold by their index: to train on, to pick the checkpoint with, held out."""
 
     train: tuple[int, ...]
@@ -49,7 +49,7 @@ class Split:
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
-    def part(self, fold: int, *, validation_fraction: float | None, seed: int) -> Part:
+    def part(self, fold: int, *, validation_fraction: float | None, seed: int) -> FoldPartition:
         """Divide the cases for one fold.
 
         Args:
@@ -62,9 +62,9 @@ class Split:
         own = self._where({VALIDATION})
         rest = self._where(set(self.assigned) - {str(fold), VALIDATION})
         if validation_fraction is None:
-            return Part(train=tuple(sorted((*rest, *own))), validation=(), test=test)
+            return FoldPartition(train=tuple(sorted((*rest, *own))), validation=(), test=test)
         if own:
-            return Part(train=rest, validation=own, test=test)
+            return FoldPartition(train=rest, validation=own, test=test)
         cases = [self.cases[index] for index in rest]
         parts = max(2, round(1 / validation_fraction))
         parts = min(parts, *_patients_per_class(cases).values())
@@ -75,7 +75,7 @@ class Split:
             )
         inner = _stratified(cases, parts, derive_seed(seed, "validation", fold))
         kept = {rest[position] for position, part in enumerate(inner) if part == 0}
-        return Part(
+        return FoldPartition(
             train=tuple(index for index in rest if index not in kept),
             validation=tuple(sorted(kept)),
             test=test,

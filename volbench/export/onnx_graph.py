@@ -43,7 +43,7 @@ class Voting(nn.Module):
         self, volume: Volume
     ) -> tuple[Float[Tensor, "item class"], Float[Tensor, "fold item class"]]:
         """Predict one volume, without padding."""
-        seen = self._trained_under.still(volume)
+        seen = self._trained_under.eval_view(volume)
         by_fold = torch.stack([_probabilities(network, seen) for network in self.networks])
         return by_fold.mean(dim=0), by_fold
 

@@ -1,22 +1,33 @@
 """From run folders to a table that does not overclaim."""
 
+from volbench._utils.moved import renamed
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
-from volbench.leaderboard.statistics.comparison import Candidate, Comparison
-from volbench.leaderboard.statistics.findings import Bar, Cost, Design, Estimate, Pair, Shortcut
+from volbench.leaderboard.statistics.comparison import (
+    Candidate,
+    Comparison,
+    Cost,
+    Estimate,
+    Pair,
+    PowerAnalysis,
+    Shortcut,
+    ShortcutTest,
+)
 from volbench.runs.load import LoadedRun, find_runs, load_run
 
 __all__ = [
-    "Bar",
     "Candidate",
     "Comparison",
     "Cost",
-    "Design",
     "Estimate",
     "LoadedRun",
     "Pair",
+    "PowerAnalysis",
     "Shortcut",
+    "ShortcutTest",
     "compare_runs",
     "find_runs",
     "load_run",
     "tables_of",
 ]
+
+__getattr__ = renamed(__name__, {"Bar": "ShortcutTest", "Design": "PowerAnalysis"})

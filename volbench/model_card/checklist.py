@@ -3,20 +3,20 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from volbench.model_card.answers import Answer, Item, Status
+from volbench.model_card.answers import Answer, ChecklistItem, Status
 from volbench.model_card.markdown import counted, table
-from volbench.model_card.run_facts import Facts
+from volbench.model_card.run_facts import RunFacts
 
 BOX = "☐ to be written by the author:"
 MARKS: dict[Status, str] = {"filled": "filled", "partly": "partly", "left": "author"}
 
 
-def answers(items: Sequence[Item], facts: Facts) -> list[tuple[Item, Answer]]:
+def answers(items: Sequence[ChecklistItem], facts: RunFacts) -> list[tuple[ChecklistItem, Answer]]:
     """Ask a run every item of a list."""
     return [(item, item.answer(facts)) for item in items]
 
 
-def tally(name: str, asked: Sequence[tuple[Item, Answer]]) -> str:
+def tally(name: str, asked: Sequence[tuple[ChecklistItem, Answer]]) -> str:
     """How many items the run filled, filled in part and left; a sentence."""
     found = Counter(answer.status for _, answer in asked)
     return (
@@ -25,7 +25,7 @@ def tally(name: str, asked: Sequence[tuple[Item, Answer]]) -> str:
     )
 
 
-def checklist_table(asked: Sequence[tuple[Item, Answer]]) -> str:
+def checklist_table(asked: Sequence[tuple[ChecklistItem, Answer]]) -> str:
     """One row per item, in the order of the list."""
     rows = [
         (item.number, item.section, item.asks, MARKS[answer.status], said(answer))

@@ -8,7 +8,7 @@ from volbench.model_card.answers import Answer, data, model, partitions, results
 from volbench.model_card.checklist import BOX, answers, checklist_table, said, tally
 from volbench.model_card.claim import CLAIM
 from volbench.model_card.markdown import counted, safe
-from volbench.model_card.run_facts import Facts, gather_facts
+from volbench.model_card.run_facts import RunFacts, gather_facts
 from volbench.model_card.tripod import TRIPOD_AI
 from volbench.predict.results import NOTICE
 from volbench.runs.load import LoadedRun
@@ -53,7 +53,7 @@ def card_markdown(
     return "\n\n".join(parts) + "\n"
 
 
-def _warnings(facts: Facts) -> list[str]:
+def _warnings(facts: RunFacts) -> list[str]:
     """What a reader must see first."""
     run, lines = facts.run, []
     if run.failed:
@@ -71,7 +71,7 @@ def _list(*entries: tuple[str, Answer]) -> str:
     return "\n".join(f"- **{name}**: {said(answer)}" for name, answer in entries)
 
 
-def _details(facts: Facts) -> str:
+def _details(facts: RunFacts) -> str:
     return _list(
         ("Model", model.description(facts)),
         ("Initialisation", model.initialization(facts)),
@@ -83,7 +83,7 @@ def _details(facts: Facts) -> str:
     )
 
 
-def _use(facts: Facts) -> str:
+def _use(facts: RunFacts) -> str:
     return _list(
         ("Output", results.output(facts)),
         ("Intended use and users", Answer(left="what it is for, and for whom")),
@@ -92,19 +92,19 @@ def _use(facts: Facts) -> str:
     )
 
 
-def _factors(facts: Facts) -> str:
+def _factors(facts: RunFacts) -> str:
     return _list(
         ("Groups", _groups(facts)),
         ("Images", data.acquisition(facts)),
     )
 
 
-def _groups(facts: Facts) -> Answer:
+def _groups(facts: RunFacts) -> Answer:
     named = "; ".join(f"{safe(name)}: {shown}" for name, shown in data.strata_values(facts).items())
     return Answer(f"{named}." if named else "", "which groups matter, and which are not recorded")
 
 
-def _metrics(facts: Facts) -> str:
+def _metrics(facts: RunFacts) -> str:
     return _list(
         ("Measures", results.measures(facts)),
         ("Decisions", Answer(f"{results.decision(facts).capitalize()}.")),
@@ -112,7 +112,7 @@ def _metrics(facts: Facts) -> str:
     )
 
 
-def _evaluation(facts: Facts) -> str:
+def _evaluation(facts: RunFacts) -> str:
     return _list(
         ("Data", data.sources(facts)),
         ("Held out", partitions.assignment(facts)),
@@ -122,7 +122,7 @@ def _evaluation(facts: Facts) -> str:
     )
 
 
-def _training(facts: Facts) -> str:
+def _training(facts: RunFacts) -> str:
     return _list(
         ("Data", Answer("The same data set: in each fold, the cases that are not held out.")),
         ("Numbers", partitions.per_analysis(facts)),
@@ -130,7 +130,7 @@ def _training(facts: Facts) -> str:
     )
 
 
-def _ethics(facts: Facts) -> str:
+def _ethics(facts: RunFacts) -> str:
     return _list(
         (
             "Approval, consent, privacy",
@@ -141,12 +141,12 @@ def _ethics(facts: Facts) -> str:
     )
 
 
-def _caveats(facts: Facts) -> str:
+def _caveats(facts: RunFacts) -> str:
     known = "\n".join(f"- {line}" for line in results.caveats(facts))
     return f"{known}\n- {BOX} further limits, and advice to who uses the model"
 
 
-SECTIONS: dict[str, Callable[[Facts], str]] = {
+SECTIONS: dict[str, Callable[[RunFacts], str]] = {
     "Model details": _details,
     "Intended use": _use,
     "Factors": _factors,

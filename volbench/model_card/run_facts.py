@@ -42,7 +42,7 @@ class Partition:
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class RunFacts:
     """A run, read and scored.
 
     Attributes:
@@ -102,7 +102,7 @@ class Facts:
         return len({row.patient for row in self.assigned})
 
     @cached_property
-    def torn(self) -> list[str]:
+    def split_across_folds(self) -> list[str]:
         """Patients that stand in several folds, or parts, of splits.csv; there should be none."""
         places: dict[str, set[str]] = {}
         for row in self.assigned:
@@ -195,7 +195,7 @@ class Facts:
 
 def gather_facts(
     run: LoadedRun, *, threshold: str | float = 0.5, resamples: int = RESAMPLES
-) -> Facts:
+) -> RunFacts:
     """Read what is not loaded yet, and score the run.
 
     Raises:
@@ -216,7 +216,7 @@ def gather_facts(
         if rows
         else None
     )
-    return Facts(run, data, _assigned(run), comparison, items, str(threshold))
+    return RunFacts(run, data, _assigned(run), comparison, items, str(threshold))
 
 
 def _assigned(run: LoadedRun) -> list[Assigned]:

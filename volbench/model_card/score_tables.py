@@ -9,12 +9,12 @@ from volbench.evaluation.metrics import metrics_for, reliability_bins
 from volbench.evaluation.statistics import bootstrap_interval
 from volbench.model_card.answers.results import NOT_YET, decision
 from volbench.model_card.markdown import counted, number, safe, table
-from volbench.model_card.run_facts import Facts
+from volbench.model_card.run_facts import RunFacts
 
 WRONG = 10
 
 
-def quantitative(facts: Facts) -> str:
+def quantitative(facts: RunFacts) -> str:
     """All tables, each with what it holds."""
     if facts.items is None:
         return f"No table: {NOT_YET}."
@@ -23,7 +23,7 @@ def quantitative(facts: Facts) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _metrics(facts: Facts) -> str:
+def _metrics(facts: RunFacts) -> str:
     found = facts.comparison
     rows = []
     for name, metric in metrics_for(facts.classes).items():
@@ -47,7 +47,7 @@ def _metrics(facts: Facts) -> str:
     return f"{said}\n\n{table(['metric', 'mean', '95 % interval', 'std'], rows)}"
 
 
-def _other_units(facts: Facts) -> str:
+def _other_units(facts: RunFacts) -> str:
     shown = [
         f"per {unit} {number(score.mean)} (standard deviation over folds {number(score.std)})"
         for unit, score in facts.row.other_units.items()
@@ -55,7 +55,7 @@ def _other_units(facts: Facts) -> str:
     return f"AUC of the same predictions put together: {', '.join(shown)}." if shown else ""
 
 
-def _calibration(facts: Facts) -> str:
+def _calibration(facts: RunFacts) -> str:
     items = facts.items
     assert items is not None
     two = len(items.classes) == 2
@@ -79,7 +79,7 @@ def _calibration(facts: Facts) -> str:
     )
 
 
-def _strata(facts: Facts) -> str:
+def _strata(facts: RunFacts) -> str:
     frame = facts.strata
     if not len(frame):
         return ""
@@ -107,7 +107,7 @@ def _strata(facts: Facts) -> str:
     )
 
 
-def _interval(facts: Facts, stratum: str, group: str, area: float) -> str:
+def _interval(facts: RunFacts, stratum: str, group: str, area: float) -> str:
     if math.isnan(area):
         return "–"
     inside = facts.members(stratum, group)
@@ -123,7 +123,7 @@ def _interval(facts: Facts, stratum: str, group: str, area: float) -> str:
     return f"{found.low:.3f} to {found.high:.3f}"
 
 
-def _audit(facts: Facts) -> str:
+def _audit(facts: RunFacts) -> str:
     shortcuts = facts.comparison.shortcuts
     if not shortcuts:
         return ""
@@ -144,7 +144,7 @@ def _audit(facts: Facts) -> str:
     )
 
 
-def _wrong(facts: Facts) -> str:
+def _wrong(facts: RunFacts) -> str:
     rows = [
         (safe(name), safe(true), safe(called), number(probability))
         for name, true, called, probability in facts.wrong(WRONG)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from volbench._utils.subprocesses import Answer, ask, serve
+from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
 from volbench.errors import PluginError
 from volbench.plugins.discovery import Origin
 from volbench.plugins.registry import REGISTRIES
@@ -42,7 +42,7 @@ def try_imports(origins: Sequence[Origin], *, limit_s: float = LIMIT_S) -> list[
         Trial(answer["died"], seconds=limit_s)
         if "died" in answer
         else Trial(answer["error"], tuple(answer["offences"]), answer["seconds"])
-        for _, answer in ask("volbench.plugins.import_check", tasks, limit_s=limit_s)
+        for _, answer in run_in_subprocess("volbench.plugins.import_check", tasks, limit_s=limit_s)
     ]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 
 @dataclass
-class Seen:
+class ObservedEffects:
     """What was noticed.
 
     Attributes:
@@ -32,14 +32,14 @@ class Seen:
 
 
 @contextmanager
-def guarded(*, may_draw: bool = False) -> Iterator[Seen]:
+def isolated(*, may_draw: bool = False) -> Iterator[ObservedEffects]:
     """Run code that must leave the process as it is; whatever it changed is put back.
 
     Args:
         may_draw: The code builds a component: PyTorch's generator may be drawn from, as initial
             weights are, and volbench's own functions are not watched.
     """
-    seen = Seen()
+    seen = ObservedEffects()
     printed = _Printed()
     with ExitStack() as stack:
         stack.enter_context(_generators(seen, may_draw))
@@ -67,14 +67,14 @@ class _Printed(io.TextIOBase):
         return sys.stderr.write(text)
 
 
-def _note_printed(printed: _Printed, seen: Seen) -> None:
+def _note_printed(printed: _Printed, seen: ObservedEffects) -> None:
     if printed.text:
         shown = " ".join(printed.text.split())[:40]
         seen.offences.append(f"prints to standard output ({shown!r}); use logging")
 
 
 @contextmanager
-def _generators(seen: Seen, may_draw: bool) -> Iterator[None]:
+def _generators(seen: ObservedEffects, may_draw: bool) -> Iterator[None]:
     """The global generators of Python, NumPy and PyTorch.
 
     Of Python's only seeding counts: checkers of types at run time draw from it.
@@ -112,7 +112,7 @@ def _generators(seen: Seen, may_draw: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _settings(seen: Seen) -> Iterator[None]:
+def _settings(seen: ObservedEffects) -> Iterator[None]:
     """Settings of the whole process."""
     import torch
 
@@ -143,7 +143,7 @@ def _settings(seen: Seen) -> Iterator[None]:
 
 
 @contextmanager
-def _own_code(seen: Seen) -> Iterator[None]:
+def _own_code(seen: ObservedEffects) -> Iterator[None]:
     """Functions and classes of volbench, which a plugin may replace by accident or on purpose."""
     before = {where: dict(_callables(where)) for where in _own_namespaces()}
     try:
@@ -184,7 +184,7 @@ def _named(where: ModuleType | type) -> str:
 
 
 @contextmanager
-def _signals(seen: Seen) -> Iterator[None]:
+def _signals(seen: ObservedEffects) -> Iterator[None]:
     """Handlers of signals; and whether Ctrl-C or the system ended the code, or it did itself."""
     before = {number: signal.getsignal(number) for number in signal.valid_signals()}
     expected = dict(before)
@@ -208,7 +208,7 @@ def _signals(seen: Seen) -> Iterator[None]:
 
 
 def _noting(
-    handler: Callable[[int, FrameType | None], object], seen: Seen
+    handler: Callable[[int, FrameType | None], object], seen: ObservedEffects
 ) -> Callable[[int, FrameType | None], object]:
     def note(number: int, frame: FrameType | None) -> object:
         seen.signalled = True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
 from volbench.plugins.discovery import Origin, installed, on_one_line
-from volbench.plugins.isolation import guarded
+from volbench.plugins.isolation import isolated
 from volbench.plugins.signatures import check_types, declared_search_space, option_types
 from volbench.spec import Spec, parse
 
@@ -89,7 +89,7 @@ class Registry(Named):
             ) from None
         try:
             check_types(factory, spec)
-            with guarded(may_draw=True) as seen:
+            with isolated(may_draw=True) as seen:
                 self.offences[spec.name] = seen.offences
                 component = factory(*bound.args, **bound.kwargs)
         except VolbenchError:
@@ -178,7 +178,7 @@ class Registry(Named):
                 f"{what} is declared as {origin.entry.value!r}, not as module:name; "
                 "update or uninstall it"
             )
-        with guarded() as seen:
+        with isolated() as seen:
             self.offences[origin.entry.name] = seen.offences
             try:
                 factory: Factory = origin.entry.load()

@@ -15,9 +15,26 @@ PREFIX = "volbench"
 
 # Names a template imports or defines: a class called like one of them would hide it.
 TAKEN = {
-    *("Aggregator", "Augmentation", "Card", "Case", "CaseGenerator", "Dataset", "Embedding"),
-    *("Encoder", "Generated", "Labels", "Loss", "Output", "Problem", "Scalar", "Scan", "Sequence"),
-    *("SliceMask", "Square", "Tokens", "Volume"),
+    "Aggregator",
+    "Augmentation",
+    "Card",
+    "Case",
+    "CaseGenerator",
+    "Dataset",
+    "Embedding",
+    "Encoder",
+    "Generated",
+    "Labels",
+    "Loss",
+    "Output",
+    "Problem",
+    "Scalar",
+    "Scan",
+    "Sequence",
+    "SliceMask",
+    "Square",
+    "Tokens",
+    "Volume",
 }
 
 CALLS = {

@@ -14,7 +14,7 @@ from volbench.errors import DataError
 from volbench.interfaces import Case
 from volbench.predict.preparation import OnStep, prepare_volumes
 from volbench.predict.results import Predicted
-from volbench.predict.seen_in_training import familiar, in_words, read_split
+from volbench.predict.seen_in_training import in_words, read_split, seen_in_training
 from volbench.predict.trained_run import load_trained
 from volbench.predict.training_range import (
     plane_problem,
@@ -89,9 +89,9 @@ class Ensemble:
         def check(case: Case, facts: Facts) -> str | None:
             if self.range is None:
                 return None
-            hopeless = plane_problem(facts, self.range) or slices_problem(facts, self.range)
-            if hopeless:
-                return hopeless
+            fatal = plane_problem(facts, self.range) or slices_problem(facts, self.range)
+            if fatal:
+                return fatal
             other = spacing_problem(facts, self.range)
             if other and anyway:
                 warned[case.name] = other
@@ -154,7 +154,7 @@ class Ensemble:
             [one.probabilities[mine] for one in scores]
         )
         numbers = scores[0].slices[mine]
-        known = familiar(case, self.split, self.trained.run, self.folds)
+        known = seen_in_training(case, self.split, self.trained.run, self.folds)
         warnings = [f"case {case.name}: {warning}"] if warning else []
         if known:
             warnings.append(in_words(case, known, self.trained.classes))

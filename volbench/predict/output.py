@@ -27,9 +27,14 @@ def _csv(predicted: Sequence[Predicted], ensemble: Ensemble) -> str:
     """One row per case; at slice level one per slice before it, the case's without a number."""
     classes, by_slice = ensemble.trained.classes, ensemble.trained.by_slice
     header = [
-        *("case", "patient", "label"),
+        "case",
+        "patient",
+        "label",
         *(["slice"] if by_slice else []),
-        *("predicted", "threshold", "folds", "in_sample_folds"),
+        "predicted",
+        "threshold",
+        "folds",
+        "in_sample_folds",
         *(f"{what}_{name}" for name in classes for what in ("prob", "std", "min", "max")),
         *(f"fold{fold}_{name}" for fold in ensemble.folds for name in classes),
     ]

@@ -14,7 +14,7 @@ from volbench.runs.load import LoadedRun
 
 
 @dataclass(frozen=True)
-class Known:
+class TrainingCase:
     """A row of splits.csv."""
 
     case: str
@@ -22,7 +22,7 @@ class Known:
     fold: str
 
 
-def read_split(path: Path) -> list[Known]:
+def read_split(path: Path) -> list[TrainingCase]:
     """Read splits.csv.
 
     Raises:
@@ -30,13 +30,15 @@ def read_split(path: Path) -> list[Known]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            return [Known(r["case"], r["patient"], r["fold"]) for r in csv.DictReader(stream)]
+            return [
+                TrainingCase(r["case"], r["patient"], r["fold"]) for r in csv.DictReader(stream)
+            ]
     except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise StateError(f"{path} is missing or damaged ({error}); run again") from None
 
 
-def familiar(
-    case: Case, split: Sequence[Known], run: LoadedRun, folds: Sequence[int]
+def seen_in_training(
+    case: Case, split: Sequence[TrainingCase], run: LoadedRun, folds: Sequence[int]
 ) -> InSample | None:
     """Find out which folds have seen a case; None if it is new to all of them.
 
@@ -58,7 +60,7 @@ def _same_name(name: str, known: str) -> bool:
     return name == known or name.endswith(f"/{known}")
 
 
-def _held_out(row: Known, run: LoadedRun) -> tuple[float, ...] | None:
+def _held_out(row: TrainingCase, run: LoadedRun) -> tuple[float, ...] | None:
     rows = run.predictions.get(int(row.fold), ()) if row.fold.isdecimal() else ()
     found = [prediction.probabilities for prediction in rows if prediction.case == row.case]
     return tuple(map(float, np.mean(found, axis=0))) if found else None

@@ -8,8 +8,13 @@ from typing import TypeAlias
 import torch
 
 WAIT, AUGMENT, FORWARD, BACKWARD, OPTIMISER, EVALUATE = SECTIONS = (
-    "wait for data", "augment", "forward", "backward", "optimiser", "evaluate",
-)  # fmt: skip
+    "wait for data",
+    "augment",
+    "forward",
+    "backward",
+    "optimiser",
+    "evaluate",
+)
 
 Moment: TypeAlias = float | torch.cuda.Event
 

@@ -7,9 +7,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from volbench.leaderboard.statistics.comparison import Comparison
-from volbench.leaderboard.statistics.findings import Pair
-from volbench.report.report_row import Shown, number, signed
+from volbench.leaderboard.statistics.comparison import Comparison, Pair
+from volbench.report.report_row import ReportRow, number, signed
 from volbench.report.svg import ACCENT, FAINT, INK, MUTED, PAPER, SECOND, figure, write
 
 WIDTH = 640
@@ -18,7 +17,7 @@ EDGE = 60
 """Room for the axis and its name."""
 
 
-def folds(rows: Sequence[Shown], *, name: str) -> Markup | None:
+def folds(rows: Sequence[ReportRow], *, name: str) -> Markup | None:
     """AUC of every fold in every row; a line joins what one fold has in neighbouring rows."""
     with_areas = [row for row in rows if any(map(math.isfinite, row.areas.values()))]
     if not with_areas:
@@ -44,11 +43,17 @@ def folds(rows: Sequence[Shown], *, name: str) -> Markup | None:
         + ", ".join(number(row.areas.get(key, math.nan), 2) for key in keys)
         for row in with_areas
     )
-    return figure(draw, width=WIDTH, left=12, height=ROW * len(with_areas) + EDGE, name=name,
-                  label=f"AUC fold by fold. {said}.")  # fmt: skip
+    return figure(
+        draw,
+        width=WIDTH,
+        left=12,
+        height=ROW * len(with_areas) + EDGE,
+        name=name,
+        label=f"AUC fold by fold. {said}.",
+    )
 
 
-def differences(comparison: Comparison, rows: Sequence[Shown], *, name: str) -> Markup | None:
+def differences(comparison: Comparison, rows: Sequence[ReportRow], *, name: str) -> Markup | None:
     """The difference of each complete row from one of them, with its 95 % interval."""
     pairs = [pair for pair in comparison.shown_pairs() if math.isfinite(pair.difference)]
     if not pairs:
@@ -69,12 +74,22 @@ def differences(comparison: Comparison, rows: Sequence[Shown], *, name: str) -> 
 
     against = rows[pairs[0].second].label
     said = "; ".join(f"{rows[pair.first].label}: {_said(pair)}" for pair in pairs)
-    return figure(draw, width=WIDTH, left=12, height=ROW * len(pairs) + EDGE, name=name,
-                  label=f"Differences in AUC from {against}. {said}.")  # fmt: skip
+    return figure(
+        draw,
+        width=WIDTH,
+        left=12,
+        height=ROW * len(pairs) + EDGE,
+        name=name,
+        label=f"Differences in AUC from {against}. {said}.",
+    )
 
 
 def strata(
-    groups: Sequence[str], areas: Mapping[int, Sequence[float]], rows: Sequence[Shown], *, name: str
+    groups: Sequence[str],
+    areas: Mapping[int, Sequence[float]],
+    rows: Sequence[ReportRow],
+    *,
+    name: str,
 ) -> Markup | None:
     """AUC of every candidate, by its number, in each group of one column."""
     if not any(math.isfinite(area) for each in areas.values() for area in each):

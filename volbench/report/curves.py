@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from volbench.evaluation import Items
 from volbench.evaluation.metrics import ReliabilityBin, RocCurve, reliability_bins, roc_curve
-from volbench.report.report_row import Shown, number
+from volbench.report.report_row import ReportRow, number
 from volbench.report.svg import ACCENT, FAINT, INK, MUTED, SECOND, figure
 
 WIDTH, HEIGHT = 300, 270
@@ -46,7 +46,7 @@ def fold_curves(folds: Sequence[Items], rates: Float[np.ndarray, " rate"]) -> li
     return found
 
 
-def roc(shown: Shown, *, name: str) -> Markup | None:
+def roc(shown: ReportRow, *, name: str) -> Markup | None:
     """Mean sensitivity over folds at each false positive rate, with one standard deviation."""
     curves = fold_curves(shown.by_fold, GRID)
     if not curves:
@@ -82,7 +82,7 @@ def bins_of(items: Sequence[Items]) -> list[ReliabilityBin]:
     return reliability_bins(labels, probabilities, of=1 if probabilities.shape[1] == 2 else None)
 
 
-def calibration(shown: Shown, *, name: str, x: str, y: str) -> Markup | None:
+def calibration(shown: ReportRow, *, name: str, x: str, y: str) -> Markup | None:
     """What was predicted against what came true, and below how many items each point is."""
     if not shown.items:
         return None

@@ -14,7 +14,7 @@ from volbench.predict.trained_run import TrainedRun, load_trained
 from volbench.report.attribution import SliceValues, slice_values
 from volbench.report.gradcam import Maps, grad_cam
 from volbench.report.images import Picture, indices, overlay, plain, slices_of, windowed
-from volbench.report.report_row import Shown
+from volbench.report.report_row import ReportRow
 from volbench.training.classifier import SliceIndex
 from volbench.types import Volume
 
@@ -55,7 +55,7 @@ class Examples:
     reason: str = ""
 
 
-def examples(shown: Shown, prepared: Prepared | None, *, threshold: str) -> Examples:
+def examples(shown: ReportRow, prepared: Prepared | None, *, threshold: str) -> Examples:
     """Explain the surest right and the surest wrong decisions of a candidate's first run."""
     run = shown.candidate.runs[0]
     if prepared is None:
@@ -105,7 +105,7 @@ def _example(
     decided = int(items.predicted[place])
     network = trained.networks[int(items.folds[place])]
     (batch,) = loader.batches([np.array([index])])
-    volume = trained.views.training.still(batch.volume)
+    volume = trained.views.training.eval_view(batch.volume)
     strips: Sequence[SliceValues] = ()
     slices = None
     if network.aggregator is None:

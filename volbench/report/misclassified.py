@@ -10,13 +10,13 @@ from volbench.data.cache import Prepared
 from volbench.evaluation import gather
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.report.images import Picture, indices, pictures
-from volbench.report.report_row import Shown
+from volbench.report.report_row import ReportRow
 
 MOST = 8
 
 
 @dataclass(frozen=True)
-class WrongCase:
+class MisclassifiedCase:
     """A case that candidates get wrong.
 
     Attributes:
@@ -35,7 +35,7 @@ class WrongCase:
 
 
 @dataclass(frozen=True)
-class WrongCases:
+class MisclassifiedCases:
     """The worst cases.
 
     Attributes:
@@ -46,12 +46,12 @@ class WrongCases:
 
     candidates: tuple[int, ...]
     total: int
-    cases: tuple[WrongCase, ...]
+    cases: tuple[MisclassifiedCase, ...]
 
 
-def wrong_cases(
-    comparison: Comparison, rows: Sequence[Shown], prepared: Prepared | None
-) -> WrongCases | None:
+def misclassified_cases(
+    comparison: Comparison, rows: Sequence[ReportRow], prepared: Prepared | None
+) -> MisclassifiedCases | None:
     """Sort cases by the mean probability of their true class; None before a run is complete."""
     complete = [row for row in rows if row.candidate.status == "complete"]
     if not complete:
@@ -82,7 +82,7 @@ def wrong_cases(
     worst = [case for case in worst if wrong[case]][:MOST]
     places = indices(prepared, worst) if prepared else [None] * len(worst)
     cases = tuple(
-        WrongCase(
+        MisclassifiedCase(
             *(case, *known[case], tuple(probability[case])),
             mean=float(np.mean(probability[case])),
             wrong=wrong[case],
@@ -91,4 +91,4 @@ def wrong_cases(
         for case, place in zip(worst, places, strict=True)
     )
     total = sum(count == len(complete) for count in wrong.values())
-    return WrongCases(tuple(row.number for row in complete), total, cases)
+    return MisclassifiedCases(tuple(row.number for row in complete), total, cases)

@@ -11,13 +11,13 @@ from markupsafe import Markup
 
 import volbench
 from volbench.report.report_row import number, signed
-from volbench.report.section import Section
+from volbench.report.section import ReportSection
 from volbench.report.text import p_value
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(sections: Sequence[Section], *, title: str) -> str:
+def render(sections: Sequence[ReportSection], *, title: str) -> str:
     """Fill the templates."""
     style = _style()
     text: str = (

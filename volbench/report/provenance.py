@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from volbench.report.report_row import Shown
+from volbench.report.report_row import ReportRow
 from volbench.runs.load import LoadedRun
 
 
 @dataclass(frozen=True)
-class Origin:
+class RunProvenance:
     """One run.
 
     Attributes:
@@ -24,10 +24,10 @@ class Origin:
     failures: tuple[str, ...]
 
 
-def origins(rows: Sequence[Shown]) -> list[Origin]:
+def origins(rows: Sequence[ReportRow]) -> list[RunProvenance]:
     """Of every run of every candidate."""
     return [
-        Origin(
+        RunProvenance(
             title=f"{row.title}: {run.name}" if run.name != row.label else row.title,
             command=shlex.join(map(str, run.environment.get("command") or ())),
             facts=tuple(_facts(run)),

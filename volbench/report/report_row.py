@@ -16,7 +16,7 @@ FoldKey = tuple[str, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ReportRow:
     """One candidate.
 
     Attributes:
@@ -59,10 +59,10 @@ class Shown:
         return {key: float(np.mean(areas)) for key, areas in found.items()}
 
 
-def shown(comparison: Comparison) -> tuple[Shown, ...]:
+def report_rows(comparison: Comparison) -> tuple[ReportRow, ...]:
     """Number and label the rows, and score their items."""
     return tuple(
-        Shown(
+        ReportRow(
             number=place,
             label=label,
             candidate=candidate,

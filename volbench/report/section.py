@@ -11,10 +11,10 @@ from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.report import candidate_figures as rows
 from volbench.report import curves, tables
 from volbench.report.examples import Examples, examples
-from volbench.report.misclassified import WrongCases, wrong_cases
+from volbench.report.misclassified import MisclassifiedCases, misclassified_cases
 from volbench.report.prepared_data import find_prepared
-from volbench.report.provenance import Origin, origins
-from volbench.report.report_row import Shown, shown
+from volbench.report.provenance import RunProvenance, origins
+from volbench.report.report_row import ReportRow, report_rows
 from volbench.report.text import conclusion, protocol, question
 from volbench.runs.load import read_history
 
@@ -28,7 +28,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """One comparison; figures that cannot be drawn are None or missing."""
 
     anchor: str
@@ -37,7 +37,7 @@ class Section:
     protocol: Sequence[str]
     conclusion: Sequence[str]
     comparison: Comparison
-    rows: Sequence[Shown]
+    rows: Sequence[ReportRow]
     leaderboard: tables.Table
     roc: Sequence[Panel]
     calibration: Sequence[Panel]
@@ -48,10 +48,10 @@ class Section:
     strata: Sequence[tuple[tables.Stratum, Markup | None]]
     learning: Sequence[Panel]
     cost: tables.Table
-    wrong: WrongCases | None
+    wrong: MisclassifiedCases | None
     pictured: bool
     examples: Examples | None
-    origins: Sequence[Origin]
+    origins: Sequence[RunProvenance]
 
     @property
     def against(self) -> str:
@@ -60,7 +60,7 @@ class Section:
         return "" if place is None else self.rows[place].title
 
 
-def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) -> Section:
+def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) -> ReportSection:
     """Compute and draw everything.
 
     Args:
@@ -68,7 +68,7 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
         number: Of the section on its page, for names that are unique there.
         folders: Prepared folders to look for pictures in.
     """
-    candidates = shown(comparison)
+    candidates = report_rows(comparison)
     run = comparison.first_run
     data, split = run.protocol
     prepared = find_prepared(run, folders)
@@ -83,7 +83,7 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
     y = "share that was right" if several else "observed share"
     found_strata = tables.strata(comparison, candidates)
     name = f"s{number}"
-    return Section(
+    return ReportSection(
         anchor=name,
         title=f"{run.data}: {run.cases} cases, data {data[:8]}, split {split[:8]}",
         question=question(comparison, candidates),
@@ -121,14 +121,14 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
             for row in candidates
         ),
         cost=tables.cost(comparison, candidates),
-        wrong=wrong_cases(comparison, candidates, prepared),
+        wrong=misclassified_cases(comparison, candidates, prepared),
         pictured=prepared is not None,
         examples=explained,
         origins=origins(candidates),
     )
 
 
-def _best(comparison: Comparison, candidates: Sequence[Shown]) -> Shown | None:
+def _best(comparison: Comparison, candidates: Sequence[ReportRow]) -> ReportRow | None:
     """The complete candidate with the largest AUC; else the first with any prediction."""
     able = [row for row in candidates if row.candidate.runs[0].predictions]
     complete = [row for row in able if row.candidate.status == "complete"]
@@ -138,13 +138,13 @@ def _best(comparison: Comparison, candidates: Sequence[Shown]) -> Shown | None:
     return next(iter(able), None)
 
 
-def _panels(found: Iterable[tuple[Shown, Markup | None]]) -> list[Panel]:
+def _panels(found: Iterable[tuple[ReportRow, Markup | None]]) -> list[Panel]:
     return [Panel(row.title, drawn) for row, drawn in found if drawn is not None]
 
 
-def _bins(candidates: Sequence[Shown], positive: str) -> tables.Table:
+def _bins(candidates: Sequence[ReportRow], positive: str) -> tables.Table:
     body = [
-        tables.Row(
+        tables.ReportTableRow(
             row.title,
             (
                 f"{each.low:.1f} to {each.high:.1f}",

@@ -51,11 +51,30 @@ SETTINGS: Any = {
 
 Draw: TypeAlias = Callable[[Figure], object]
 KEPT = {
-    "viewBox", "d", "x", "y", "transform", "clip-path", "href", "id", "width", "height", "fill",
-    "stroke", "stroke-width", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap",
-    "stroke-linejoin", "stroke-opacity", "fill-opacity", "opacity", "text-anchor", "font-size",
+    "viewBox",
+    "d",
+    "x",
+    "y",
+    "transform",
+    "clip-path",
+    "href",
+    "id",
+    "width",
+    "height",
+    "fill",
+    "stroke",
+    "stroke-width",
+    "stroke-dasharray",
+    "stroke-dashoffset",
+    "stroke-linecap",
+    "stroke-linejoin",
+    "stroke-opacity",
+    "fill-opacity",
+    "opacity",
+    "text-anchor",
+    "font-size",
     "font-weight",
-}  # fmt: skip
+}
 
 
 def figure(
@@ -171,8 +190,9 @@ def _short(value: str, name: str) -> str:
     """Names of this figure only, two decimals, no line breaks."""
     if "#" in value:
         return re.sub(r"#(?=[a-z])(?![0-9a-f]{6}$)", f"#{name}-", value)
-    shorter = re.sub(r"-?\d+\.\d+", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."),
-                     value)  # fmt: skip
+    shorter = re.sub(
+        r"-?\d+\.\d+", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), value
+    )
     return " ".join(shorter.split())
 
 

@@ -11,13 +11,13 @@ from volbench.audit.features import STRATUM, meaning
 from volbench.evaluation import strata_of, stratum_scores
 from volbench.evaluation.metrics import confusion, metrics_for
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
-from volbench.report.report_row import Shown, number
+from volbench.report.report_row import ReportRow, number
 
 SHADES = 8
 
 
 @dataclass(frozen=True)
-class Row:
+class ReportTableRow:
     """A row; ``kind`` is a class of the style sheet."""
 
     head: str
@@ -31,26 +31,33 @@ class Table:
 
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ReportTableRow, ...]
     texts: int = 0
 
 
-def leaderboard(comparison: Comparison, rows: Sequence[Shown]) -> Table:
+def leaderboard(comparison: Comparison, rows: Sequence[ReportRow]) -> Table:
     """Candidates with the headline metrics, the audit's rows beneath."""
-    metrics = [
-        metric
-        for metric in metrics_for(comparison.classes).values()
-        if metric.headline and metric.name != "auc"
-    ] if comparison.classes else []  # fmt: skip
+    metrics = (
+        [
+            metric
+            for metric in metrics_for(comparison.classes).values()
+            if metric.headline and metric.name != "auc"
+        ]
+        if comparison.classes
+        else []
+    )
     barred = any(row.candidate.bar for row in rows)
     columns = (
-        *("candidate", "group", "AUC", "95 % interval"),
+        "candidate",
+        "group",
+        "AUC",
+        "95 % interval",
         *(metric.column for metric in metrics),
         "folds",
         *(["beats audit"] if barred else []),
     )
     body = [
-        Row(
+        ReportTableRow(
             row.title,
             (
                 row.candidate.letters or "–",
@@ -69,7 +76,7 @@ def leaderboard(comparison: Comparison, rows: Sequence[Shown]) -> Table:
         auc = f"{number(shortcut.auc.mean)} ± {number(shortcut.auc.std)}"
         rest = len(columns) - 3
         head = f"audit: {_feature_set(shortcut.features)}{label}"
-        body.append(Row(head, ("", auc, *[""] * rest), "audit"))
+        body.append(ReportTableRow(head, ("", auc, *[""] * rest), "audit"))
     unit = {"slice": "slice", "case": "case", "patient": "patient"}[comparison.unit]
     caption = (
         f"Mean ± standard deviation over folds (ddof {comparison.ddof}), one score per {unit}. "
@@ -100,7 +107,7 @@ class Confusion:
     cells: tuple[tuple[tuple[int, str, int], ...], ...]
 
 
-def confusions(rows: Sequence[Shown]) -> list[Confusion]:
+def confusions(rows: Sequence[ReportRow]) -> list[Confusion]:
     """One matrix per candidate, all folds (and seeds) together."""
     found = []
     for row in rows:
@@ -139,7 +146,7 @@ class Stratum:
     areas: dict[int, tuple[float, ...]]
 
 
-def strata(comparison: Comparison, rows: Sequence[Shown]) -> list[Stratum]:
+def strata(comparison: Comparison, rows: Sequence[ReportRow]) -> list[Stratum]:
     """AUC of every candidate in every group of every column that differs between cases."""
     known = strata_of(comparison.first_run.case_rows)
     frames: dict[int, pd.DataFrame] = {}
@@ -156,7 +163,7 @@ def strata(comparison: Comparison, rows: Sequence[Shown]) -> list[Stratum]:
         part = first[first["stratum"] == column]
         areas = {place: tuple(_areas(frame, column, part)) for place, frame in frames.items()}
         body = tuple(
-            Row(
+            ReportTableRow(
                 str(line["group"]),
                 (
                     str(round(line["n"])),
@@ -180,7 +187,7 @@ def _areas(frame: pd.DataFrame, column: str, part: pd.DataFrame) -> list[float]:
     return [float(mine.get(group, math.nan)) for group in part["group"]]
 
 
-def cost(comparison: Comparison, rows: Sequence[Shown]) -> Table:
+def cost(comparison: Comparison, rows: Sequence[ReportRow]) -> Table:
     """Size, and where all ran on one machine, speed."""
     speed = comparison.one_machine
     columns = ("candidate", "million parameters") + (
@@ -192,7 +199,7 @@ def cost(comparison: Comparison, rows: Sequence[Shown]) -> Table:
         size = number(None if known.parameters is None else known.parameters / 1e6, 2)
         memory = None if known.peak_memory_mb is None else known.peak_memory_mb / 1024
         taken = (number(known.seconds, 1), number(known.samples_per_second, 1), number(memory, 2))
-        body.append(Row(row.title, (size, *(taken if speed else ()))))
+        body.append(ReportTableRow(row.title, (size, *(taken if speed else ()))))
     return Table("Size and speed, means over folds", columns, tuple(body))
 
 

@@ -4,15 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from volbench.audit.features import EVERYTHING, STRATUM
-from volbench.leaderboard.statistics.comparison import Comparison
-from volbench.leaderboard.statistics.findings import Pair
-from volbench.report.report_row import Shown, number, signed
+from volbench.leaderboard.statistics.comparison import Comparison, Pair
+from volbench.report.report_row import ReportRow, number, signed
 from volbench.runs.load import LoadedRun
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def question(comparison: Comparison, rows: Sequence[Shown]) -> str:
+def question(comparison: Comparison, rows: Sequence[ReportRow]) -> str:
     """What the runs were made to find out."""
     classes = _listed(comparison.classes) if comparison.classes else "the classes"
     data = comparison.first_run.data
@@ -21,7 +20,7 @@ def question(comparison: Comparison, rows: Sequence[Shown]) -> str:
     return f"Which of {_count(len(rows))} candidates tells {classes} apart best on {data}?"
 
 
-def protocol(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
+def protocol(comparison: Comparison, rows: Sequence[ReportRow]) -> list[str]:
     """How they were trained and scored, one sentence or two for each step."""
     run = comparison.first_run
     return [
@@ -34,7 +33,7 @@ def protocol(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
     ]
 
 
-def conclusion(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
+def conclusion(comparison: Comparison, rows: Sequence[ReportRow]) -> list[str]:
     """What may be said, and what may not; the first sentence is the most important one."""
     complete = [row for row in rows if row.candidate.status == "complete"]
     if not complete:
@@ -110,14 +109,14 @@ def _unit(comparison: Comparison) -> str:
     return f"{per}{mixed}. It is called {positive} from a probability of {said} on."
 
 
-def _repeats(rows: Sequence[Shown]) -> list[str]:
+def _repeats(rows: Sequence[ReportRow]) -> list[str]:
     seeds = sorted({seed for row in rows for seed in row.candidate.seeds})
     if any(len(row.candidate.runs) > 1 for row in rows):
         return [f"Training was repeated with the seeds {_listed(list(map(str, seeds)))}."]
     return [f"Random numbers follow from seed {_listed(list(map(str, seeds)))}."]
 
 
-def _each(rows: Sequence[Shown], say: Callable[[LoadedRun], str]) -> list[str]:
+def _each(rows: Sequence[ReportRow], say: Callable[[LoadedRun], str]) -> list[str]:
     """One sentence if it holds for all candidates, else one for each kind of them."""
     said: dict[str, list[str]] = {}
     for row in rows:
@@ -127,7 +126,7 @@ def _each(rows: Sequence[Shown], say: Callable[[LoadedRun], str]) -> list[str]:
     return [f"Candidate {_listed(numbers)}: {text}" for text, numbers in said.items()]
 
 
-def _alone(complete: Sequence[Shown]) -> list[str]:
+def _alone(complete: Sequence[ReportRow]) -> list[str]:
     row = complete[0]
     auc = row.candidate.score("auc")
     interval = f" (95 % interval {number(auc.low)} to {number(auc.high)})"
@@ -138,7 +137,7 @@ def _alone(complete: Sequence[Shown]) -> list[str]:
     return [first, "It is the only complete candidate, so it was compared with no other one."]
 
 
-def _verdicts(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
+def _verdicts(comparison: Comparison, rows: Sequence[ReportRow]) -> list[str]:
     tested = sorted({place for pair in comparison.pairs for place in (pair.first, pair.second)})
     if len(tested) == 2:
         return [_pair(comparison.pairs[0], rows), *_power(comparison)]
@@ -167,7 +166,7 @@ def _verdicts(comparison: Comparison, rows: Sequence[Shown]) -> list[str]:
     return [*found, *_power(comparison)]
 
 
-def _pair(pair: Pair, rows: Sequence[Shown]) -> str:
+def _pair(pair: Pair, rows: Sequence[ReportRow]) -> str:
     seen = pair.turned() if pair.verdict == "worse" else pair
     better, other = rows[seen.first], rows[seen.second]
     if pair.verdict == "no difference shown":
@@ -196,14 +195,19 @@ def _power(comparison: Comparison) -> list[str]:
     ]
 
 
-def _bar(comparison: Comparison, complete: Sequence[Shown]) -> list[str]:
+def _bar(comparison: Comparison, complete: Sequence[ReportRow]) -> list[str]:
     bar = comparison.bar
     below = [row for row in complete if row.candidate.bar and not row.candidate.bar.beaten]
     if bar is None or not below:
         return []
-    who = "No candidate was" if len(below) == len(complete) else (
-        f"Candidate {_listed([str(row.number) for row in below])} "
-        f"{'were' if len(below) > 1 else 'was'} not")  # fmt: skip
+    who = (
+        "No candidate was"
+        if len(below) == len(complete)
+        else (
+            f"Candidate {_listed([str(row.number) for row in below])} "
+            f"{'were' if len(below) > 1 else 'was'} not"
+        )
+    )
     return [
         f"{who} shown to beat the audit: from {_known(bar.features)}, a simple model reaches an "
         f"AUC of {number(bar.auc.mean)}."
@@ -218,11 +222,11 @@ def _known(features: str) -> str:
     return f"{features} alone"
 
 
-def _named(row: Shown) -> str:
+def _named(row: ReportRow) -> str:
     return f"{row.number} ({row.label})"
 
 
-def _unfinished(rows: Sequence[Shown]) -> list[str]:
+def _unfinished(rows: Sequence[ReportRow]) -> list[str]:
     found = []
     for row in rows:
         one = row.candidate

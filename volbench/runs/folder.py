@@ -21,8 +21,12 @@ from volbench.experiment.splits import Split
 from volbench.runs.tables import Prediction, cases_csv, history_csv, predictions_csv, splits_csv
 
 PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
-    "predictions.csv", "validation.csv", "history.csv", "model.safetensors", "result.json",
-)  # fmt: skip
+    "predictions.csv",
+    "validation.csv",
+    "history.csv",
+    "model.safetensors",
+    "result.json",
+)
 CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
 
 

@@ -147,8 +147,17 @@ def read_cases(text: str) -> list[CaseRow]:
 
 
 _CASE_COLUMNS = (
-    *("case", "patient", "label", "fold"),
-    *("slices", "rows", "columns", "slice_mm", "row_mm", "column_mm", "roi_mm3"),
+    "case",
+    "patient",
+    "label",
+    "fold",
+    "slices",
+    "rows",
+    "columns",
+    "slice_mm",
+    "row_mm",
+    "column_mm",
+    "roi_mm3",
 )
 
 

@@ -15,7 +15,7 @@ STANDARD = "standard"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class SuiteCandidate:
     """One experiment of a suite, as its file says; two tables may name the same one.
 
     Attributes:
@@ -49,7 +49,7 @@ class Table:
 
     title: str
     sort: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[SuiteCandidate, ...]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Suite:
     reference: str | None
 
     @property
-    def candidates(self) -> tuple[Candidate, ...]:
+    def candidates(self) -> tuple[SuiteCandidate, ...]:
         """Every experiment once, in the order in which the file names them first."""
         every = (candidate for table in self.tables for candidate in table.candidates)
         return tuple(dict.fromkeys(every))
@@ -196,7 +196,7 @@ def _over(table: TableSection, row: Grid) -> Grid:
     return Grid.model_construct(**values, set=(*table.set, *row.set))
 
 
-def _candidates(file: SuiteFile, grid: Grid) -> Iterator[Candidate]:
+def _candidates(file: SuiteFile, grid: Grid) -> Iterator[SuiteCandidate]:
     level = grid.level or "volume"
     for key, texts in (("encoder", grid.encoder), ("loss", grid.loss)):
         if not texts:
@@ -212,7 +212,7 @@ def _candidates(file: SuiteFile, grid: Grid) -> Iterator[Candidate]:
         grid.encoder, grid.aggregator or (None,), grid.loss, recipes
     ):
         specs = parse_components(encoder, pooling, loss, level)
-        yield Candidate(
+        yield SuiteCandidate(
             encoder=str(specs[0]),
             aggregator=None if specs[1] is None else str(specs[1]),
             loss=str(specs[2]),

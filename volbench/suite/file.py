@@ -34,13 +34,13 @@ Folds = Annotated[str, BeforeValidator(_text_of_folds)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
 
 
-class Section(BaseModel):
+class SuiteSection(BaseModel):
     """Part of a suite file: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Grid(Section):
+class Grid(SuiteSection):
     """Candidates: every combination of what is listed.
 
     Attributes:
@@ -69,7 +69,7 @@ class TableSection(Grid):
     rows: tuple[Grid, ...] = ()
 
 
-class Scale(Section):
+class Scale(SuiteSection):
     """The same experiments on other data, shorter or longer; ``set`` comes after a table's own."""
 
     data: str | None = None
@@ -78,7 +78,7 @@ class Scale(Section):
     set: Settings = ()
 
 
-class SuiteFile(Section):
+class SuiteFile(SuiteSection):
     """All that may stand in a suite file.
 
     Attributes:
@@ -143,7 +143,7 @@ def _placed(file: SuiteFile, folder: Path) -> SuiteFile:
     )
 
 
-SectionT = TypeVar("SectionT", bound=Section)
+SectionT = TypeVar("SectionT", bound=SuiteSection)
 
 
 def _with(section: SectionT, **values: object) -> SectionT:

@@ -8,7 +8,7 @@ from typing import Any
 from volbench._utils.atomic_io import write_json
 from volbench.errors import StateError
 from volbench.runs.folder import check_schema, read_json
-from volbench.suite.expand import Candidate, Suite
+from volbench.suite.expand import Suite, SuiteCandidate
 
 INDEX = "suite.json"
 SCHEMA = 1
@@ -27,7 +27,7 @@ class Entry:
     error: str | None
 
 
-def read_index(out: Path) -> dict[Candidate, Entry]:
+def read_index(out: Path) -> dict[SuiteCandidate, Entry]:
     """Read which runs are whose; nothing where no suite was run.
 
     Raises:
@@ -45,7 +45,7 @@ def read_index(out: Path) -> dict[Candidate, Entry]:
         ) from None
 
 
-def write_index(out: Path, suite: Suite, entries: Mapping[Candidate, Entry]) -> None:
+def write_index(out: Path, suite: Suite, entries: Mapping[SuiteCandidate, Entry]) -> None:
     """Write how the suite was asked for last, and the entries of all suites run into ``out``."""
     values = {
         "schema": SCHEMA,
@@ -63,8 +63,8 @@ def write_index(out: Path, suite: Suite, entries: Mapping[Candidate, Entry]) -> 
     write_json(out / INDEX, values)
 
 
-def _candidate(row: Mapping[str, Any]) -> Candidate:
-    return Candidate(
+def _candidate(row: Mapping[str, Any]) -> SuiteCandidate:
+    return SuiteCandidate(
         encoder=row["encoder"],
         aggregator=row["aggregator"],
         loss=row["loss"],

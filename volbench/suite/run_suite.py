@@ -6,10 +6,10 @@ from pathlib import Path
 
 from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench.crossval import Outcome, Plan, Shared, Workers, make_plan, run
-from volbench.crossval.run import Watcher
+from volbench.crossval.run import Callback
 from volbench.errors import StorageError, UsageError, VolbenchError
 from volbench.experiment.experiment import Precision
-from volbench.suite.expand import Candidate, Suite
+from volbench.suite.expand import Suite, SuiteCandidate
 from volbench.suite.index import Entry, read_index, write_index
 from volbench.training.compute import choose_compute
 
@@ -18,7 +18,7 @@ from volbench.training.compute import choose_compute
 class Planned:
     """A candidate with its plan, or with the reason why there is none."""
 
-    candidate: Candidate
+    candidate: SuiteCandidate
     plan: Plan | None
     error: VolbenchError | None = None
 
@@ -32,12 +32,12 @@ class Result:
         error: Why, in one line; of failed folds, the first one's reason.
     """
 
-    candidate: Candidate
+    candidate: SuiteCandidate
     outcome: Outcome | None
     error: str | None
 
 
-class SuiteWatcher(Watcher):
+class SuiteCallback(Callback):
     """Hears what happens during a suite, its runs' folds and epochs too; override what you want."""
 
     def on_suite(self, planned: Sequence[Planned], out: Path) -> None:
@@ -110,7 +110,7 @@ def run_suite(
     out: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
-    watcher: SuiteWatcher | None = None,
+    callback: SuiteCallback | None = None,
 ) -> list[Result]:
     """Run what is missing; finished folds are kept, failed ones are tried again.
 
@@ -120,7 +120,7 @@ def run_suite(
         out: Folder of its runs; ``suite.out`` by default.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
-        watcher: Hears of the training.
+        callback: Hears of the training.
 
     Returns:
         One result per experiment, in the suite's order, failed ones included.
@@ -129,23 +129,23 @@ def run_suite(
         VolbenchError: as `plan_suite`; or the device is not there.
         StorageError: nothing can be written, or another process runs the suite.
     """
-    watcher = watcher or SuiteWatcher()
+    callback = callback or SuiteCallback()
     out = out or suite.out
     choose_compute(device, "auto", jobs=1)  # a device that is not there fails all of them
     planned = plan_suite(suite, jobs=jobs) if planned is None else planned
     with FolderLock(out), Workers() as workers:
         entries = {**read_index(out), **{each.candidate: _entry(each) for each in planned}}
         write_index(out, suite, entries)
-        watcher.on_suite(planned, out)
+        callback.on_suite(planned, out)
         results = []
         for number, each in enumerate(planned, start=1):
-            watcher.on_experiment(number, each)
-            result = _run(each, out, device, jobs, watcher, workers)
+            callback.on_experiment(number, each)
+            result = _run(each, out, device, jobs, callback, workers)
             if result.outcome is None and each.plan is not None:
                 entries[each.candidate] = Entry(each.plan.experiment.name, result.error)
                 write_index(out, suite, entries)
             results.append(result)
-            watcher.on_result(number, result)
+            callback.on_result(number, result)
     return results
 
 
@@ -154,14 +154,14 @@ def _run(
     out: Path,
     device: str,
     jobs: int | None,
-    watcher: Watcher,
+    callback: Callback,
     workers: Workers,
 ) -> Result:
     if planned.plan is None:
         return Result(planned.candidate, None, str(planned.error))
     try:
         outcome = run(
-            planned.plan, out=out, device=device, jobs=jobs, watcher=watcher, workers=workers
+            planned.plan, out=out, device=device, jobs=jobs, callback=callback, workers=workers
         )
     except StorageError as error:
         if not isinstance(error, FolderInUseError):

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from volbench.errors import StateError, UsageError
+from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.published.lee2022 import Rectal2022
-from volbench.leaderboard.published.reference import Section
 from volbench.leaderboard.published.references import load_reference
-from volbench.leaderboard.published.side_by_side import Row, cells, incomplete, summary
+from volbench.leaderboard.published.side_by_side import PublishedRow, cells, incomplete, summary
 from volbench.leaderboard.render.terminal import markdown, terminal
 from volbench.leaderboard.statistics.run_scores import DDOF
 from volbench.runs.load import LoadedRun, load_run
-from volbench.suite.expand import Candidate, Suite, Table
+from volbench.suite.expand import Suite, SuiteCandidate, Table
 from volbench.suite.index import Entry, read_index
 
 Style: TypeAlias = Literal["table", "md"]
@@ -45,11 +45,11 @@ def show_suite(
     return "\n".join(draw(each.title, each.cells, each.notes) for each in sections)
 
 
-def _sections(suite: Suite, loaded: Mapping[Candidate, LoadedRun | str]) -> list[Section]:
+def _sections(suite: Suite, loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> list[TextTable]:
     reference = load_reference(suite.reference) if suite.reference else None
     beside = reference if isinstance(reference, Rectal2022) else None
     runs = [found for found in loaded.values() if isinstance(found, LoadedRun)]
-    sections = [Section(_title(suite, runs), {}, _counts(loaded))]
+    sections = [TextTable(_title(suite, runs), {}, _counts(loaded))]
     pooled = any_published = False
     for table in suite.tables:
         rows = [_row(candidate, loaded[candidate], beside) for candidate in table.candidates]
@@ -60,7 +60,7 @@ def _sections(suite: Suite, loaded: Mapping[Candidate, LoadedRun | str]) -> list
         notes = beside.notes(rows) if beside is not None and published else _notes(rows)
         mark = ", ours beside the paper's (reported, other data)" if published else ""
         notes = [*notes, *_failures(table, loaded)]
-        sections.append(Section(table.title + mark, cells(rows, ddof=ddof), notes))
+        sections.append(TextTable(table.title + mark, cells(rows, ddof=ddof), notes))
         any_published |= published
         pooled |= any(row.reported and row.aggregator for row in rows)
     if beside is not None and any_published:
@@ -84,22 +84,24 @@ def _load(out: Path, entry: Entry | None) -> LoadedRun | str:
         return str(error)
 
 
-def _row(candidate: Candidate, found: LoadedRun | str, beside: Rectal2022 | None) -> Row:
+def _row(
+    candidate: SuiteCandidate, found: LoadedRun | str, beside: Rectal2022 | None
+) -> PublishedRow:
     named = (candidate.encoder, candidate.aggregator, candidate.loss)
     reported = beside.find(*named) if beside is not None else {}
     if isinstance(found, str):
         remark = found if found == "not run" else "failed"
-        return Row(*named, remark=remark, reported=reported)
+        return PublishedRow(*named, remark=remark, reported=reported)
     remark = "failed" if found.failed else "not run"
-    return Row(*named, run=found, remark=remark, reported=reported)
+    return PublishedRow(*named, run=found, remark=remark, reported=reported)
 
 
-def _behind_the_best(row: Row, ddof: int) -> float:
+def _behind_the_best(row: PublishedRow, ddof: int) -> float:
     auc, _ = summary(row, ddof=ddof).get("auc", (math.nan, math.nan))
     return math.inf if math.isnan(auc) else -auc
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
+def _notes(rows: Sequence[PublishedRow]) -> list[str]:
     unit = "slice" if any(row.aggregator is None for row in rows) else "case"
     return [
         f"Mean ± standard deviation over folds (ddof {DDOF}), one score per {unit}. Rows are not "
@@ -108,7 +110,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _failures(table: Table, loaded: Mapping[Candidate, LoadedRun | str]) -> list[str]:
+def _failures(table: Table, loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> list[str]:
     found = []
     for candidate in table.candidates:
         run = loaded[candidate]
@@ -130,7 +132,7 @@ def _title(suite: Suite, runs: Sequence[LoadedRun]) -> str:
     )
 
 
-def _counts(loaded: Mapping[Candidate, LoadedRun | str]) -> list[str]:
+def _counts(loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> list[str]:
     states = [_state(found) for found in loaded.values()]
     parts = [
         f"{states.count(state)} {state}"

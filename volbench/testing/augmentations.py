@@ -68,7 +68,7 @@ class AugmentationContract(ComputingContract):
         for dtype in (torch.float32, torch.float64, torch.bfloat16):
             volume = self.volume().to(dtype)
             changed = augmentation(volume, self.mask(), CaseGenerator(self.seeds))
-            expected = augmentation.still(volume)
+            expected = augmentation.eval_view(volume)
             assert (changed.shape, changed.dtype) == (expected.shape, dtype), self.says(
                 f"turned {tuple(volume.shape)} {dtype} into {tuple(changed.shape)} "
                 f"{changed.dtype}, but still() into {tuple(expected.shape)}; make them agree",
@@ -91,7 +91,7 @@ class AugmentationContract(ComputingContract):
         volume = 100 + 30 * torch.randn(2, channels, slices, *size, generator=generator)
         mask = torch.ones(2, slices, dtype=torch.bool)
         changed = augmentation(volume, mask, CaseGenerator(self.seeds[:2]))
-        expected = augmentation.still(volume).shape
+        expected = augmentation.eval_view(volume).shape
         assert changed.shape == expected, self.says(
             f"turned {tuple(volume.shape)} into {tuple(changed.shape)}, not {tuple(expected)}; "
             "take sizes from the volume"
@@ -101,7 +101,7 @@ class AugmentationContract(ComputingContract):
     def test_still_draws_nothing_and_keeps_padding_zero(self, augmentation: Augmentation) -> None:
         """Evaluation has no generator to draw from."""
         before = torch.get_rng_state()
-        first, second = (augmentation.still(self.volume()) for _ in range(2))
+        first, second = (augmentation.eval_view(self.volume()) for _ in range(2))
         assert torch.equal(first, second), self.says(
             "two calls of still() differ; draw nothing in it"
         )
@@ -167,7 +167,7 @@ class AugmentationContract(ComputingContract):
         moved = not torch.equal(generator.uniform(4), fresh.uniform(4))
         moved |= bool((generator.choices(4) != fresh.choices(4)).any())
         changed = augmentation(self.volume(), self.mask(), CaseGenerator(self.seeds))
-        assert moved or torch.equal(changed, augmentation.still(self.volume())), self.says(
+        assert moved or torch.equal(changed, augmentation.eval_view(self.volume())), self.says(
             "changes volumes without drawing from the generator it is given"
         )
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from volbench.plugins.discovery import Origin, installed
 from volbench.plugins.import_check import Trial, try_imports
-from volbench.plugins.isolation import guarded
+from volbench.plugins.isolation import isolated
 from volbench.plugins.registry import REGISTRIES, Factory, Registry
 from volbench.plugins.signatures import declared_search_space
 from volbench.spec import parse
@@ -105,7 +105,7 @@ class ComponentContract:
         component = self.build(seed=0)
         offences = self.registry.offences[self.name]
         assert not offences, self.says(f"when built, {'; '.join(offences)}")
-        with guarded() as seen:
+        with isolated() as seen:
             self.use(component)
         assert not seen.offences, self.says(f"when used, {'; '.join(seen.offences)}")
 

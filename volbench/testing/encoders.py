@@ -131,11 +131,15 @@ class EncoderContract(ComputingContract):
             results.append((short, _gradients(encoder), dict(encoder.named_buffers())))
         for first, second in zip(*results, strict=True):
             torch.testing.assert_close(
-                second, first, rtol=1e-3, atol=1e-4, msg=lambda detail: self.says(
+                second,
+                first,
+                rtol=1e-3,
+                atol=1e-4,
+                msg=lambda detail: self.says(
                     "padding changes training; keep padded slices out of BatchNorm statistics, as "
                     f"by packing the real ones along the batch\n{detail}"
-                )
-            )  # fmt: skip
+                ),
+            )
 
     def test_batch_mates_do_not_change_a_token(self) -> None:
         """In evaluation, a case is encoded as if it were alone."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from volbench._utils.subprocesses import Answer, ask, serve
+from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
 from volbench.errors import PluginError, UnknownComponentError, UsageError
 from volbench.plugins.import_check import Trial, try_imports
 from volbench.plugins.registry import REGISTRIES, Registry, nearest
@@ -109,7 +109,7 @@ def check(targets: Sequence[Target], *, import_seconds: float = 15.0) -> Iterato
         }
         for target, trial in zip(sound, trials, strict=True)
     ]
-    answers = ask("volbench.testing.run", tasks, limit_s=LIMIT_S)
+    answers = run_in_subprocess("volbench.testing.run", tasks, limit_s=LIMIT_S)
     for target in targets:
         if target.problem:
             yield Result(target, failed=1, message=target.problem)

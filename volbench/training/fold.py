@@ -16,7 +16,7 @@ from volbench.data.loader import Batch, open_loader
 from volbench.errors import TrainingError
 from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
 from volbench.experiment.experiment import Experiment
-from volbench.experiment.splits import Part
+from volbench.experiment.splits import FoldPartition
 from volbench.profiling.fold_timings import Timings, take_timings
 from volbench.profiling.section_timer import BACKWARD, EVALUATE, FORWARD, OPTIMISER, Clock
 from volbench.training.batches import TrainingBatches
@@ -89,7 +89,7 @@ class FoldTrainer:
         self,
         experiment: Experiment,
         prepared: Prepared,
-        part: Part,
+        part: FoldPartition,
         fold: int,
         compute: Compute,
         *,
@@ -184,7 +184,7 @@ class FoldTrainer:
             volumes=sum(map(len, self.batches.draw(1))) * epochs,
             peak_memory_mb=peak_memory_mb(self.device),
             model=self.model,
-            volume=self.views.training.still(volume),
+            volume=self.views.training.eval_view(volume),
             compute=self.compute,
         )
 

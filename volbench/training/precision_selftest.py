@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from volbench._utils.subprocesses import Answer, ask, serve
+from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
 from volbench.profiling.conv_trace import Convolution
 from volbench.training.compute import Compute
 
@@ -50,7 +50,9 @@ def tell_fault(convolutions: Sequence[Convolution], compute: Compute) -> str | N
         return None if fault is None else str(fault)
     tried = _to_try(convolutions, compute)
     tasks = [{"layer": asdict(each), "compute": asdict(compute)} for each in tried]
-    for number, answer in ask("volbench.training.precision_selftest", tasks, limit_s=LIMIT_S):
+    for number, answer in run_in_subprocess(
+        "volbench.training.precision_selftest", tasks, limit_s=LIMIT_S
+    ):
         if "died" in answer:
             return f"a {tried[number]} {answer['died']}"
         if answer["fault"] is not None:

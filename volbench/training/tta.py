@@ -35,7 +35,7 @@ class Views:
     def of(self, batch: Batch, names: Sequence[str]) -> Iterator[Volume]:
         """Yield the volumes whose probabilities are averaged."""
         if not self.passes:
-            yield self.training.still(batch.volume)
+            yield self.training.eval_view(batch.volume)
             return
         for number in range(self.passes):
             seeds = [derive_seed(self.seed, "tta", name, number) for name in names]
@@ -43,7 +43,7 @@ class Views:
             if self.test is None:
                 yield self.training(batch.volume, batch.full_mask(), generator)
             else:
-                still = self.training.still(batch.volume)
+                still = self.training.eval_view(batch.volume)
                 yield self.test(still, batch.full_mask(), generator)
 
 

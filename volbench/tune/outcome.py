@@ -14,7 +14,7 @@ from volbench.runs.folder import PREDICTIONS, RunFolder, read_json
 from volbench.spec import show_value
 from volbench.tune.plan import TuningPlan
 from volbench.tune.search import Search
-from volbench.tune.template import Candidate
+from volbench.tune.template import TriedCandidate
 from volbench.tune.trial import inner_auc
 
 TUNING = "tuning.json"
@@ -34,7 +34,7 @@ class FoldWinner:
 
     fold: int
     trial: int
-    candidate: Candidate
+    candidate: TriedCandidate
     values: Mapping[str, str]
     inner_auc: float
 
@@ -162,7 +162,7 @@ def read_outcome(path: Path) -> Mapping[str, Any] | None:
     return read_json(path / TUNING)
 
 
-def run_line(candidate: Candidate, tuning: TuningPlan) -> str:
+def run_line(candidate: TriedCandidate, tuning: TuningPlan) -> str:
     """A candidate as the command that runs it, on the same data and folds."""
     experiment = tuning.plan.experiment
     words = ["volbench", "run", "--encoder", candidate.encoder]

@@ -11,10 +11,10 @@ from volbench.data.prepare import default_options
 from volbench.errors import DataError
 from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
 from volbench.experiment.recipe import load_recipe
-from volbench.experiment.splits import Part, Split, make_split
+from volbench.experiment.splits import FoldPartition, Split, make_split
 from volbench.spec import Value
 from volbench.tune.settings import Settings
-from volbench.tune.template import Candidate, Template, read_template
+from volbench.tune.template import Template, TriedCandidate, read_template
 
 FLAT = -1
 """Stands for the outer fold of a study that sees all cases."""
@@ -34,16 +34,16 @@ class Inner:
     split: Split
     indices: tuple[int, ...]
 
-    def part(self, fold: int, experiment: Experiment) -> Part:
+    def part(self, fold: int, experiment: Experiment) -> FoldPartition:
         """The cases of one inner fold, by their index in the prepared data."""
         selection = experiment.recipe.selection
-        honest = selection.checkpoint == "validation"
+        uses_validation = selection.checkpoint == "validation"
         part = self.split.part(
             fold,
-            validation_fraction=selection.validation_fraction if honest else None,
+            validation_fraction=selection.validation_fraction if uses_validation else None,
             seed=experiment.seed,
         )
-        return Part(
+        return FoldPartition(
             train=self._there(part.train),
             validation=self._there(part.validation),
             test=self._there(part.test),
@@ -77,11 +77,11 @@ class TuningPlan:
         """What a trial tries, from what its sampler drew."""
         return {name: space.value(drawn[name]) for name, space in self.template.spaces.items()}
 
-    def candidate(self, drawn: Mapping[str, float | str]) -> Candidate:
+    def candidate(self, drawn: Mapping[str, float | str]) -> TriedCandidate:
         """The candidate of a trial."""
         return self.template.candidate(self.values(drawn))
 
-    def experiment(self, candidate: Candidate) -> Experiment:
+    def experiment(self, candidate: TriedCandidate) -> Experiment:
         """A candidate on the outer folds.
 
         Raises:

@@ -67,12 +67,12 @@ class _Ended(BaseException):
 
 
 def _here(task: Task, on_epoch: Hear) -> FoldResult | None:
-    def hear(report: EpochReport, task: Task) -> None:
+    def report_epoch(report: EpochReport, task: Task) -> None:
         if not on_epoch(task, report):
             raise _Ended
 
     try:
-        return do_task(task, partial(hear, task=task))
+        return do_task(task, partial(report_epoch, task=task))
     except _Ended:
         _forget(task)
         return None

@@ -21,9 +21,9 @@ from volbench.tune.outcome import TuningOutcome, find_outcome, write_outcome
 from volbench.tune.plan import FLAT, TuningPlan
 from volbench.tune.pool import train
 from volbench.tune.search import Search
-from volbench.tune.shared_lock import Room
+from volbench.tune.shared_lock import SharedLock
 from volbench.tune.storage import Heartbeat, open_storage
-from volbench.tune.worker import TuningWatcher, Work
+from volbench.tune.worker import TuningCallback, TuningWorker
 
 STORAGE = "tuning.db"
 HEARTBEAT_S = 15
@@ -41,7 +41,7 @@ def tune(
     jobs: int | None = None,
     heartbeat_s: int = HEARTBEAT_S,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    watcher: TuningWatcher | None = None,
+    callback: TuningCallback | None = None,
     workers: Workers | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> TuningOutcome:
@@ -58,7 +58,7 @@ def tune(
         jobs: Trainings at a time; by default one per core on a CPU, one on a GPU.
         heartbeat_s: Seconds between two signs of life of a trial.
         checkpoint_seconds: Shortest time between two checkpoints of a training.
-        watcher: Hears the progress.
+        callback: Hears the progress.
         workers: Processes that outlive this; by default it starts its own and ends them.
         stopped: Asked before anything is begun; once true, only what runs is finished.
 
@@ -67,7 +67,7 @@ def tune(
         StorageError: nothing can be written, or the database cannot be reached.
         TrainingError: every trial of every study failed.
     """
-    watcher = watcher or TuningWatcher()
+    callback = callback or TuningCallback()
     experiment = tuning.plan.experiment
     compute = choose_compute(device, experiment.precision, jobs=1)
     if jobs is None:
@@ -76,20 +76,20 @@ def tune(
     environment = _without_password(describe_environment(compute, jobs=jobs))
     folder = RunFolder(out / (name or experiment.name))
     with ExitStack() as stack:
-        room = stack.enter_context(Room(folder.path))
+        lock = stack.enter_context(SharedLock(folder.path))
         folder.open(experiment, tuning.plan.split, describe_data(tuning.plan.prepared), environment)
         url = storage or f"sqlite:///{(folder.path / STORAGE).resolve()}"
         database = stack.enter_context(open_storage(url, heartbeat_s=heartbeat_s))
         searches = [
-            Search(tuning, inner, database, _folder(folder, inner.outer), room.name)
+            Search(tuning, inner, database, _folder(folder, inner.outer), lock.name)
             for inner in tuning.inner.values()
         ]
         for search in searches:
-            search.revive(alone=room.alone, file=storage is None)
-        room.settle()
-        watcher.on_plan(tuning, folder.path, *_progress(searches))
+            search.recover_stale(alone=lock.exclusive, file=storage is None)
+        lock.downgrade()
+        callback.on_plan(tuning, folder.path, *_progress(searches))
         with Heartbeat(database.record_heartbeat, heartbeat_s) as heart:
-            work = Work(
+            work = TuningWorker(
                 tuning,
                 folder,
                 searches,
@@ -97,11 +97,11 @@ def tune(
                 checkpoint_seconds=checkpoint_seconds,
                 environment=environment,
                 heart=heart,
-                watcher=watcher,
+                callback=callback,
                 stopped=stopped,
             )
             try:
-                _do(work, jobs, watcher, workers, stopped)
+                _do(work, jobs, callback, workers, stopped)
             finally:
                 work.release()
         for search in searches:
@@ -109,7 +109,7 @@ def tune(
         outcome = find_outcome(tuning, folder, searches, stopped=not work.is_over)
         write_outcome(outcome, tuning)
         if len(outcome.outer_auc) == outcome.folds:
-            _audit(tuning, folder, watcher)
+            _audit(tuning, folder, callback)
     if all(search.is_over and search.winner() is None for search in searches):
         raise TrainingError(
             f"{searches[0].why_no_winner()}; the trials are in {searches[0].folder}"
@@ -118,21 +118,23 @@ def tune(
 
 
 def _do(
-    work: Work,
+    work: TuningWorker,
     jobs: int,
-    watcher: TuningWatcher,
+    callback: TuningCallback,
     workers: Workers | None,
     stopped: Callable[[], bool],
 ) -> None:
     waiting = False
     while True:
-        for task, result in train(work.feed, jobs=jobs, on_epoch=work.hear, workers=workers):
+        for task, result in train(
+            work.next_task, jobs=jobs, on_epoch=work.on_epoch, workers=workers
+        ):
             waiting = False
-            work.take(task, result)
+            work.on_result(task, result)
         if work.is_over or stopped():
             return
         if not waiting:
-            watcher.on_wait()
+            callback.on_wait()
             waiting = True
         time.sleep(POLL_S)
 
@@ -147,12 +149,12 @@ def _progress(searches: list[Search]) -> tuple[int, int]:
     return done, sum(search.tuning.settings.trials for search in searches)
 
 
-def _audit(tuning: TuningPlan, folder: RunFolder, watcher: TuningWatcher) -> None:
+def _audit(tuning: TuningPlan, folder: RunFolder, callback: TuningCallback) -> None:
     """Keep beside the run what its labels give away without a picture, as any run does."""
     path = folder.path / AUDIT
     if path.is_file():
         return
-    watcher.on_audit()
+    callback.on_audit()
     found = audit_cached(tuning.plan.prepared, tuning.plan.split, cache=cache_root())
     write_atomic(path, found.to_csv())
 

@@ -153,11 +153,11 @@ class Search:
             folds, key=lambda fold: derive_seed(seed, "order", self.inner.outer, place, fold)
         )
 
-    def revive(self, *, alone: bool, file: bool) -> None:
+    def recover_stale(self, *, alone: bool, file: bool) -> None:
         """Give trials that a dead process left behind to whoever comes next.
 
         Args:
-            alone: No other process works in this run folder, so its running trials are nobody's.
+            exclusive: No other process works in this run folder, so its running trials are nobody's.
             file: The storage is this folder's own file, so that this holds for all trials.
         """
         with quietly():
@@ -166,9 +166,9 @@ class Search:
             return
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
             if file or trial.user_attrs.get(ROOM) == self.room:
-                self.hand_on(trial.number, CUT_OFF)
+                self.requeue(trial.number, CUT_OFF)
 
-    def hand_on(self, number: int, reason: str) -> None:
+    def requeue(self, number: int, reason: str) -> None:
         """End a trial that was cut off, and have it tried again with the same values."""
         frozen = next(t for t in self.study.get_trials() if t.number == number)
         if frozen.state.is_finished():

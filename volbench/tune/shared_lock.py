@@ -1,7 +1,7 @@
-"""The run folder as a room: several tuning processes may be in it, and each knows if it is alone.
+"""Shared lock on a run folder, held by several tuning processes at once.
 
-A trial that is said to run while nobody is in the room was cut off. The kernel holds the lock and
-lets it go with the process, so whoever enters first can tell at once, without waiting for missed
+A trial that is said to run while no process holds the folder was cut off. The kernel holds the lock and
+lets it go with the process, so the first process can tell at once, without waiting for missed
 heartbeats.
 """
 
@@ -13,17 +13,18 @@ from pathlib import Path
 from volbench.errors import StorageError
 
 LOCK = ".lock"
-"""The same that a run takes for itself, so that no run can be in the room."""
+"""The same that a run takes for itself, so that no run can hold it at the same time."""
 
 
-class Room:
-    """Holds a run folder together with other tuning processes, for a ``with`` block.
+class SharedLock:
+    """Hold a run folder together with other tuning processes, for a ``with`` block.
 
     Args:
         path: The run folder; made if it is missing.
 
     Attributes:
-        alone: Whether nobody else was in the room on entering; others wait outside until `settle`.
+        exclusive: Whether no other process held the folder on entering; others wait until
+            `downgrade`.
 
     Raises:
         StorageError: on entering, where the folder cannot be written.
@@ -31,22 +32,22 @@ class Room:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.alone = False
+        self.exclusive = False
         self._descriptor = -1
 
     @property
     def name(self) -> str:
-        """Tells this room from that of another machine or folder."""
+        """Name of this folder on this machine."""
         return f"{socket.gethostname()}:{self.path.resolve()}"
 
-    def __enter__(self) -> "Room":
+    def __enter__(self) -> "SharedLock":
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self.path / LOCK, flags, 0o666)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self.alone = True
+                self.exclusive = True
             except BlockingIOError:
                 fcntl.flock(self._descriptor, fcntl.LOCK_SH)
         except OSError as error:
@@ -56,7 +57,7 @@ class Room:
             ) from error
         return self
 
-    def settle(self) -> None:
+    def downgrade(self) -> None:
         """Let others in, once what only one may do is done."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 

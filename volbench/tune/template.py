@@ -19,7 +19,7 @@ Fill = Callable[[str, Space], Value]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class TriedCandidate:
     """Components and overrides as text, ready for an experiment."""
 
     encoder: str
@@ -56,11 +56,11 @@ class Template:
         self._filled(note)
         return found
 
-    def candidate(self, values: Mapping[str, Value]) -> Candidate:
+    def candidate(self, values: Mapping[str, Value]) -> TriedCandidate:
         """Put a value in the place of each search space."""
         return self._filled(lambda name, space: values[name])
 
-    def middle(self) -> Candidate:
+    def middle(self) -> TriedCandidate:
         """A candidate to check everything else with."""
         return self._filled(lambda name, space: space.middle)
 
@@ -73,7 +73,7 @@ class Template:
             "loss": _marked(shown.loss),
         }
 
-    def _filled(self, fill: Fill) -> Candidate:
+    def _filled(self, fill: Fill) -> TriedCandidate:
         taken: dict[str, int] = {}
 
         def walk(spec: Spec) -> tuple[str, Spec]:
@@ -96,7 +96,7 @@ class Template:
             given = text if space is None else _plain(fill(key, read_space(space)))
             overrides.append(f"{key}={given}")
         pooling = None if aggregator is None else str(aggregator)
-        return Candidate(str(encoder), pooling, "+".join(terms), tuple(overrides))
+        return TriedCandidate(str(encoder), pooling, "+".join(terms), tuple(overrides))
 
 
 def read_template(

@@ -25,7 +25,7 @@ from volbench.training.fold import EpochReport
 from volbench.tune.plan import Inner, TuningPlan
 from volbench.tune.storage import quietly
 from volbench.tune.tables import PRUNED, REASON, SCORES, SECONDS
-from volbench.tune.template import Candidate
+from volbench.tune.template import TriedCandidate
 
 
 class ActiveTrial:
@@ -66,7 +66,7 @@ class ActiveTrial:
         self.trial = trial
         self.place = place
         self.order = order
-        self.candidate: Candidate = tuning.candidate(trial.params)
+        self.candidate: TriedCandidate = tuning.candidate(trial.params)
         self.folder = RunFolder(folder / "trials" / f"{place:03d}")
         self.experiment: Experiment | None = None
         self.scores: dict[int, float] = {}
@@ -118,7 +118,7 @@ class ActiveTrial:
         self._tell()
         return None
 
-    def heard(self, task: Task, report: EpochReport) -> bool:
+    def on_epoch(self, task: Task, report: EpochReport) -> bool:
         """Pass an epoch on to the median pruner; whether the training goes on."""
         if self.tuning.settings.pruner != "median" or report.auc is None:
             return True
@@ -128,7 +128,7 @@ class ActiveTrial:
             self.pruned = bool(self.trial.should_prune())
         return not self.pruned
 
-    def take(self, result: FoldResult | None) -> None:
+    def on_result(self, result: FoldResult | None) -> None:
         """Take what an inner fold gave; None where the pruner ended its training."""
         if result is None:
             self._tell()

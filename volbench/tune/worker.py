@@ -19,7 +19,7 @@ from volbench.tune.storage import Heartbeat
 from volbench.tune.trial import ActiveTrial
 
 
-class TuningWatcher:
+class TuningCallback:
     """Hears what happens during a tuning; override what you want to hear."""
 
     def on_plan(self, tuning: TuningPlan, path: Path, done: int, total: int) -> None:
@@ -50,7 +50,7 @@ class TuningWatcher:
         """All folds are finished; the data are audited for shortcuts."""
 
 
-class Work:
+class TuningWorker:
     """Hands out trainings and takes their results, in one process.
 
     Args:
@@ -68,7 +68,7 @@ class Work:
         checkpoint_seconds: float,
         environment: Mapping[str, Any],
         heart: Heartbeat,
-        watcher: TuningWatcher,
+        callback: TuningCallback,
         stopped: Callable[[], bool],
     ) -> None:
         self.tuning = tuning
@@ -78,7 +78,7 @@ class Work:
         self.checkpoint_seconds = checkpoint_seconds
         self.environment = environment
         self.heart = heart
-        self.watcher = watcher
+        self.callback = callback
         self.stopped = stopped
         self.active: list[ActiveTrial] = []
         self.busy: dict[tuple[Path, int], ActiveTrial | None] = {}
@@ -87,30 +87,30 @@ class Work:
         self.tried: set[int] = set()
         self.last = 0
 
-    def feed(self) -> Task | None:
+    def next_task(self) -> Task | None:
         """The next training; None while there is none to begin."""
         if self.stopped():
             return None
         return self._next_inner() or self._next_winner() or self._begin()
 
-    def take(self, task: Task, result: FoldResult | None) -> None:
+    def on_result(self, task: Task, result: FoldResult | None) -> None:
         """Take a result of what was handed out."""
         trial = self.busy.pop((task.run, task.fold))
         if trial is not None:
-            trial.take(result)
+            trial.on_result(result)
             if task.fold in trial.scores:
-                self.watcher.on_score(trial, task.fold)
+                self.callback.on_score(trial, task.fold)
             self._settle(trial)
             return
         assert result is not None
         self.locks.pop(task.fold).close()
-        self.watcher.on_outer(result, self.winners[task.fold])
+        self.callback.on_outer(result, self.winners[task.fold])
 
-    def hear(self, task: Task, report: EpochReport) -> bool:
+    def on_epoch(self, task: Task, report: EpochReport) -> bool:
         """Hear of an epoch; whether its training goes on."""
         trial = self.busy[(task.run, task.fold)]
-        self.watcher.on_epoch(task, report, trial)
-        return trial is None or trial.heard(task, report)
+        self.callback.on_epoch(task, report, trial)
+        return trial is None or trial.on_epoch(task, report)
 
     @property
     def is_over(self) -> bool:
@@ -124,7 +124,7 @@ class Work:
         for trial in self.active:
             self.heart.remove(trial.id)
             search = next(each for each in self.searches if each.inner is trial.inner)
-            search.hand_on(trial.trial.number, "stopped; goes on when the tuning does")
+            search.requeue(trial.trial.number, "stopped; goes on when the tuning does")
         self.active.clear()
         for lock in self.locks.values():
             lock.close()
@@ -170,12 +170,12 @@ class Work:
         if winner is None:
             result = place.write_failure(search.why_no_winner())
             lock.close()
-            self.watcher.on_outer(result, None)
+            self.callback.on_outer(result, None)
             return None
         self.winners[fold] = winner
         self.locks[fold] = lock
         self.busy[(self.folder.path, fold)] = None
-        self.watcher.on_winner(fold, winner)
+        self.callback.on_winner(fold, winner)
         experiment = self.tuning.experiment(winner.candidate)
         return Task(
             experiment=experiment,
@@ -194,7 +194,7 @@ class Work:
         is searched in order; when few are left, they share them.
         """
         for search in self.searches:
-            search.revive(alone=False, file=False)
+            search.recover_stale(alone=False, file=False)
         open_ = [search for search in self.searches if search.may_start]
         number = len(self.searches)
         for search in sorted(
@@ -206,14 +206,14 @@ class Work:
             self.last = self.searches.index(search)
             self.heart.add(trial.id)
             self.active.append(trial)
-            self.watcher.on_trial(trial)
+            self.callback.on_trial(trial)
             try:
                 trial.open(self.environment)
             except StorageError:
                 raise
             except VolbenchError as error:
                 trial.fail(str(error))
-            return self.feed()
+            return self.next_task()
         return None
 
     def _settle(self, trial: ActiveTrial) -> None:
@@ -225,7 +225,7 @@ class Work:
         search = next(each for each in self.searches if each.inner is trial.inner)
         search.write_tables()
         best = search.winner()
-        self.watcher.on_told(trial, None if best is None else best.value)
+        self.callback.on_told(trial, None if best is None else best.value)
 
     def _has_ended(self, fold: int) -> bool:
         """Whether an outer fold is finished, or failed in this very session."""

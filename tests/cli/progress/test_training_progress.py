@@ -24,7 +24,7 @@ def plan(tmp_path):
 
 def follow(plan, out: Path, capsys, **options):
     with TrainingProgress() as progress:
-        outcome = run(plan, out=out, name="a", jobs=1, watcher=progress, **options)
+        outcome = run(plan, out=out, name="a", jobs=1, callback=progress, **options)
     progress.summarise(outcome)
     said = capsys.readouterr()
     return said.out.splitlines(), said.err.splitlines()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from volbench.audit import Score
+    from volbench.audit import AuditScore
 
 WIDTH = 100
 
@@ -57,7 +57,7 @@ def command(
     """
     import sys
 
-    from volbench.audit import audit, weigh
+    from volbench.audit import audit, score_audit
     from volbench.audit.export import scores_csv, scores_json
     from volbench.cli.progress.counter import counter
     from volbench.data.options import with_settings
@@ -71,7 +71,7 @@ def command(
     split = choose_split(folds, prepared.cases, seed)
     with counter("reading", "cases") as on_case, counter("auditing", "fits") as on_fit:
         found = audit(prepared, split, seed=seed, on_case=on_case, on_fit=on_fit)
-    scores = weigh(found)
+    scores = score_audit(found)
     about: dict[str, str | int] = {
         "data": short_source(prepared.source),
         "cases": len(prepared.cases),
@@ -93,14 +93,14 @@ def command(
         output.write_text(text, encoding="utf-8")
 
 
-def _table(scores: "Sequence[Score]", about: dict[str, str | int], *, color: bool) -> str:
+def _table(scores: "Sequence[AuditScore]", about: dict[str, str | int], *, color: bool) -> str:
     import io
 
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from volbench.audit import verdict
+    from volbench.audit import summarize
 
     text = io.StringIO()
     console = Console(file=text, width=WIDTH, force_terminal=color, highlight=False)
@@ -113,7 +113,7 @@ def _table(scores: "Sequence[Score]", about: dict[str, str | int], *, color: boo
         table.add_row(row.features, row.model, _auc(row), _interval(row), str(row.n), finding)
     console.print(_title(about), style="bold", markup=False)
     console.print(table)
-    for line in verdict(scores):
+    for line in summarize(scores):
         console.print(line, markup=False)
     console.print()
     for line in _notes(scores, int(about["folds"])):
@@ -130,18 +130,18 @@ def _title(about: dict[str, str | int]) -> str:
     )
 
 
-def _auc(row: "Score") -> str:
+def _auc(row: "AuditScore") -> str:
     if math.isnan(row.auc):
         return "undefined"
     spread = "" if math.isnan(row.auc_std) else f"±{row.auc_std:.3f}".replace("±0.", "±.")
     return f"{row.auc:.3f}{spread}"
 
 
-def _interval(row: "Score") -> str:
+def _interval(row: "AuditScore") -> str:
     return "" if math.isnan(row.low) else f"{row.low:.2f} to {row.high:.2f}"
 
 
-def _notes(scores: "Sequence[Score]", folds: int) -> list[str]:
+def _notes(scores: "Sequence[AuditScore]", folds: int) -> list[str]:
     from volbench.audit.features import EVERYTHING, GEOMETRY, INTENSITY, ROI, STRATA, STRATUM
 
     there = {STRATUM if row.features.startswith(STRATUM) else row.features: row for row in scores}

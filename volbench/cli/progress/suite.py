@@ -12,7 +12,7 @@ from volbench.cli.progress.time_left import TimeLeft
 from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import Plan
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.suite import Candidate, Result, Suite, SuiteWatcher
+from volbench.suite import Result, Suite, SuiteCallback, SuiteCandidate
 from volbench.suite.run_suite import Planned
 from volbench.training.fold import EpochReport
 
@@ -52,7 +52,7 @@ def _describe_data(plan: Plan) -> str:
     return f"{plan.experiment.source}: {len(cases)} cases ({', '.join(counts)}), {slices}"
 
 
-class SuiteProgress(Closing, SuiteWatcher):
+class SuiteProgress(Closing, SuiteCallback):
     """Shows the folds of each experiment as `volbench run` does; a context manager."""
 
     def __init__(self, suite: Suite) -> None:
@@ -158,7 +158,7 @@ def _done(plan: Plan, out: Path) -> int:
     return sum(result.status == "finished" for result in folder.results().values())
 
 
-def _label(candidate: Candidate, results: Sequence[Result]) -> str:
+def _label(candidate: SuiteCandidate, results: Sequence[Result]) -> str:
     """The components in short; in full where two experiments share the short form."""
     labels = [result.candidate.label for result in results]
     if labels.count(candidate.label) == 1:

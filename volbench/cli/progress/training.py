@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.crossval import Outcome, Plan
-from volbench.crossval.run import Watcher
+from volbench.crossval.run import Callback
 from volbench.evaluation import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import short_source
@@ -52,7 +52,7 @@ PLAIN_SECONDS = 30.0
 """Longest silence between two lines where there are no bars, as far as epochs allow."""
 
 
-class TrainingProgress(Closing, Watcher):
+class TrainingProgress(Closing, Callback):
     """Shows folds, epochs, time left and the running AUC; a context manager.
 
     Args:

@@ -13,7 +13,7 @@ from volbench.crossval.task import Task
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult
 from volbench.training.fold import EpochReport
-from volbench.tune import FoldWinner, TuningPlan, TuningWatcher
+from volbench.tune import FoldWinner, TuningCallback, TuningPlan
 from volbench.tune.plan import FLAT
 from volbench.tune.trial import ActiveTrial
 
@@ -46,7 +46,7 @@ def describe_tuning(tuning: TuningPlan, path: Path) -> str:
     return "\n".join(lines)
 
 
-class TuningProgress(Closing, TuningWatcher):
+class TuningProgress(Closing, TuningCallback):
     """Shows trials, inner folds, the best so far and the time left; a context manager."""
 
     def __init__(self) -> None:

@@ -90,7 +90,7 @@ def command(
     else:
         with SuiteProgress(suite) as progress:
             results = run_suite(
-                suite, planned=planned, out=out, device=device, jobs=jobs, watcher=progress
+                suite, planned=planned, out=out, device=device, jobs=jobs, callback=progress
             )
         progress.summarise(results, out)
         failed = any(result.error is not None for result in results)

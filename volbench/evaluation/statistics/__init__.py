@@ -20,15 +20,20 @@ from volbench.evaluation.statistics.delong import (
     delong_interval,
     delong_test,
 )
-from volbench.evaluation.statistics.groups import indistinguishable, letters
-from volbench.evaluation.statistics.multiple import holm, holm_matrix
+from volbench.evaluation.statistics.multiple_comparisons import (
+    Verdict,
+    holm,
+    holm_matrix,
+    indistinguishable,
+    letters,
+    verdict,
+)
 from volbench.evaluation.statistics.resampled import (
     ResampledTest,
     corrected_t_test,
     detectable_effect,
 )
 from volbench.evaluation.statistics.rope import Rope, rope
-from volbench.evaluation.statistics.verdict import Verdict, verdict
 
 __all__ = [
     "AreaInterval",

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from volbench.evaluation.metrics import metrics_for
-from volbench.leaderboard.published.reference import Reference, Section
+from volbench.leaderboard.published.base import Reference, TextTable
 from volbench.leaderboard.published.side_by_side import (
     MeanStd,
-    Row,
+    PublishedRow,
     agreement,
     cells,
     components,
@@ -46,27 +46,27 @@ class Rectal2022(Reference):
                 return scores_of(row)
         return {}
 
-    def sections(self, runs: Sequence[LoadedRun]) -> list[Section]:
+    def sections(self, runs: Sequence[LoadedRun]) -> list[TextTable]:
         """A section for each of Tables 2 to 4 that has a row of ours; Table 5 beneath Table 4."""
         matched = self._matched(runs)
         if not matched:
             title = f"{self.name}: no run has the components of a row of its tables"
-            return [Section(title, {}, [f"Its rows are of {self.note}"])]
+            return [TextTable(title, {}, [f"Its rows are of {self.note}"])]
         found = []
         for table, rows in matched.items():
             title = f"{TITLES[table]}, ours beside the paper's (reported, other data)"
-            found.append(Section(title, cells(rows, ddof=self.ddof), self.notes(rows)))
+            found.append(TextTable(title, cells(rows, ddof=self.ddof), self.notes(rows)))
             if table == POOLED:
                 found.append(self.readers())
         return [*found, self.closing()]
 
-    def notes(self, rows: Sequence[Row]) -> list[str]:
+    def notes(self, rows: Sequence[PublishedRow]) -> list[str]:
         """What must be said beneath rows that stand beside published ones."""
         unit = "slice" if any(row.aggregator is None for row in rows) else "case"
         order = agreement(rows)
         return [f"One score per {unit}.", *([str(order)] if order else []), *incomplete(rows)]
 
-    def closing(self) -> Section:
+    def closing(self) -> TextTable:
         """What holds for all of these tables."""
         notes = [
             f"paper: reported, other data: {self.note} Mean ± population standard deviation over "
@@ -75,9 +75,9 @@ class Rectal2022(Reference):
             f"above about {resolvable(10):.2f} times the standard deviation of the paired fold "
             "differences: most of the paper's gaps, .010 to .019 AUC, cannot be told apart so.",
         ]
-        return Section("How to read what stands beside the paper", {}, notes)
+        return TextTable("How to read what stands beside the paper", {}, notes)
 
-    def readers(self) -> Section:
+    def readers(self) -> TextTable:
         """Table 5: radiologists of two studies on patients of their own."""
         rows = [row for row in self.rows if row["table"] == READERS]
         shown = {
@@ -88,7 +88,7 @@ class Rectal2022(Reference):
             },
         }
         note = "As Lee et al. 2022 cite them: other patients, other scanners, other readers."
-        return Section(TITLES[READERS], shown, [note])
+        return TextTable(TITLES[READERS], shown, [note])
 
     def reported(self, runs: Sequence[LoadedRun]) -> list[dict[str, object]]:
         """The rows of the tables that have a row of ours, and Table 5 with Table 4."""
@@ -143,7 +143,7 @@ class Rectal2022(Reference):
             "readers": readers,
         }
 
-    def _row(self, row: Row, named: Sequence[str]) -> dict[str, Any]:
+    def _row(self, row: PublishedRow, named: Sequence[str]) -> dict[str, Any]:
         ours = None
         if row.run is not None:
             ours = {
@@ -159,9 +159,9 @@ class Rectal2022(Reference):
             "reported": _numbers(row.reported, named),
         }
 
-    def _matched(self, runs: Sequence[LoadedRun]) -> dict[str, list[Row]]:
+    def _matched(self, runs: Sequence[LoadedRun]) -> dict[str, list[PublishedRow]]:
         """The rows of each table with our runs of them, for tables that have any."""
-        found: dict[str, list[Row]] = {}
+        found: dict[str, list[PublishedRow]] = {}
         ran = set()
         for row in self.rows:
             if row["table"] == READERS:
@@ -175,7 +175,7 @@ class Rectal2022(Reference):
             if not mine:
                 encoder, pooling, loss = row["encoder"], row["aggregator"] or None, row["loss"]
                 found.setdefault(row["table"], []).append(
-                    Row(encoder, pooling, loss, reported=scores)
+                    PublishedRow(encoder, pooling, loss, reported=scores)
                 )
         return {table: rows for table, rows in found.items() if table in ran}
 
@@ -200,7 +200,7 @@ def _components_of(run: LoadedRun) -> tuple[str, str, str]:
     return components(experiment["encoder"], experiment["aggregator"], experiment["loss"])
 
 
-def _measured(rows: Sequence[Row]) -> list[str]:
+def _measured(rows: Sequence[PublishedRow]) -> list[str]:
     """The metrics that make sense beside ours: recalls only where the classes are T2 and T3."""
     return [metric.name for metric in metrics(rows)]
 

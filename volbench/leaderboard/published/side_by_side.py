@@ -21,7 +21,7 @@ MeanStd = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Row:
+class PublishedRow:
     """One candidate: our run of it, if there is one, and what was published, if anything.
 
     Attributes:
@@ -51,10 +51,10 @@ class Row:
         return components(self.encoder, self.aggregator, self.loss)
 
 
-def row_of(run: LoadedRun, *, reported: Mapping[str, MeanStd]) -> Row:
+def row_of(run: LoadedRun, *, reported: Mapping[str, MeanStd]) -> PublishedRow:
     """The row of a run, named by the run's own components."""
     experiment = run.experiment
-    return Row(
+    return PublishedRow(
         encoder=experiment["encoder"],
         aggregator=experiment["aggregator"],
         loss=experiment["loss"],
@@ -94,7 +94,7 @@ def components(encoder: str, aggregator: str | None, loss: str) -> tuple[str, st
         return encoder, aggregator or "", loss
 
 
-def summary(row: Row, *, ddof: int) -> dict[str, MeanStd]:
+def summary(row: PublishedRow, *, ddof: int) -> dict[str, MeanStd]:
     """Mean and standard deviation over finished folds of every metric; empty before any."""
     if row.scores is None:
         return {}
@@ -104,7 +104,7 @@ def summary(row: Row, *, ddof: int) -> dict[str, MeanStd]:
     return {name: (score.mean, score.std) for name, score in found.items()}
 
 
-def cells(rows: Sequence[Row], *, ddof: int) -> dict[str, list[str]]:
+def cells(rows: Sequence[PublishedRow], *, ddof: int) -> dict[str, list[str]]:
     """Show rows as columns of text: AUC, accuracy and the recalls that ours and theirs share.
 
     Beside published rows, percentages stand without their standard deviations, which would not fit.
@@ -126,7 +126,7 @@ def cells(rows: Sequence[Row], *, ddof: int) -> dict[str, list[str]]:
     return shown
 
 
-def metrics(rows: Sequence[Row]) -> list[Metric]:
+def metrics(rows: Sequence[PublishedRow]) -> list[Metric]:
     """AUC, accuracy, and recalls: all of ours, or beside published rows those published too."""
     published = {name for row in rows for name in row.reported}
     measured = [row.run.classes for row in rows if row.run is not None and row.run.classes]
@@ -141,7 +141,7 @@ def metrics(rows: Sequence[Row]) -> list[Metric]:
     ]
 
 
-def agreement(rows: Sequence[Row]) -> Agreement | None:
+def agreement(rows: Sequence[PublishedRow]) -> Agreement | None:
     """Compare orders over the rows that are published and that one complete run of ours matches.
 
     Returns:
@@ -174,7 +174,7 @@ def resolvable(folds: int) -> float:
     return float(stats.t.ppf(0.975, folds - 1) * math.sqrt(1 / folds + 1 / (folds - 1)))
 
 
-def incomplete(rows: Sequence[Row]) -> list[str]:
+def incomplete(rows: Sequence[PublishedRow]) -> list[str]:
     """One note for each run that lacks folds."""
     return [
         f"Incomplete: {row.run.name} has {len(row.run.predictions)} of "
@@ -184,7 +184,7 @@ def incomplete(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _identities(rows: Sequence[Row]) -> dict[str, list[str]]:
+def _identities(rows: Sequence[PublishedRow]) -> dict[str, list[str]]:
     """Show the components that differ, and the runs' names where components do not tell apart."""
     all_of = {
         "encoder": [row.encoder for row in rows],

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from volbench.leaderboard.published.reference import Reference
+from volbench.leaderboard.published.base import Reference
 from volbench.leaderboard.render.json import pair_values, plain, row_values
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.leaderboard.statistics.strata import ByStratum
@@ -14,7 +14,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the start of a formula, full-width signs included."""
 
 
-def sheet(
+def to_csv(
     found: Sequence[Comparison],
     strata: Sequence[Sequence[ByStratum]],
     *,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from volbench.leaderboard.published.reference import Section
+from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.render.terminal import LEFT, WORDS
 
 STYLE = """
@@ -22,7 +22,7 @@ p { margin: .4rem 0; max-width: 60rem; font-size: .9rem; }
 """
 
 
-def page(sections: Sequence[Section], *, title: str = "volbench compare") -> str:
+def page(sections: Sequence[TextTable], *, title: str = "volbench compare") -> str:
     """Write a page with a table per section."""
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return "\n".join(
@@ -39,7 +39,7 @@ def page(sections: Sequence[Section], *, title: str = "volbench compare") -> str
     )
 
 
-def _section(section: Section) -> str:
+def _section(section: TextTable) -> str:
     parts = ["<section>", f"<h2>{escape(section.title)}</h2>"]
     if section.cells:
         names = list(section.cells)

@@ -6,8 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from volbench.leaderboard.render.layout import names_needed
-from volbench.leaderboard.statistics.comparison import Candidate, Comparison
-from volbench.leaderboard.statistics.findings import Cost, Estimate, Pair
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Cost, Estimate, Pair
 from volbench.leaderboard.statistics.strata import ByStratum
 from volbench.leaderboard.text import headline_notes, label
 
@@ -16,7 +15,7 @@ COMPARED = ("difference", "low", "high", "std", "p", "p_holm", "p_delong", "p_bo
 """What is measured of a pair, under these names wherever it is written."""
 
 
-def document(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, Any]:
+def to_json(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, Any]:
     """One table; NaN is None."""
     run = found.first_run
     values = {

@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from volbench.evaluation.metrics import Metric, metrics_for
-from volbench.leaderboard.published.reference import Section
+from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.render.terminal import mean_std
-from volbench.leaderboard.statistics.comparison import SLICES, Candidate, Comparison
-from volbench.leaderboard.statistics.findings import Estimate, Pair
+from volbench.leaderboard.statistics.comparison import SLICES, Candidate, Comparison, Estimate, Pair
 from volbench.leaderboard.text import (
     DAGGER,
     DOUBLE_DAGGER,
@@ -28,7 +27,7 @@ def sections(
     metrics: Sequence[str] | None = None,
     all_pairs: bool = False,
     stacked: bool = False,
-) -> list[Section]:
+) -> list[TextTable]:
     """Lay out a comparison.
 
     Args:
@@ -73,7 +72,7 @@ def chosen_metrics(found: Comparison, names: Sequence[str] | None) -> list[Metri
     return [metric for metric in known.values() if metric.headline]
 
 
-def _headline(found: Comparison, names: Sequence[str] | None, *, stacked: bool) -> Section:
+def _headline(found: Comparison, names: Sequence[str] | None, *, stacked: bool) -> TextTable:
     rows = found.rows
     cells, common = identities(rows)
     cells["folds"] = [_folds(row, stacked=stacked) for row in rows]
@@ -97,7 +96,7 @@ def _headline(found: Comparison, names: Sequence[str] | None, *, stacked: bool) 
         cells["s/fold"] = [_number(row.cost.seconds, 1, 0) for row in rows]
         cells["GB"] = [_number(row.cost.peak_memory_mb, 1024, 1) for row in rows]
     notes = headline_notes(found, stacked=stacked)
-    return Section(title(found), cells, [*([f"{common}."] if common else []), *notes])
+    return TextTable(title(found), cells, [*([f"{common}."] if common else []), *notes])
 
 
 def _add(
@@ -122,7 +121,7 @@ def _add(
         cells |= {heading: means, "95 %": spans}
 
 
-def _shortcuts(found: Comparison) -> Section:
+def _shortcuts(found: Comparison) -> TextTable:
     cells = {
         "features": [shortcut.features for shortcut in found.shortcuts],
         "model": [shortcut.model for shortcut in found.shortcuts],
@@ -133,10 +132,10 @@ def _shortcuts(found: Comparison) -> Section:
     }
     if any(shortcut.note for shortcut in found.shortcuts):
         cells["note"] = [shortcut.note for shortcut in found.shortcuts]
-    return Section("What no picture is needed for", cells, shortcut_notes(found))
+    return TextTable("What no picture is needed for", cells, shortcut_notes(found))
 
 
-def _pairs(found: Comparison, *, all_pairs: bool) -> Section:
+def _pairs(found: Comparison, *, all_pairs: bool) -> TextTable:
     rows, named = found.rows, names_needed(found.rows)
     shown: Sequence[Pair] = found.pairs if all_pairs else found.shown_pairs()
     if all_pairs:
@@ -158,7 +157,7 @@ def _pairs(found: Comparison, *, all_pairs: bool) -> Section:
     if any(pair.rope for pair in shown):
         cells["P\n(same)"] = [f"{pair.rope.same:.2f}" if pair.rope else "" for pair in shown]
     cells["verdict"] = [pair.verdict for pair in shown]
-    return Section(heading, cells, pair_notes(found))
+    return TextTable(heading, cells, pair_notes(found))
 
 
 def interval(low: float, high: float, *, signed: bool = False) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from volbench.errors import UsageError
-from volbench.leaderboard.published.reference import Reference, Section
-from volbench.leaderboard.render.csv import sheet
+from volbench.leaderboard.published.base import Reference, TextTable
+from volbench.leaderboard.render.csv import to_csv
 from volbench.leaderboard.render.html import page
-from volbench.leaderboard.render.json import SCHEMA, document
+from volbench.leaderboard.render.json import SCHEMA, to_json
 from volbench.leaderboard.render.latex import PREAMBLE, latex
 from volbench.leaderboard.render.layout import sections
 from volbench.leaderboard.render.strata import stratum_sections
@@ -21,9 +21,14 @@ from volbench.leaderboard.statistics.strata import ByStratum
 Format: TypeAlias = Literal["table", "md", "csv", "json", "latex", "html"]
 
 SUFFIXES: dict[str, Format] = {
-    ".txt": "table", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex",
-    ".html": "html", ".htm": "html",
-}  # fmt: skip
+    ".txt": "table",
+    ".md": "md",
+    ".csv": "csv",
+    ".json": "json",
+    ".tex": "latex",
+    ".html": "html",
+    ".htm": "html",
+}
 
 SEPARATE = "Tables of other data or other folds cannot be compared with one another."
 
@@ -53,15 +58,15 @@ def show(
     if style == "json":
         tables = []
         for comparison, by in zip(found, strata, strict=True):
-            values = document(comparison, by)
+            values = to_json(comparison, by)
             if reference is not None:
                 values["reference"] = reference.document(comparison.runs)
             tables.append(values)
         whole = {"schema": SCHEMA, "ddof": found[0].ddof, "tables": tables}
         return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if style == "csv":
-        return sheet(found, strata, reference=reference)
-    parts: list[Section] = []
+        return to_csv(found, strata, reference=reference)
+    parts: list[TextTable] = []
     for comparison, by in zip(found, strata, strict=True):
         parts += sections(
             comparison, metrics=metrics, all_pairs=all_pairs, stacked=style == "table"
@@ -70,7 +75,7 @@ def show(
         if reference is not None:
             parts += reference.sections(comparison.runs)
     if style == "html":
-        return page([*parts, *([Section(SEPARATE, {}, ())] if len(found) > 1 else [])])
+        return page([*parts, *([TextTable(SEPARATE, {}, ())] if len(found) > 1 else [])])
     if style == "latex":
         return PREAMBLE + "\n".join(latex(part.title, part.cells, part.notes) for part in parts)
     draw = markdown if style == "md" else partial(terminal, color=color)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from volbench.leaderboard.published.reference import Section
+from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.render.layout import identities
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.leaderboard.statistics.strata import ByStratum
@@ -15,7 +15,7 @@ PER_TABLE = 5
 
 def stratum_sections(
     found: Comparison, tables: Sequence[ByStratum], *, metric: str = "auc"
-) -> list[Section]:
+) -> list[TextTable]:
     """Lay out the groups as columns, with how many items of each class they have."""
     sections = []
     for table in tables:
@@ -33,7 +33,7 @@ def stratum_sections(
                     "few" if pd.isna(number) else f"{number:.3f}" for number in value
                 ]
             more = " (continued)" if start else ""
-            sections.append(Section(f"AUC by {table.column}{more}", cells, _notes(found)))
+            sections.append(TextTable(f"AUC by {table.column}{more}", cells, _notes(found)))
     return sections
 
 

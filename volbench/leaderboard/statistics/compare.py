@@ -9,12 +9,19 @@ import numpy as np
 from volbench.evaluation import Unit
 from volbench.evaluation.metrics import metrics_for
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
+from volbench.evaluation.statistics.multiple_comparisons import ALPHA
 from volbench.evaluation.statistics.rope import MARGIN
-from volbench.evaluation.statistics.verdict import ALPHA
-from volbench.leaderboard.selection.sorting import sort_values
-from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Status, Test
+from volbench.leaderboard.selection import sort_values
+from volbench.leaderboard.statistics.comparison import (
+    Candidate,
+    Comparison,
+    Estimate,
+    Shortcut,
+    ShortcutTest,
+    Status,
+    Test,
+)
 from volbench.leaderboard.statistics.cost import cost_of
-from volbench.leaderboard.statistics.findings import Bar, Estimate, Shortcut
 from volbench.leaderboard.statistics.intervals import Draws, interval, resample
 from volbench.leaderboard.statistics.pairs import (
     Contender,
@@ -129,8 +136,11 @@ class _Table:
         failed = sum(len(run.failed) for run in loaded)
         complete = all(scored.complete for scored in runs)
         status: Status = "complete" if complete else "failed" if failed else "incomplete"
-        others = {unit: [scored.other_units[unit] for scored in runs if unit in scored.other_units]
-                  for scored in runs for unit in scored.other_units}  # fmt: skip
+        others = {
+            unit: [scored.other_units[unit] for scored in runs if unit in scored.other_units]
+            for scored in runs
+            for unit in scored.other_units
+        }
         return Candidate(
             runs=loaded,
             status=status,
@@ -197,7 +207,7 @@ class _Table:
 
     def _shortcuts(
         self, contenders: Sequence[Contender]
-    ) -> tuple[tuple[Shortcut, ...], Mapping[int, Bar]]:
+    ) -> tuple[tuple[Shortcut, ...], Mapping[int, ShortcutTest]]:
         loaded = [scored.run for each in self.scored for scored in each]
         splits = sorted({run.experiment["split_digest"] for run in loaded})
         folds = int(loaded[0].experiment["folds"])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from volbench.leaderboard.statistics.findings import Cost
+from volbench.leaderboard.statistics.comparison import Cost
 from volbench.runs.load import LoadedRun
 
 ENVIRONMENT = ("processor", "cores", "device", "precision", "threads")

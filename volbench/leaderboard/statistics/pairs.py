@@ -24,7 +24,7 @@ from volbench.evaluation.statistics import (
     verdict,
 )
 from volbench.evaluation.statistics.delong import AreaTest
-from volbench.leaderboard.statistics.findings import Design, Pair
+from volbench.leaderboard.statistics.comparison import Pair, PowerAnalysis
 from volbench.leaderboard.statistics.intervals import Draws, interval, two_sided
 from volbench.leaderboard.statistics.run_scores import Scored
 
@@ -75,7 +75,7 @@ def fold_test_applies(areas: Areas) -> bool:
     return int(np.isfinite(areas).sum()) >= 2
 
 
-def design_of(areas: Areas, pairs: Sequence[Pair], *, alpha: float) -> Design | None:
+def design_of(areas: Areas, pairs: Sequence[Pair], *, alpha: float) -> PowerAnalysis | None:
     """What differences these folds can show, at the median spread of the pairs."""
     spreads = [pair.std for pair in pairs if pair.std > 0]
     if not spreads:
@@ -83,7 +83,7 @@ def design_of(areas: Areas, pairs: Sequence[Pair], *, alpha: float) -> Design | 
     std = float(np.median(spreads))
     folds = int(np.isfinite(areas).sum())
     error = math.sqrt(1 / folds + 1 / (areas.shape[1] - 1)) * std
-    return Design(
+    return PowerAnalysis(
         folds=folds,
         std=std,
         smallest_significant=float(stats.t.ppf(1 - alpha / 2, folds - 1)) * error,

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from volbench.errors import StateError
 from volbench.evaluation import Items, Unit, fold_scores, gather, units_of
 from volbench.evaluation.metrics import metrics_for
-from volbench.leaderboard.statistics.findings import Estimate
+from volbench.leaderboard.statistics.comparison import Estimate
 from volbench.runs.load import LoadedRun
 
 Folds = Float[np.ndarray, " fold"]

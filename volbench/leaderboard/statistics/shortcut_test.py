@@ -15,7 +15,7 @@ from volbench.audit.result import NEARLY_THE_LABEL
 from volbench.errors import DataError, UsageError
 from volbench.evaluation import Items, Unit, gather
 from volbench.evaluation.statistics import corrected_t_test, delong_test, holm
-from volbench.leaderboard.statistics.findings import Bar, Shortcut
+from volbench.leaderboard.statistics.comparison import Shortcut, ShortcutTest
 from volbench.leaderboard.statistics.run_scores import estimate, fold_areas, sorted_items
 from volbench.runs.folder import AUDIT
 from volbench.runs.load import LoadedRun
@@ -80,17 +80,17 @@ def best_shortcuts(
     return sorted(best.values(), key=lambda each: -each[0].auc.mean)[:MOST]
 
 
-def against_bar(rows: Sequence[Areas], bar: Areas, *, alpha: float) -> list[Bar]:
+def against_bar(rows: Sequence[Areas], bar: Areas, *, alpha: float) -> list[ShortcutTest]:
     """Test each row against a row of the audit on the same folds, and adjust by Holm."""
     tests = [corrected_t_test(areas - bar, undefined="omit", alpha=alpha) for areas in rows]
     adjusted = holm(np.array([test.p for test in tests]))
     return [
-        Bar(test.mean, test.low, test.high, float(p), bool(p < alpha and test.mean > 0))
+        ShortcutTest(test.mean, test.low, test.high, float(p), bool(p < alpha and test.mean > 0))
         for test, p in zip(tests, adjusted, strict=True)
     ]
 
 
-def against_bar_by_case(rows: Sequence[Items], bar: Items, *, alpha: float) -> list[Bar]:
+def against_bar_by_case(rows: Sequence[Items], bar: Items, *, alpha: float) -> list[ShortcutTest]:
     """Test each row against a row of the audit on the cases of one fold (DeLong, by patient)."""
     try:
         tests = [
@@ -104,9 +104,11 @@ def against_bar_by_case(rows: Sequence[Items], bar: Items, *, alpha: float) -> l
             for items in rows
         ]
     except DataError:  # one patient only of a class: no spread to be told
-        return [Bar(math.nan, math.nan, math.nan, math.nan, False) for _ in rows]
+        return [ShortcutTest(math.nan, math.nan, math.nan, math.nan, False) for _ in rows]
     adjusted = holm(np.array([test.p for test in tests]))
     return [
-        Bar(test.difference, test.low, test.high, float(p), bool(p < alpha and test.difference > 0))
+        ShortcutTest(
+            test.difference, test.low, test.high, float(p), bool(p < alpha and test.difference > 0)
+        )
         for test, p in zip(tests, adjusted, strict=True)
     ]

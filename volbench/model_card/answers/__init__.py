@@ -3,11 +3,11 @@
 from volbench.model_card.answers.answer import (
     Answer,
     Answering,
-    Item,
+    ChecklistItem,
     Status,
     author,
     joined,
     with_left,
 )
 
-__all__ = ["Answer", "Answering", "Item", "Status", "author", "joined", "with_left"]
+__all__ = ["Answer", "Answering", "ChecklistItem", "Status", "author", "joined", "with_left"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from volbench.model_card.run_facts import Facts
+from volbench.model_card.run_facts import RunFacts
 
 Status: TypeAlias = Literal["filled", "partly", "left"]
 
@@ -29,11 +29,11 @@ class Answer:
         return "partly" if self.left else "filled"
 
 
-Answering: TypeAlias = Callable[[Facts], Answer]
+Answering: TypeAlias = Callable[[RunFacts], Answer]
 
 
 @dataclass(frozen=True)
-class Item:
+class ChecklistItem:
     """An item of a checklist.
 
     Attributes:
@@ -57,7 +57,7 @@ def author(what: str) -> Answering:
 def with_left(answer: Answering, what: str) -> Answering:
     """The same answer where another list asks for more, or for something else beside it."""
 
-    def asked(facts: Facts) -> Answer:
+    def asked(facts: RunFacts) -> Answer:
         known = answer(facts).known
         return Answer(known=known, left=what)
 
@@ -67,7 +67,7 @@ def with_left(answer: Answering, what: str) -> Answering:
 def joined(*answers: Answering) -> Answering:
     """Several answers to an item that asks for all of it."""
 
-    def asked(facts: Facts) -> Answer:
+    def asked(facts: RunFacts) -> Answer:
         found = [answer(facts) for answer in answers]
         return Answer(
             known=" ".join(each.known for each in found if each.known),

@@ -4,7 +4,7 @@ import re
 
 from volbench.model_card.answers.answer import Answer
 from volbench.model_card.markdown import counted, options, plain, safe, span
-from volbench.model_card.run_facts import Facts
+from volbench.model_card.run_facts import RunFacts
 
 UNUSED = {
     "margin": ("crop", "roi"),
@@ -21,7 +21,7 @@ LISTED = 8
 """Values of a column that are listed; of more, their number is given."""
 
 
-def sources(facts: Facts) -> Answer:
+def sources(facts: RunFacts) -> Answer:
     """Title, licence, citation, size."""
     data, run = facts.data, facts.run
     parts = [f"{safe(data.get('title') or run.data)}, given to volbench as {safe(run.data)}"]
@@ -38,7 +38,7 @@ def sources(facts: Facts) -> Answer:
     )
 
 
-def cohort(facts: Facts) -> str:
+def cohort(facts: RunFacts) -> str:
     """Cases, patients and classes in words."""
     many = len(facts.assigned)
     by_class = ", ".join(f"{safe(k)} {n}" for k, n in facts.by_class(facts.assigned).items())
@@ -46,7 +46,7 @@ def cohort(facts: Facts) -> str:
     return f"{counted(many, 'case')} of {patients} ({by_class})"
 
 
-def settings(facts: Facts) -> Answer:
+def settings(facts: RunFacts) -> Answer:
     """Where cases are from, if a column says so."""
     known = [
         f"column {safe(name)}: {values}"
@@ -59,7 +59,7 @@ def settings(facts: Facts) -> Answer:
     )
 
 
-def strata_values(facts: Facts) -> dict[str, str]:
+def strata_values(facts: RunFacts) -> dict[str, str]:
     """Values of each of the data set's own columns, with how many cases have them."""
     found = {}
     rows = facts.run.case_rows
@@ -73,7 +73,7 @@ def strata_values(facts: Facts) -> dict[str, str]:
     return found
 
 
-def preprocessing(facts: Facts) -> Answer:
+def preprocessing(facts: RunFacts) -> Answer:
     """Options of the preparation that have an effect, by name."""
     return Answer(
         "Through-plane axis first, in-plane resized, slices never resampled, once per volume and "
@@ -82,7 +82,7 @@ def preprocessing(facts: Facts) -> Answer:
     )
 
 
-def subsets(facts: Facts) -> Answer:
+def subsets(facts: RunFacts) -> Answer:
     """Which part of each volume is used."""
     chosen = facts.recipe["preprocessing"]
     cuts = {"margin": chosen["slice_margin"], "at most": chosen["max_slices"]}
@@ -98,7 +98,7 @@ def subsets(facts: Facts) -> Answer:
     return Answer(f"Of each volume: {'; '.join(parts)}.", left)
 
 
-def missing(facts: Facts) -> Answer:
+def missing(facts: RunFacts) -> Answer:
     """Cases that were not predicted, and values that are not there."""
     total = len(facts.assigned)
     parts = []
@@ -116,7 +116,7 @@ def missing(facts: Facts) -> Answer:
     )
 
 
-def acquisition(facts: Facts) -> Answer:
+def acquisition(facts: RunFacts) -> Answer:
     """Sizes and spacings as stored; scanners are not known."""
     rows = facts.run.case_rows
     left = "scanner, sequence or protocol, contrast, dates"
@@ -134,7 +134,7 @@ def acquisition(facts: Facts) -> Answer:
     return Answer(f"As stored ({counted(len(rows), 'case')}): {'; '.join(parts)}.", left)
 
 
-def predictors(facts: Facts) -> Answer:
+def predictors(facts: RunFacts) -> Answer:
     """The network reads the image and nothing else."""
     channels = ", ".join(map(safe, facts.data["channels"]))
     return Answer(
@@ -144,7 +144,7 @@ def predictors(facts: Facts) -> Answer:
     )
 
 
-def outcome(facts: Facts) -> Answer:
+def outcome(facts: RunFacts) -> Answer:
     """Names of the classes."""
     classes = ", ".join(map(safe, facts.classes))
     positive = f"; {safe(facts.classes[-1])} counts as positive" if len(facts.classes) == 2 else ""
@@ -154,7 +154,7 @@ def outcome(facts: Facts) -> Answer:
     )
 
 
-def test_labels(facts: Facts) -> Answer:
+def test_labels(facts: RunFacts) -> Answer:
     """One label for every purpose."""
     return Answer(
         "Held-out cases are scored against the same label of the data set as is used in training.",
@@ -162,7 +162,7 @@ def test_labels(facts: Facts) -> Answer:
     )
 
 
-def sample_size(facts: Facts) -> Answer:
+def sample_size(facts: RunFacts) -> Answer:
     """What there is; what was intended is not known."""
     held = f"; {facts.held_out} of them held out and scored so far" if not facts.complete else ""
     return Answer(
@@ -171,14 +171,14 @@ def sample_size(facts: Facts) -> Answer:
     )
 
 
-def included(facts: Facts) -> Answer:
+def included(facts: RunFacts) -> Answer:
     """Numbers after exclusion."""
     return Answer(
         f"Included: {cohort(facts)}.", "how many were excluded at each step, and why; a diagram"
     )
 
 
-def characteristics(facts: Facts) -> Answer:
+def characteristics(facts: RunFacts) -> Answer:
     """What columns say of the cases; classes and sizes otherwise."""
     strata = "; ".join(f"{safe(name)}: {values}" for name, values in strata_values(facts).items())
     parts = [f"{cohort(facts)}.", strata and f"{strata}.", acquisition(facts).known]
@@ -188,7 +188,7 @@ def characteristics(facts: Facts) -> Answer:
     )
 
 
-def sharing(facts: Facts) -> Answer:
+def sharing(facts: RunFacts) -> Answer:
     """Licence of the data."""
     data = facts.data
     known = "; ".join(

@@ -4,7 +4,7 @@ from statistics import median
 
 from volbench.model_card.answers.answer import Answer
 from volbench.model_card.markdown import counted, options, plain, safe, span
-from volbench.model_card.run_facts import Facts
+from volbench.model_card.run_facts import RunFacts
 from volbench.spec import parse
 
 SECTIONS = {
@@ -22,7 +22,7 @@ RESNETS = {"r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3",
 """Built-in encoders whose weights are always drawn at random."""
 
 
-def technology(facts: Facts) -> Answer:
+def technology(facts: RunFacts) -> Answer:
     """A neural network, by its parts."""
     return Answer(
         f"Deep learning: {components(facts)}, which predicts one of "
@@ -32,18 +32,19 @@ def technology(facts: Facts) -> Answer:
     )
 
 
-def components(facts: Facts) -> str:
+def components(facts: RunFacts) -> str:
     """Encoder, aggregator and loss in a clause."""
     experiment = facts.run.experiment
     pooled = experiment["aggregator"]
     head = (
-        f"slices pooled by {safe(pooled)}" if pooled is not None
+        f"slices pooled by {safe(pooled)}"
+        if pooled is not None
         else "each representative slice predicted by itself"
-    )  # fmt: skip
+    )
     return f"encoder {safe(experiment['encoder'])}, {head}, trained with {safe(experiment['loss'])}"
 
 
-def design(facts: Facts) -> Answer:
+def design(facts: RunFacts) -> Answer:
     """Development and evaluation."""
     return Answer(
         "The run develops a model and evaluates it on held-out folds of the same data set.",
@@ -51,7 +52,7 @@ def design(facts: Facts) -> Answer:
     )
 
 
-def description(facts: Facts) -> Answer:
+def description(facts: RunFacts) -> Answer:
     """Components, size, input and output."""
     size = facts.recipe["preprocessing"]["size"]
     channels = len(facts.data["channels"])
@@ -67,7 +68,7 @@ def description(facts: Facts) -> Answer:
     return Answer(f"{known}; {parameters:,} parameters.")
 
 
-def software(facts: Facts) -> Answer:
+def software(facts: RunFacts) -> Answer:
     """Versions and the machine."""
     environment = facts.run.environment
     packages = ", ".join(
@@ -81,7 +82,7 @@ def software(facts: Facts) -> Answer:
     return Answer(f"{', '.join(part for part in parts if part)}. {hardware(facts)}")
 
 
-def hardware(facts: Facts) -> str:
+def hardware(facts: RunFacts) -> str:
     """Machine, precision, time."""
     environment, cost = facts.run.environment, facts.row.cost
     words = [
@@ -94,7 +95,7 @@ def hardware(facts: Facts) -> str:
     return f"Run on: {', '.join(words)}." if words else ""
 
 
-def initialization(facts: Facts) -> Answer:
+def initialization(facts: RunFacts) -> Answer:
     """Random or pretrained, as far as the encoder's spec says it."""
     spec = parse(facts.run.experiment["encoder"])
     seed = f"every random number follows from seed {facts.run.experiment['seed']}"
@@ -115,7 +116,7 @@ def initialization(facts: Facts) -> Answer:
     return Answer(f"{_sentence(seed)}.", f"how the encoder {safe(spec.name)} is initialised")
 
 
-def training(facts: Facts) -> Answer:
+def training(facts: RunFacts) -> Answer:
     """The recipe, key by key."""
     sections = [
         f"{heading}: {options(facts.recipe[section], unused=UNUSED)}."
@@ -128,7 +129,7 @@ def training(facts: Facts) -> Answer:
     )
 
 
-def selection(facts: Facts) -> Answer:
+def selection(facts: RunFacts) -> Answer:
     """Which epoch is scored."""
     chosen = facts.recipe["selection"]
     share = plain(chosen["validation_fraction"])
@@ -149,13 +150,14 @@ def selection(facts: Facts) -> Answer:
     )
 
 
-def ensembling(facts: Facts) -> Answer:
+def ensembling(facts: RunFacts) -> Answer:
     """One network per held-out case."""
     passes = facts.recipe.get("tta", {}).get("passes", 0)
     views = (
-        f"mean probability over {passes} random views of each case" if passes
+        f"mean probability over {passes} random views of each case"
+        if passes
         else "no averaging over views"
-    )  # fmt: skip
+    )
     return Answer(
         "None in the scores shown: each case is predicted by the one network that did not train on "
         f"it, {views}. The mean of all folds' networks, which volbench predict gives, is not "
@@ -163,7 +165,7 @@ def ensembling(facts: Facts) -> Answer:
     )
 
 
-def predictor_handling(facts: Facts) -> Answer:
+def predictor_handling(facts: RunFacts) -> Answer:
     """Normalisation."""
     chosen = facts.recipe["preprocessing"]
     return Answer(
@@ -173,7 +175,7 @@ def predictor_handling(facts: Facts) -> Answer:
     )
 
 
-def imbalance(facts: Facts) -> Answer:
+def imbalance(facts: RunFacts) -> Answer:
     """The sampler."""
     sampler = str(facts.recipe["training"]["sampler"])
     rules = {
@@ -189,14 +191,14 @@ def imbalance(facts: Facts) -> Answer:
     )
 
 
-def no_updating(facts: Facts) -> Answer:
+def no_updating(facts: RunFacts) -> Answer:
     """Nothing is recalibrated."""
     return Answer(
         "None: probabilities are scored as the networks give them, without recalibration."
     )
 
 
-def how_predicted(facts: Facts) -> Answer:
+def how_predicted(facts: RunFacts) -> Answer:
     """With which code and weights."""
     if not facts.run.predictions:
         return Answer(left="no fold is finished, so nothing is predicted yet")
@@ -208,7 +210,7 @@ def how_predicted(facts: Facts) -> Answer:
     )
 
 
-def specification(facts: Facts) -> Answer:
+def specification(facts: RunFacts) -> Answer:
     """All that it takes to build the model again."""
     identity = safe(facts.run.experiment.get("id", "not known"))
     return Answer(
@@ -218,7 +220,7 @@ def specification(facts: Facts) -> Answer:
     )
 
 
-def availability(facts: Facts) -> Answer:
+def availability(facts: RunFacts) -> Answer:
     """Version, commit, weights."""
     environment = facts.run.environment
     version = environment.get("packages", {}).get("volbench") or "not known"
@@ -230,7 +232,7 @@ def availability(facts: Facts) -> Answer:
     return Answer("; ".join(parts) + ".", "where code, trained model and data can be had")
 
 
-def technical_details(facts: Facts) -> Answer:
+def technical_details(facts: RunFacts) -> Answer:
     """The experiment's id."""
     return Answer(
         f"The whole experiment is in experiment.json, id "
@@ -239,7 +241,7 @@ def technical_details(facts: Facts) -> Answer:
     )
 
 
-def refusals(facts: Facts) -> Answer:
+def refusals(facts: RunFacts) -> Answer:
     """What predict refuses."""
     return Answer(
         "volbench predict refuses damaged volumes and those with other channels, another plane or "

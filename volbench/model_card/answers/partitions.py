@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from volbench.model_card.answers.answer import Answer
 from volbench.model_card.markdown import counted, safe, span
-from volbench.model_card.run_facts import Facts, Partition
+from volbench.model_card.run_facts import Partition, RunFacts
 
 
-def assignment(facts: Facts) -> Answer:
+def assignment(facts: RunFacts) -> Answer:
     """Folds, the inner validation part, and how equal they are."""
     folds: dict[str, list[int]] = {}
     positive = facts.classes[-1]
@@ -40,14 +40,14 @@ def assignment(facts: Facts) -> Answer:
     )
 
 
-def disjoint(facts: Facts) -> Answer:
+def disjoint(facts: RunFacts) -> Answer:
     """Whether a patient is in two parts, counted from the files."""
     inner = [part for part in facts.partitions if part.validation]
     leaks = sum(_shared(part) for part in facts.partitions)
-    if facts.torn or leaks:
+    if facts.split_across_folds or leaks:
         return Answer(
-            f"NOT disjoint in patients: {counted(len(facts.torn), 'patient')} in several folds of "
-            f"splits.csv, {counted(leaks, 'patient')} in both a training or validation and a "
+            f"NOT disjoint in patients: {counted(len(facts.split_across_folds), 'patient')} in "
+            f"several folds of splits.csv, {counted(leaks, 'patient')} in both a training or validation and a "
             "held-out part.",
             "why, and what it does to the figures",
         )
@@ -67,7 +67,7 @@ def _shared(part: Partition) -> int:
     return len(test & (train | inner)) + len(train & inner)
 
 
-def per_analysis(facts: Facts) -> Answer:
+def per_analysis(facts: RunFacts) -> Answer:
     """Cases to train on, to pick the checkpoint with, held out: over the finished folds."""
     parts = facts.partitions
     if not parts:

@@ -7,14 +7,14 @@ from volbench.evaluation.metrics import metrics_for
 from volbench.model_card.answers.answer import Answer
 from volbench.model_card.answers.data import PLACE
 from volbench.model_card.markdown import counted, estimate, number, safe, span
-from volbench.model_card.run_facts import Facts
+from volbench.model_card.run_facts import RunFacts
 
 NOT_YET = "no fold is finished, so there is nothing to report yet"
 WRONG = 5
 """Items with a wrong decision that a checklist names."""
 
 
-def measures(facts: Facts) -> Answer:
+def measures(facts: RunFacts) -> Answer:
     """Every metric by name, and the unit."""
     named = ", ".join(safe(metric.heading) for metric in metrics_for(facts.classes).values())
     return Answer(
@@ -24,7 +24,7 @@ def measures(facts: Facts) -> Answer:
     )
 
 
-def uncertainty(facts: Facts) -> Answer:
+def uncertainty(facts: RunFacts) -> Answer:
     """Bootstrap and standard deviation."""
     found = facts.comparison
     spread = f"standard deviation over folds (ddof {found.ddof})"
@@ -39,7 +39,7 @@ def uncertainty(facts: Facts) -> Answer:
     )
 
 
-def performance(facts: Facts) -> Answer:
+def performance(facts: RunFacts) -> Answer:
     """AUC, Brier score and calibration error."""
     if facts.items is None:
         return Answer(left=NOT_YET)
@@ -52,7 +52,7 @@ def performance(facts: Facts) -> Answer:
     return Answer(known, _unfinished(facts))
 
 
-def accuracy_estimates(facts: Facts) -> Answer:
+def accuracy_estimates(facts: RunFacts) -> Answer:
     """Recall of each class at the threshold."""
     if facts.items is None:
         return Answer(left=NOT_YET)
@@ -67,7 +67,7 @@ def accuracy_estimates(facts: Facts) -> Answer:
     return Answer(f"{_scope(facts)}, {decision(facts)}: {'; '.join(shown)}.", _unfinished(facts))
 
 
-def decision(facts: Facts) -> str:
+def decision(facts: RunFacts) -> str:
     """How an item is called one class or another, in a clause."""
     if len(facts.classes) > 2:
         return "the most probable class is taken"
@@ -76,7 +76,7 @@ def decision(facts: Facts) -> str:
     return f"threshold {safe(facts.threshold)}"
 
 
-def output(facts: Facts) -> Answer:
+def output(facts: RunFacts) -> Answer:
     """Probabilities and the threshold."""
     chosen = "" if len(facts.classes) > 2 else _cuts(facts)
     return Answer(
@@ -85,14 +85,14 @@ def output(facts: Facts) -> Answer:
     )
 
 
-def _cuts(facts: Facts) -> str:
+def _cuts(facts: RunFacts) -> str:
     if facts.items is None or facts.threshold in ("0.5", ".5"):
         return ""
     cuts = sorted({float(cut) for cut in facts.items.thresholds})
     return f" (set on the inner validation part of each fold: {cuts[0]:.3f} to {cuts[-1]:.3f})"
 
 
-def internal(facts: Facts) -> Answer:
+def internal(facts: RunFacts) -> Answer:
     """Held-out folds of the same data."""
     if facts.items is None:
         return Answer(left=NOT_YET)
@@ -103,7 +103,7 @@ def internal(facts: Facts) -> Answer:
     return Answer(known, _unfinished(facts))
 
 
-def external(facts: Facts) -> Answer:
+def external(facts: RunFacts) -> Answer:
     """None in a run."""
     return Answer(
         "None in this run: every scored case belongs to the data set that was trained on.",
@@ -111,7 +111,7 @@ def external(facts: Facts) -> Answer:
     )
 
 
-def same_data(facts: Facts) -> Answer:
+def same_data(facts: RunFacts) -> Answer:
     """Training and held-out cases come from one data set."""
     return Answer(
         "Training and held-out cases are parts of one data set, prepared in the same way.",
@@ -119,19 +119,19 @@ def same_data(facts: Facts) -> Answer:
     )
 
 
-def groups(facts: Facts) -> Answer:
+def groups(facts: RunFacts) -> Answer:
     """Range of the AUC over the groups of each column."""
     return _ranges(facts, list(dict.fromkeys(facts.strata["stratum"])))
 
 
-def clusters(facts: Facts) -> Answer:
+def clusters(facts: RunFacts) -> Answer:
     """The same for columns that say where a case is from."""
     return _ranges(
         facts, [name for name in dict.fromkeys(facts.strata["stratum"]) if PLACE.search(name)]
     )
 
 
-def _ranges(facts: Facts, columns: Sequence[str]) -> Answer:
+def _ranges(facts: RunFacts, columns: Sequence[str]) -> Answer:
     known = []
     for name in columns:
         part = facts.strata[facts.strata["stratum"] == name]
@@ -148,7 +148,7 @@ def _ranges(facts: Facts, columns: Sequence[str]) -> Answer:
     )
 
 
-def robustness(facts: Facts) -> Answer:
+def robustness(facts: RunFacts) -> Answer:
     """Subgroups and the audit, where they are there."""
     known = [groups(facts).known] if groups(facts).known else []
     bar = facts.comparison.bar
@@ -157,7 +157,7 @@ def robustness(facts: Facts) -> Answer:
     return Answer(" ".join(known), "other analyses of robustness: seeds, settings, image quality")
 
 
-def shortcut(facts: Facts) -> str:
+def shortcut(facts: RunFacts) -> str:
     """The best row of the audit and whether the model beats it; a sentence."""
     bar, against = facts.comparison.bar, facts.row.bar
     assert bar is not None
@@ -171,7 +171,7 @@ def shortcut(facts: Facts) -> str:
     )
 
 
-def failures(facts: Facts) -> Answer:
+def failures(facts: RunFacts) -> Answer:
     """How many decisions are wrong, and the surest of them."""
     items = facts.items
     if items is None:
@@ -189,12 +189,12 @@ def failures(facts: Facts) -> Answer:
     )
 
 
-def limitations(facts: Facts) -> Answer:
+def limitations(facts: RunFacts) -> Answer:
     """What the files show to be a limit."""
     return Answer(" ".join(caveats(facts)), "other limits, and what they do to the results")
 
 
-def caveats(facts: Facts) -> list[str]:
+def caveats(facts: RunFacts) -> list[str]:
     """Limits that a run can tell of itself, a sentence each."""
     run = facts.run
     found = []
@@ -202,8 +202,8 @@ def caveats(facts: Facts) -> list[str]:
         done = len(run.predictions)
         found.append(f"Finished: {done} of {counted(facts.folds, 'fold')}; no intervals.")
     found.append("All cases are of one data set; nothing is known of other data.")
-    if facts.torn:
-        found.append(f"{counted(len(facts.torn), 'patient')} in more than one fold.")
+    if facts.split_across_folds:
+        found.append(f"{counted(len(facts.split_across_folds), 'patient')} in more than one fold.")
     if facts.comparison.undefined:
         folds = ", ".join(map(str, facts.comparison.undefined))
         found.append(f"A class is missing in fold {folds}, where the AUC is not defined.")
@@ -220,12 +220,12 @@ def caveats(facts: Facts) -> list[str]:
     return found
 
 
-def _scope(facts: Facts) -> str:
+def _scope(facts: RunFacts) -> str:
     folds = counted(len(facts.run.predictions), "finished fold")
     return f"Held-out {facts.unit}s of {folds}, n = {facts.row.n}"
 
 
-def _unfinished(facts: Facts) -> str:
+def _unfinished(facts: RunFacts) -> str:
     if facts.complete:
         return ""
     missing = facts.folds - len(facts.run.predictions)

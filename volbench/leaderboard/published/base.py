@@ -14,7 +14,7 @@ from volbench.runs.load import LoadedRun
 
 
 @dataclass(frozen=True)
-class Section:
+class TextTable:
     """A table to be drawn below ours; without cells it is a title and notes only."""
 
     title: str
@@ -41,7 +41,7 @@ class Reference(ABC):
             self.rows: tuple[dict[str, str], ...] = tuple(csv.DictReader(stream))
 
     @abstractmethod
-    def sections(self, runs: Sequence[LoadedRun]) -> list[Section]:
+    def sections(self, runs: Sequence[LoadedRun]) -> list[TextTable]:
         """The tables to show below those of comparable runs; none where nothing corresponds."""
 
     @abstractmethod

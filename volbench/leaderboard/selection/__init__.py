@@ -1,1 +1,0 @@
-"""Selection of runs, metrics and sort keys for a leaderboard."""
