@@ -85,7 +85,7 @@ def tune(
             for inner in tuning.inner.values()
         ]
         for search in searches:
-            search.recover_stale(alone=lock.exclusive, file=storage is None)
+            search.recover_stale(exclusive=lock.exclusive, file=storage is None)
         lock.downgrade()
         callback.on_plan(tuning, folder.path, *_progress(searches))
         with Heartbeat(database.record_heartbeat, heartbeat_s) as heart:

@@ -153,16 +153,16 @@ class Search:
             folds, key=lambda fold: derive_seed(seed, "order", self.inner.outer, place, fold)
         )
 
-    def recover_stale(self, *, alone: bool, file: bool) -> None:
+    def recover_stale(self, *, exclusive: bool, file: bool) -> None:
         """Give trials that a dead process left behind to whoever comes next.
 
         Args:
-            exclusive: No other process works in this run folder, so its running trials are nobody's.
+            exclusive: No other process works in this run folder: its running trials are stale.
             file: The storage is this folder's own file, so that this holds for all trials.
         """
         with quietly():
             optuna.storages.fail_stale_trials(self.study)
-        if not alone:
+        if not exclusive:
             return
         for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
             if file or trial.user_attrs.get(ROOM) == self.room:

@@ -1,7 +1,7 @@
 """Shared lock on a run folder, held by several tuning processes at once.
 
-A trial that is said to run while no process holds the folder was cut off. The kernel holds the lock and
-lets it go with the process, so the first process can tell at once, without waiting for missed
+A trial that is said to run while no process holds the folder was cut off. The kernel holds the lock
+and releases it with the process, so the first process can tell at once, without waiting for missed
 heartbeats.
 """
 

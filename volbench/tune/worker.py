@@ -194,7 +194,7 @@ class TuningWorker:
         is searched in order; when few are left, they share them.
         """
         for search in self.searches:
-            search.recover_stale(alone=False, file=False)
+            search.recover_stale(exclusive=False, file=False)
         open_ = [search for search in self.searches if search.may_start]
         number = len(self.searches)
         for search in sorted(

@@ -47,8 +47,8 @@ def disjoint(facts: RunFacts) -> Answer:
     if facts.split_across_folds or leaks:
         return Answer(
             f"NOT disjoint in patients: {counted(len(facts.split_across_folds), 'patient')} in "
-            f"several folds of splits.csv, {counted(leaks, 'patient')} in both a training or validation and a "
-            "held-out part.",
+            f"several folds of splits.csv, {counted(leaks, 'patient')} in both a training or "
+            "validation and a held-out part.",
             "why, and what it does to the figures",
         )
     checked = (
