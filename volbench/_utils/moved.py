@@ -7,7 +7,7 @@ module, so classes keep their identity.
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -64,7 +64,6 @@ MOVED: dict[str, str] = {
     "leaderboard.latex": "leaderboard.render.latex",
     "leaderboard.layout": "leaderboard.render.layout",
     "leaderboard.paired": "leaderboard.statistics.pairs",
-    "leaderboard.published": "leaderboard.published.base",
     "leaderboard.rectal2022": "leaderboard.published.lee2022",
     "leaderboard.reference": "leaderboard.published.references",
     "leaderboard.repeats": "leaderboard.statistics.repeats",
@@ -146,7 +145,7 @@ class MovedModuleFinder(MetaPathFinder, Loader):
     """Import today's module under its old name."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self, fullname: str, path: object, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Claim the names that have moved, before a package's own path is searched."""
         return ModuleSpec(fullname, self) if new_path(fullname) else None
