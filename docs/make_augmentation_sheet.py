@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from volbench._utils.case_generator import CaseGenerator
-from volbench.augmentations.rectal import AMOUNTS, Rectal
+from volbench.augmentations.lee2022 import AMOUNTS, Lee2022
 from volbench.datasets.phantom import Phantom
 
 STEPS = ("elastic_p", "distortion_p", "move_p", "flip", "clahe_p", "shade_p", "blur_p")
@@ -72,9 +72,9 @@ def main() -> None:
         show(row[0], volume, grid=number < MOVING)
         row[0].set_title("original" if number == 0 else "", fontsize=10)
         row[0].set_ylabel(label, fontsize=10, labelpad=6)
-        default = Rectal.__init__.__kwdefaults__[option]
+        default = Lee2022.__init__.__kwdefaults__[option]
         for axis, strength in zip(row[1:], strengths, strict=True):
-            rectal = Rectal(**(OFF | on | {option: strength}))
+            rectal = Lee2022(**(OFF | on | {option: strength}))
             changed = rectal(volume, torch.ones(1, 1, dtype=torch.bool), AtTheirLargest([7]))
             show(axis, changed, grid=number < MOVING)
             weight = "bold" if strength == default else "normal"

@@ -14,7 +14,7 @@ import pytest
 from released_formulas import CENTER, FOCAL, TRIPLET
 from scipy import stats
 
-from volbench.augmentations.rectal import Rectal
+from volbench.augmentations.lee2022 import Lee2022
 from volbench.experiment.recipe import Optimizer, load_recipe
 from volbench.interfaces import Aggregator, Augmentation, Problem
 from volbench.losses.weighted_sum import build_loss
@@ -59,19 +59,19 @@ def keys_of(name):
 
 def test_the_recipes_choose_what_the_page_says_and_nothing_else():
     said = {key.strip("`"): cells for key, *cells in table_under("What the two recipes choose")}
-    for column, name in enumerate(("paper", "authors")):
+    for column, name in enumerate(("lee2022", "lee2022_code")):
         shown = {
             key: tomllib.loads(f"value = {cells[column].strip('`')}")["value"]
             for key, cells in said.items()
             if cells[column] != NOTHING
         }
         assert shown == keys_of(name), name
-    assert list(said) == list(dict.fromkeys(chain(keys_of("paper"), keys_of("authors"))))
+    assert list(said) == list(dict.fromkeys(chain(keys_of("lee2022"), keys_of("lee2022_code"))))
 
 
 def test_both_recipes_train_with_the_optimiser_that_is_checked_against_numpy():
     checked = Optimizer(name="sgd", lr=0.01, momentum=0.9, weight_decay=0.01)
-    for name in ("paper", "authors"):
+    for name in ("lee2022", "lee2022_code"):
         assert load_recipe(name).optimizer == checked
 
 
@@ -116,16 +116,16 @@ def test_the_suite_of_the_released_code_has_the_losses_that_are_checked_against_
 
 
 def test_the_strengths_of_the_fourteen_are_the_defaults():
-    default = {name: p.default for name, p in inspect.signature(Rectal).parameters.items()}
+    default = {name: p.default for name, p in inspect.signature(Lee2022).parameters.items()}
     options = " ".join(row[-1] for row in table_under("The fourteen augmentations"))
     shown = re.findall(r"`(\w+)=([\d./]+)`", options)
     assert len(shown) == 22
     assert {name: float(Fraction(value)) for name, value in shown} == {
         name: pytest.approx(default[name]) for name, _ in shown
     }
-    for name, box in (("paper", False), ("authors", True)):
+    for name, box in (("lee2022", False), ("lee2022_code", True)):
         built = augmentations.build(load_recipe(name).training.augmentation, Augmentation)
-        assert isinstance(built, Rectal)
+        assert isinstance(built, Lee2022)
         assert built.box is box
 
 

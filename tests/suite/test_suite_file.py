@@ -36,7 +36,7 @@ def test_the_suites_of_the_paper_have_its_rows():
         ],
     ]
     assert len(suite.candidates) == 17
-    assert {candidate.recipe for candidate in suite.candidates} == {"paper"}
+    assert {candidate.recipe for candidate in suite.candidates} == {"lee2022"}
     assert (suite.folds, suite.seed, suite.reference) == ("10", 0, "rectal2022")
     each = [load_suite(PAPER / f"table{number}.toml", scale="small") for number in (2, 3, 4)]
     assert [table for alone in each for table in rows(alone)] == rows(suite)
@@ -53,7 +53,7 @@ def test_every_suite_of_the_paper_has_both_scales_of_the_phantom(name, scale):
 def test_the_authors_rows_are_the_papers_by_their_components():
     paper, authors = (load_suite(PAPER / f"{name}.toml") for name in ("paper", "authors"))
     assert [c.label for c in authors.candidates] == [c.label for c in paper.candidates]
-    assert {c.recipe for c in authors.candidates} == {"authors"}
+    assert {c.recipe for c in authors.candidates} == {"lee2022_code"}
 
 
 def test_a_row_takes_the_keys_of_its_table_and_adds_its_settings(tmp_path):

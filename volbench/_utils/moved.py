@@ -20,6 +20,7 @@ MOVED: dict[str, str] = {
     "api.rows": "_api.frame_rows",
     "api.runs": "_api.runs",
     "api.train": "_api.run",
+    "augmentations.rectal": "augmentations.lee2022",
     "benchmark": "crossval",
     "benchmark.environment": "crossval.environment",
     "benchmark.executor": "crossval.workers",

@@ -113,6 +113,15 @@ class Recipe(RecipeSection):
     tta: TestTime = TestTime()
 
 
+ALIASES = {"paper": "lee2022", "authors": "lee2022_code"}
+"""Names of version 0.1."""
+
+FORMER_SUMMARIES = {
+    "Ours, honest: an inner validation part of each training fold picks the checkpoint": "standard",
+}
+"""What runs of earlier versions say of a recipe whose summary has changed."""
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes that come with volbench."""
     folder = resources.files("volbench.experiment.recipes")
@@ -172,8 +181,9 @@ def _text(name: str) -> str:
         except OSError as error:
             raise SpecError(f"recipe {name!r} cannot be read: {error.strerror}") from None
     known = recipe_names()
+    name = ALIASES.get(name, name)
     if name not in known:
-        near = get_close_matches(name, known, n=1)
+        near = get_close_matches(name, [*known, *ALIASES], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise SpecError(
             f"Unknown recipe {name!r}.{hint} Built in: {', '.join(known)}; or give a .toml file."
@@ -236,3 +246,14 @@ def _explain(name: str, error: ValidationError) -> SpecError:
         problem = f"{key}={first['input']!r}: {said}"
     more = f" (and {len(others)} more)" if others else ""
     return SpecError(f"recipe {name!r}: {problem}{more}")
+
+
+def names_by_summary(summary: str) -> list[str]:
+    """Names, old ones too, of the built-in recipes that a run's summary stands for.
+
+    >>> names_by_summary(load_recipe("lee2022").summary)
+    ['lee2022', 'paper']
+    """
+    names = [name for name in recipe_names() if load_recipe(name).summary == summary]
+    names += [FORMER_SUMMARIES[summary]] if summary in FORMER_SUMMARIES else []
+    return [*names, *(old for old, new in ALIASES.items() if new in names)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from volbench.errors import SpecError, StateError, UsageError
 from volbench.evaluation.metrics import metrics_for
-from volbench.experiment.recipe import load_recipe, recipe_names
+from volbench.experiment.recipe import names_by_summary
 from volbench.leaderboard.statistics.comparison import Candidate
 from volbench.runs.load import LoadedRun
 from volbench.spec import parse, parse_sum
@@ -61,8 +61,7 @@ def texts_of(run: LoadedRun, key: str) -> tuple[str, ...]:
         return run.data, str(run.experiment["source"])
     if key == "recipe":
         summary = str(run.experiment.get("summary", ""))
-        names = [name for name in recipe_names() if load_recipe(name).summary == summary]
-        return (*names, summary)
+        return (*names_by_summary(summary), summary)
     value = run.experiment[key]
     if value is None:
         return ("(slices)",)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from volbench import augmentations as package
 from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.blur import box_kernel, convolve, gaussian_kernel
-from volbench.augmentations.rectal import Rectal
+from volbench.augmentations.lee2022 import Lee2022
 from volbench.errors import SpecError
 from volbench.interfaces import Augmentation
 from volbench.plugins.registry import augmentations
@@ -44,11 +44,11 @@ STILL |= {"motion": 1, "median": 1, "gaussian": 1}
 def run(volume, seeds=None, **options):
     mask = torch.ones(len(volume), volume.shape[2], dtype=torch.bool)
     seeds = range(len(volume)) if seeds is None else seeds
-    return Rectal(**options)(volume, mask, CaseGenerator(seeds))
+    return Lee2022(**options)(volume, mask, CaseGenerator(seeds))
 
 
 def test_the_defaults_are_those_of_the_released_code():
-    rectal = Rectal()
+    rectal = Lee2022()
     # Of 270 pixels, 256 are kept and three points move by up to 5. An alpha of 20 with a sigma of
     # 50 is a deviation of alpha / sqrt(3) / (2 sqrt(pi) sigma) pixels.
     assert rectal._window(torch.empty(1, 1, 1, 270, 270)) == (256, 256)
@@ -89,9 +89,9 @@ def test_with_every_probability_at_zero_only_the_window_is_drawn():
 
 def test_evaluation_sees_the_middle_window():
     volume = torch.randn(2, 1, 3, 27, 54)
-    np.testing.assert_array_equal(Rectal().eval_view(volume), volume[..., 0:26, 1:52])
-    np.testing.assert_array_equal(Rectal(crop=0.5).eval_view(volume), volume[..., 6:20, 13:40])
-    assert torch.equal(Rectal(crop=1).eval_view(volume), volume)
+    np.testing.assert_array_equal(Lee2022().eval_view(volume), volume[..., 0:26, 1:52])
+    np.testing.assert_array_equal(Lee2022(crop=0.5).eval_view(volume), volume[..., 6:20, 13:40])
+    assert torch.equal(Lee2022(crop=1).eval_view(volume), volume)
 
 
 @given(
@@ -103,7 +103,7 @@ def test_evaluation_sees_the_middle_window():
 @settings(max_examples=20, deadline=None)
 def test_training_and_evaluation_see_the_same_size(height, width, crop, seed):
     volume = torch.rand(1, 1, 2, height, width)
-    still = Rectal(crop=crop).eval_view(volume)
+    still = Lee2022(crop=crop).eval_view(volume)
     assert run(volume, [seed], crop=crop).shape == still.shape
     assert still.shape[3:] == (round(crop * height), round(crop * width))
 
@@ -200,7 +200,7 @@ def test_all_slices_and_channels_move_alike():
     moved = run(plane * factors, [4], **options)
     back = moved / factors
     torch.testing.assert_close(back, back[:, :1, :1].expand_as(back), rtol=1e-4, atol=1e-5)
-    assert (back[0, 0, 0] - Rectal().eval_view(plane)[0, 0, 0]).abs().max() > 0.1
+    assert (back[0, 0, 0] - Lee2022().eval_view(plane)[0, 0, 0]).abs().max() > 0.1
 
 
 def test_changing_one_option_keeps_what_the_others_draw():
@@ -224,13 +224,13 @@ def test_the_defaults_do_without_kornia(blur, monkeypatch):
     """A node that trains from prepared data may hold little but torch."""
     monkeypatch.setitem(sys.modules, "kornia", None)
     monkeypatch.setitem(sys.modules, "kornia.filters", None)
-    for module in ("blur", "clahe", "rectal"):
+    for module in ("blur", "clahe", "lee2022"):
         monkeypatch.delitem(sys.modules, f"volbench.augmentations.{module}")
         # Importing it anew also sets this attribute; afterwards it is the old one again.
         monkeypatch.setattr(package, module, getattr(package, module))
-    fresh = importlib.import_module("volbench.augmentations.rectal")
+    fresh = importlib.import_module("volbench.augmentations.lee2022")
     others = {f"{other}_weight": 0 for other in ("motion", "median", "gaussian") if other != blur}
-    augmentation = fresh.Rectal(p=1, clahe_p=1, shade_p=1, blur_p=1, **others)
+    augmentation = fresh.Lee2022(p=1, clahe_p=1, shade_p=1, blur_p=1, **others)
     mask = torch.ones(1, 2, dtype=torch.bool)
     assert augmentation(torch.rand(1, 1, 2, 32, 32), mask, CaseGenerator([0])).isfinite().all()
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from volbench._utils.case_generator import CaseGenerator
 from volbench._utils.device import send
+from volbench._utils.moved import renamed
 from volbench.augmentations import blur
 from volbench.augmentations.clahe import clahe
 from volbench.augmentations.elastic import SMOOTHEST, WAVES
@@ -56,7 +57,7 @@ AMOUNTS = (
 Amounts: TypeAlias = dict[str, Float[np.ndarray, " batch"]]
 
 
-class Rectal(Augmentation):
+class Lee2022(Augmentation):
     """Elastic, optical or grid distortion, shift, scale, turn; crop, flip; intensities; blur.
 
     All slices of a case change alike. With probability ``p`` a case goes through the steps in the
@@ -275,3 +276,6 @@ class Rectal(Augmentation):
 
 def _signed(amount: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     return 2 * amount - 1
+
+
+__getattr__ = renamed(__name__, {"Rectal": "Lee2022"})
