@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-plugins lint docs clean
+.PHONY: help demo test test-fast test-all test-plugins test-dist lint docs dist clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -38,6 +38,14 @@ test-plugins: $(VENV)/.installed-test ## run the tests of the plugins, without v
 		$(abspath $(BIN))/python -m pytest -q && $(abspath $(BIN))/ruff check . && \
 		$(abspath $(BIN))/ruff format --check . && $(abspath $(BIN))/mypy ) || status=$$?; \
 	done; exit $$status
+
+dist: $(VENV)/.installed-test ## build wheel and sdist into dist/, and check them
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
+test-dist: $(VENV)/.installed-test ## install the wheel into a bare environment, and run the README's first commands there
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/docs/test_distribution.py
 
 lint: $(VENV)/.installed-test ## check style and types
 	$(BIN)/ruff check .

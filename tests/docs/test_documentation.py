@@ -1,5 +1,6 @@
 """The manual keeps its word: its code runs, its commands exist, its lists are complete."""
 
+import html
 import inspect
 import itertools
 import os
@@ -133,7 +134,30 @@ def test_every_make_target_shown_exists():
     assert {"demo", "test", "docs"} <= shown <= targets
     demo = re.search(r"^demo:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[1]
     first, second = (line.strip().removeprefix("$(BIN)/") for line in demo.splitlines())
-    assert f"```console\n$ {first}\n$ {second}\n```" in README
+    tutorial = PAGES[DOCS / "tutorial" / "first-comparison.md"]
+    assert f"```console\n$ {first}\n$ {second}\n```" in tutorial
+
+
+def test_the_first_screen_of_the_readme_has_a_question_an_image_and_five_lines_of_use():
+    first_screen, _, _ = README.partition("\n## ")
+    assert re.search(r"^\*\*.*\?\*\*$", first_screen.partition("\n!")[0], re.DOTALL | re.MULTILINE)
+    (image,) = re.findall(r"^!\[(.+)\]\((.+)\)$", first_screen, re.MULTILINE)
+    assert "0.874" in image[0], "the image's words for who cannot see it"
+    assert (ROOT / image[1]).is_file()
+    assert len(blocks(first_screen, "console")[0].splitlines()) == 5
+    assert "(docs/index.md)" in first_screen
+
+
+def test_the_image_of_the_readme_loads_nothing_and_shows_the_numbers_of_the_tutorial():
+    image = (DOCS / "images" / "leaderboard.svg").read_text(encoding="utf-8")
+    assert not re.search(r"url\((?!#)|@import|<script|href=", image)
+    shown = html.unescape(re.sub(r"<[^>]+>", " ", image)).replace("\xa0", " ")
+    tutorial = PAGES[DOCS / "tutorial" / "real-data.md"]
+    rows = re.findall(r"^\| (r2d|rmc5), .* \| (0\.\d+) ± 0?(\.\d+) \|", tutorial, re.MULTILINE)
+    assert {"r2d", "rmc5"} <= {name for name, _, _ in rows}
+    for name, mean, spread in rows:
+        if name == "r2d":
+            assert f"{mean}±{spread}" in shown
 
 
 def test_the_readme_lists_what_is_built_in_and_nothing_else():
