@@ -1,10 +1,13 @@
 """Areas under ROC curves compared on the same cases (DeLong, DeLong & Clarke-Pearson, 1988).
 
 Several cases of one patient by Obuchowski (1997), whose variance is DeLong's where each patient has
-one case. Placement values by sorting, in the n log n time of Sun & Xu (2014).
+one case. Placement values by sorting, in the n log n time of Sun & Xu (2014). Several classes: the
+mean over classes of the area of one against the rest, whose covariance follows from the same
+placements, as a mean varies with a case as the mean of what each area varies with it.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,48 +17,100 @@ from scipy import stats
 from volbench.errors import DataError
 from volbench.evaluation.statistics.resampled import ROUNDING, Undefined
 
+Covariance = Float[np.ndarray, "model model"]
+
 
 @dataclass(frozen=True)
-class PlacementSums:
-    """Areas of one fold and what their covariance is made of, in the notation of Obuchowski.
+class FoldAreas:
+    """Areas of one fold and what their covariance is made of.
 
-    S10, S01 and S11 are the covariances between models of the clusters' sums of placements: of
-    positives, of negatives, and of the two in one cluster. NaN: one cluster only has the class.
+    With two classes, ``within`` holds Obuchowski's S10 and S01, in the order of the labels (S01
+    first), and ``between`` his S11 + S11ᵀ over m n.
+
+    Attributes:
+        areas: One per model; the mean over classes, where there are several.
+        counts: Cases of each class.
+        within: Covariance of the sums of influences of a patient's cases of one class, for each
+            class, times the cases of the class. NaN where one patient only has the class.
+        between: What patients who have cases of several classes add.
     """
 
     areas: Float[np.ndarray, " model"]
-    positives: int
-    negatives: int
-    s10: Float[np.ndarray, "model model"]
-    s01: Float[np.ndarray, "model model"]
-    s11: Float[np.ndarray, "model model"]
+    counts: tuple[int, ...]
+    within: tuple[Covariance, ...]
+    between: Covariance
 
     @classmethod
     def of(
         cls,
-        scores: Float[np.ndarray, "model item"],
-        positive: Bool[np.ndarray, " item"],
+        scores: Float[np.ndarray, "model item class"],
+        labels: Int[np.ndarray, " item"],
         clusters: Int[np.ndarray, " item"],
-    ) -> "PlacementSums":
-        """Compare every positive case with every negative one, for each model."""
-        m, n = int(positive.sum()), int((~positive).sum())
-        above, below = scores[:, positive], scores[:, ~positive]
-        v10 = np.stack([_placements(x, y) for x, y in zip(above, below, strict=True)])
-        v01 = 1 - np.stack([_placements(y, x) for x, y in zip(above, below, strict=True)])
-        areas = v10.mean(axis=1)
+        classes: int,
+    ) -> "FoldAreas":
+        """Compare the cases of each class with all others, for each model.
+
+        Args:
+            scores: One column per class, or a single one: that of class 1.
+            labels: Index of the true class; every class is there.
+            clusters: The patient of each case.
+            classes: How many there are.
+        """
+        columns = range(scores.shape[2]) if scores.shape[2] > 1 else (1,)
+        each = [
+            _area_and_influence(scores[:, :, place], labels == index)
+            for place, index in enumerate(columns)
+        ]
+        areas = np.mean([areas for areas, _ in each], axis=0)
+        influence = np.mean([influence for _, influence in each], axis=0)
         number = np.unique(clusters, return_inverse=True)[1]
         total = int(number.max()) + 1
-        of_positives, of_negatives = number[positive], number[~positive]
-        sums10 = _sums(v10 - areas[:, None], of_positives, total)
-        sums01 = _sums(v01 - areas[:, None], of_negatives, total)
-        return cls(
-            areas=areas,
-            positives=m,
-            negatives=n,
-            s10=_unbiased(len(np.unique(of_positives))) / m * sums10 @ sums10.T,
-            s01=_unbiased(len(np.unique(of_negatives))) / n * sums01 @ sums01.T,
-            s11=_unbiased(total) * sums10 @ sums01.T,
-        )
+        sums, within, counts = [], [], []
+        for index in range(classes):
+            inside = labels == index
+            # Two classes are centred already; of several, an area compares a class with a mixture.
+            centred = influence[:, inside] - influence[:, inside].mean(axis=1, keepdims=True)
+            sums.append(_sums(centred, number[inside], total))
+            counts.append(int(inside.sum()))
+            factor = _unbiased(len(np.unique(number[inside]))) * counts[-1]
+            within.append(np.asarray(factor * sums[-1] @ sums[-1].T))
+        whole = np.sum(sums, axis=0)
+        mixed = whole @ whole.T - np.sum([part @ part.T for part in sums], axis=0)
+        # A single patient that has all classes is all there is: nothing varies with it.
+        between = np.nan_to_num(_unbiased(total) * mixed)
+        return cls(areas, tuple(counts), tuple(within), between)
+
+
+def sum_of_covariances(folds: Sequence[FoldAreas]) -> Covariance:
+    """Add up the covariances of the areas of folds, which have no patient in common.
+
+    A fold with one patient of a class has no spread of its own there; it takes the mean of the
+    others'.
+
+    Raises:
+        DataError: every fold has one patient only of a class.
+    """
+    whole = np.sum([fold.between for fold in folds], axis=0)
+    for index in range(len(folds[0].counts)):
+        within = _filled([fold.within[index] for fold in folds])
+        for fold, covariance in zip(folds, within, strict=True):
+            whole = whole + covariance / fold.counts[index]
+    return np.asarray(whole)
+
+
+def _area_and_influence(
+    scores: Float[np.ndarray, "model item"], positive: Bool[np.ndarray, " item"]
+) -> tuple[Float[np.ndarray, " model"], Float[np.ndarray, "model item"]]:
+    """The area of each model, and how much it rises with each case."""
+    m, n = int(positive.sum()), int((~positive).sum())
+    above, below = scores[:, positive], scores[:, ~positive]
+    v10 = np.stack([_placements(x, y) for x, y in zip(above, below, strict=True)])
+    v01 = 1 - np.stack([_placements(y, x) for x, y in zip(above, below, strict=True)])
+    areas = v10.mean(axis=1)
+    influence = np.empty_like(scores)
+    influence[:, positive] = (v10 - areas[:, None]) / m
+    influence[:, ~positive] = (v01 - areas[:, None]) / n
+    return areas, influence
 
 
 def _placements(
@@ -67,34 +122,14 @@ def _placements(
     return np.asarray((below + np.searchsorted(ordered, scores, "right")) / (2 * len(others)))
 
 
-def sum_of_covariances(parts: list[PlacementSums]) -> Float[np.ndarray, "model model"]:
-    """Add up the covariances of the areas of folds, which have no patient in common.
-
-    A fold with one patient of a class has no spread of its own there; it takes the mean of the
-    others'.
-
-    Raises:
-        DataError: every fold has one patient only of a class.
-    """
-    s10 = _filled([part.s10 for part in parts])
-    s01 = _filled([part.s01 for part in parts])
-    whole = np.zeros_like(s10[0])
-    for part, of_positives, of_negatives in zip(parts, s10, s01, strict=True):
-        m, n = part.positives, part.negatives
-        # A single patient that has both classes is all there is: nothing varies with it.
-        both = np.nan_to_num(part.s11 + part.s11.T)
-        whole += of_positives / m + of_negatives / n + both / (m * n)
-    return np.asarray(whole)
-
-
-def _filled(each: list[Float[np.ndarray, "model model"]]) -> Float[np.ndarray, "part model model"]:
+def _filled(each: Sequence[Covariance]) -> Float[np.ndarray, "fold model model"]:
     known = np.array([not np.isnan(one).any() for one in each])
     if not known.any():
         raise DataError(
             "every fold holds out one patient only of a class, so the spread between patients "
             "cannot be told; use fewer folds"
         )
-    stacked: Float[np.ndarray, "part model model"] = np.stack(each)
+    stacked: Float[np.ndarray, "fold model model"] = np.stack(each)
     stacked[~known] = stacked[known].mean(axis=0)
     return stacked
 
@@ -119,12 +154,14 @@ class Areas:
     Attributes:
         areas: One per model: over all pairs of cases, or the mean over folds of the area in each.
         covariance: Of the areas, over the drawing of patients; the trained models are given.
+        by_fold: Areas of each fold, in the order of the folds' names; NaN where a class is missing.
         folds: Parts the areas are means over; 1 where scores are pooled.
         undefined: Folds left out because a class is missing in them.
     """
 
     areas: Float[np.ndarray, " model"]
     covariance: Float[np.ndarray, "model model"]
+    by_fold: Float[np.ndarray, "model fold"]
     folds: int
     undefined: int
 
@@ -175,7 +212,7 @@ class AreaTest:
 
 def delong(
     labels: Int[np.ndarray, " item"],
-    scores: Float[np.ndarray, "model item"],
+    scores: Float[np.ndarray, "model item"] | Float[np.ndarray, "model item class"],
     *,
     clusters: Shaped[np.ndarray, " item"] | None = None,
     folds: Shaped[np.ndarray, " item"] | None = None,
@@ -189,17 +226,22 @@ def delong(
     patient of a class cannot tell the spread in that class; it takes the mean of the other folds'.
 
     Args:
-        labels: 1 for the class that high scores stand for, else 0.
-        scores: One row per model.
+        labels: 1 for the class that high scores stand for, else 0; the index of the true class
+            where scores have a column per class.
+        scores: One row per model: a number per case, or one per case and class.
         clusters: The patient of each case; left out, each case is a patient.
         folds: The fold that held out each case; left out, all cases are compared with each other.
         undefined: What to do with a fold in which a class is missing.
 
     Raises:
-        DataError: labels other than 0 and 1, a score that is not a number, a class that is missing,
+        DataError: labels that are no class, a score that is not a number, a class that is missing,
             a patient in two folds, or fewer than two patients of a class in every fold.
     """
-    positive = _positive(labels, scores)
+    by_class = scores if scores.ndim == 3 else scores[:, :, None]
+    classes = max(2, by_class.shape[2])
+    _check(labels, by_class, classes)
+    if by_class.shape[2] == 2:  # the second one's says it all, as in every table
+        by_class = by_class[:, :, 1:]
     patients = (
         np.arange(len(labels)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     )
@@ -209,25 +251,32 @@ def delong(
         else np.unique(folds, return_inverse=True)[1]
     )
     _check_disjoint(patients, where)
-    parts = []
-    for number in range(where.max() + 1):
+    total = int(where.max()) + 1
+    parts = {}
+    for number in range(total):
         inside = where == number
-        if len(np.unique(positive[inside])) == 2:
-            parts.append(PlacementSums.of(scores[:, inside], positive[inside], patients[inside]))
-    left_out = where.max() + 1 - len(parts)
+        if len(np.unique(labels[inside])) == classes:
+            parts[number] = FoldAreas.of(
+                by_class[:, inside], labels[inside], patients[inside], classes
+            )
+    left_out = total - len(parts)
     if left_out and (undefined == "refuse" or not parts):
-        raise DataError(
-            f"{left_out} of {where.max() + 1} folds hold cases of one class only and have no "
-            "area; leave them out with undefined='omit', or use fewer folds"
-        )
-    covariance = sum_of_covariances(parts) / len(parts) ** 2
-    areas = np.mean([part.areas for part in parts], axis=0)
-    return Areas(areas=areas, covariance=covariance, folds=len(parts), undefined=int(left_out))
+        raise DataError(_missing(left_out, total, classes))
+    by_fold = np.full((len(by_class), total), np.nan)
+    for number, part in parts.items():
+        by_fold[:, number] = part.areas
+    return Areas(
+        areas=np.asarray(np.mean([part.areas for part in parts.values()], axis=0)),
+        covariance=sum_of_covariances(list(parts.values())) / len(parts) ** 2,
+        by_fold=by_fold,
+        folds=len(parts),
+        undefined=left_out,
+    )
 
 
 def delong_interval(
     labels: Int[np.ndarray, " item"],
-    scores: Float[np.ndarray, " item"],
+    scores: Float[np.ndarray, " item"] | Float[np.ndarray, "item class"],
     *,
     clusters: Shaped[np.ndarray, " item"] | None = None,
     folds: Shaped[np.ndarray, " item"] | None = None,
@@ -245,8 +294,8 @@ def delong_interval(
 
 def delong_test(
     labels: Int[np.ndarray, " item"],
-    first: Float[np.ndarray, " item"],
-    second: Float[np.ndarray, " item"],
+    first: Float[np.ndarray, " item"] | Float[np.ndarray, "item class"],
+    second: Float[np.ndarray, " item"] | Float[np.ndarray, "item class"],
     *,
     clusters: Shaped[np.ndarray, " item"] | None = None,
     folds: Shaped[np.ndarray, " item"] | None = None,
@@ -256,43 +305,70 @@ def delong_test(
     """Paired comparison of two models. Arguments and errors are those of :func:`delong`."""
     both = np.stack([first, second])
     found = delong(labels, both, clusters=clusters, folds=folds, undefined=undefined)
-    contrast = np.array([1.0, -1.0])
-    difference = float(contrast @ found.areas)
-    error = _root(contrast @ found.covariance @ contrast)
-    difference = 0.0 if abs(difference) < ROUNDING else difference
-    if error:
-        z, p = difference / error, float(2 * stats.norm.sf(abs(difference) / error))
-    else:
-        z, p = (math.copysign(math.inf, difference), math.nan) if difference else (0.0, 1.0)
-    reach = float(stats.norm.ppf(1 - alpha / 2)) * error
+    return area_test(found, alpha=alpha)
+
+
+def area_test(areas: Areas, *, alpha: float = 0.05) -> AreaTest:
+    """Compare the first of several models with the second one, given their areas."""
+    one_less_other = areas.areas[:2] @ np.array([1.0, -1.0])
+    difference = 0.0 if abs(one_less_other) < ROUNDING else float(one_less_other)
+    spread = areas.covariance
+    error = _root(float(spread[0, 0] + spread[1, 1] - spread[0, 1] - spread[1, 0]))
+    low, high = bounded(difference, float(stats.norm.ppf(1 - alpha / 2)) * error)
+    z, p = z_test(difference, error)
     return AreaTest(
-        first=float(found.areas[0]),
-        second=float(found.areas[1]),
+        first=float(areas.areas[0]),
+        second=float(areas.areas[1]),
         difference=difference,
         standard_error=error,
         z=z,
         p=p,
-        low=difference - reach,
-        high=difference + reach,
-        undefined=found.undefined,
+        low=low,
+        high=high,
+        undefined=areas.undefined,
     )
+
+
+def z_test(difference: float, error: float) -> tuple[float, float]:
+    """Z and its two-sided p; without any spread p is NaN, or 1 where nothing differs."""
+    if error:
+        return difference / error, float(2 * stats.norm.sf(abs(difference) / error))
+    return (math.copysign(math.inf, difference), math.nan) if difference else (0.0, 1.0)
+
+
+def bounded(difference: float, reach: float) -> tuple[float, float]:
+    """Ends of an interval of a difference of two areas, which cannot leave -1 to 1.
+
+    >>> bounded(0.5, 0.2), bounded(-0.4, 6.1)
+    ((0.3, 0.7), (-1.0, 1.0))
+    """
+    return max(-1.0, difference - reach), min(1.0, difference + reach)
 
 
 def _root(variance: float) -> float:
     return math.sqrt(variance) if variance > ROUNDING**2 else 0.0
 
 
-def _positive(
-    labels: Int[np.ndarray, " item"], scores: Float[np.ndarray, "model item"]
-) -> Bool[np.ndarray, " item"]:
-    if not np.isin(labels, (0, 1)).all():
+def _check(
+    labels: Int[np.ndarray, " item"], scores: Float[np.ndarray, "model item class"], classes: int
+) -> None:
+    known = np.isin(labels, range(classes))
+    if not known.all():
+        way_out = "; give a score for each class" if scores.shape[2] == 1 else ""
         raise DataError(
-            f"label {int(labels[~np.isin(labels, (0, 1))][0])}: DeLong compares two classes, 0 and "
-            "1; for more use bootstrap_difference"
+            f"label {int(labels[~known][0])} is not one of the {classes} classes that these scores "
+            f"tell apart{way_out}"
         )
     if np.isnan(scores).any():
         raise DataError("a score is not a number; no area can be computed from it")
-    return np.asarray(labels == 1)
+
+
+def _missing(left_out: int, total: int, classes: int) -> str:
+    what = "cases of one class only" if classes == 2 else "no case of some class"
+    return (
+        f"{left_out} of {total} folds hold {what} and have no area; leave them out with "
+        "undefined='omit', or use fewer folds"
+    )
 
 
 def _check_disjoint(patients: Int[np.ndarray, " item"], folds: Int[np.ndarray, " item"]) -> None:
