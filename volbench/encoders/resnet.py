@@ -15,6 +15,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from volbench.encoders.batch_norm import BatchNorm
 from volbench.encoders.packing import Maps, Packing, Slices, of_any_number, plan_packing
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Tokens, Volume
@@ -69,7 +70,7 @@ class Factorised(nn.Module):
         super().__init__()
         between = 27 * in_channels * out_channels // (9 * in_channels + 3 * out_channels)
         self.within = Convolution(in_channels, between, depth=1, size=size, stride=stride)
-        self.norm = nn.BatchNorm2d(between)
+        self.norm = BatchNorm(between)
         self.across = Convolution(between, out_channels, depth=3, size=1)
 
     def forward(self, slices: Slices, packing: Packing) -> Maps:
@@ -97,15 +98,15 @@ class BasicBlock(nn.Module):
         self.conv1 = _convolution(
             in_channels, out_channels, depth=depth, size=3, stride=stride, factorised=factorised
         )
-        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.norm1 = BatchNorm(out_channels)
         self.conv2 = _convolution(
             out_channels, out_channels, depth=depth, size=3, stride=1, factorised=factorised
         )
-        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.norm2 = BatchNorm(out_channels)
         self.projection: Convolution | None = None
         if stride != 1 or in_channels != out_channels:
             self.projection = Convolution(in_channels, out_channels, depth=1, size=1, stride=stride)
-            self.projection_norm = nn.BatchNorm2d(out_channels)
+            self.projection_norm = BatchNorm(out_channels)
 
     def forward(self, slices: Slices, packing: Packing) -> Maps:
         """Add what two convolutions find to what came in."""
@@ -140,7 +141,7 @@ class ResNet(Encoder):
         self.stem = _convolution(
             in_channels, width, depth=depths[0], size=7, stride=2, factorised=factorised
         )
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = BatchNorm(width)
         self.blocks = nn.ModuleList()
         stages = pairwise((width, width, 2 * width, 4 * width, 8 * width))
         for stage, (channels, filters) in enumerate(stages):
