@@ -89,11 +89,26 @@ def test_eps_moves_the_result_only_where_products_are_as_small():
     assert (far - expected).abs().max() > 0.01
 
 
-def test_nothing_is_stored_with_the_weights():
-    assert not Bilinear(6).state_dict()
+def test_the_root_is_that_of_the_released_code():
+    tokens = torch.tensor([[[1.0, 0.001, 0.0]]], dtype=torch.float64)
+    product = torch.tensor([1.0, 1e-3, 1e-6, 0.0, 0.0, 0.0], dtype=torch.float64)
+    root = product.sign() * (product.abs() + 1e-12).sqrt()
+    torch.testing.assert_close(Bilinear(3)(tokens)[0], root / root.norm(), rtol=1e-12, atol=0)
 
 
-def test_an_eps_of_zero_is_refused():
+def test_weights_stored_with_the_former_root_are_used_with_it():
+    tokens = torch.tensor([[[1.0, 0.001]]])
+    former, restored, stored_now = Bilinear(2, eps=1e-6), Bilinear(2), Bilinear(2)
+    restored.load_state_dict({})
+    stored_now.load_state_dict(Bilinear(2).state_dict())
+    assert torch.equal(restored(tokens), former(tokens))
+    assert torch.equal(stored_now(tokens), Bilinear(2)(tokens))
+    assert not torch.equal(restored(tokens), stored_now(tokens))
+
+
+def test_a_negative_eps_is_refused():
     with pytest.raises(SpecError) as caught:
-        aggregators.build("bilinear(eps=0)", Aggregator, 6)
-    assert str(caught.value) == "aggregator bilinear(eps=0): eps must be more than 0, but got eps=0"
+        aggregators.build("bilinear(eps=-1)", Aggregator, 6)
+    assert (
+        str(caught.value) == "aggregator bilinear(eps=-1): eps must not be negative, but got eps=-1"
+    )
