@@ -24,7 +24,8 @@ class Compute:
 
     Attributes:
         threads: CPU threads of one fold. It depends on the machine and the experiment only, never
-            on how many folds are left to do, because sums over threads differ in the last digits.
+            on how many folds are left to do: sums over threads differ in the last digits, and where
+            one of them decides on which side of a ReLU's zero a value lies, trainings drift apart.
         compiled: Whether the encoder is compiled; that changes last digits, too.
     """
 

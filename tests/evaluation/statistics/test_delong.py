@@ -225,7 +225,7 @@ def test_a_patient_in_two_folds_is_refused():
 
 
 def test_labels_and_scores_are_checked():
-    with pytest.raises(DataError, match="label 2: DeLong compares two classes"):
+    with pytest.raises(DataError, match="label 2 is not one of the 2 classes"):
         delong(np.array([0, 1, 2]), np.zeros((1, 3)))
     with pytest.raises(DataError, match="a score is not a number"):
         delong(np.array([0, 1]), np.array([[0.0, np.nan]]))
