@@ -3,7 +3,10 @@
 import ast
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -80,10 +83,9 @@ def test_there_is_no_circle_of_imports():
         ({"SimpleITK", "torchio"}, {"data", "datasets"}),
         ({"pydicom", "nibabel"}, {"data", "datasets"}),
         ({"timm"}, {"encoders"}),
-        ({"kornia"}, {"augmentations"}),
         ({"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, set()),
     ],
-    ids=["terminal", "images", "headers", "timm", "kornia", "pickle"],
+    ids=["terminal", "images", "headers", "timm", "pickle"],
 )
 def test_a_library_stays_in_the_parts_that_may_use_it(libraries, parts):
     stray = [
@@ -92,6 +94,27 @@ def test_a_library_stays_in_the_parts_that_may_use_it(libraries, parts):
         if (found := foreign(path) & libraries) and part_of(module_of(path)) not in parts
     ]
     assert not stray
+
+
+def test_the_dependencies_are_those_that_are_imported():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    required = {normal(text) for text in project["dependencies"]}
+    optional = {normal(text) for name in extras for text in extras[name]}
+    providers = packages_distributions()
+    used = {
+        normal(distribution)
+        for path in FILES
+        for library in foreign(path) - sys.stdlib_module_names
+        for distribution in providers.get(library, [library])[:1]
+    }
+    assert required - used <= {"torchio"}, "declared, and imported by no module"
+    assert used - required - optional == set(), "imported, and declared nowhere"
+
+
+def normal(requirement: str) -> str:
+    """The name of a distribution in a requirement, as registries compare it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~ ;]", requirement)[0]).lower()
 
 
 def test_heavy_libraries_are_imported_inside_functions_of_the_command_line():

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 VOLBENCH = (sys.executable, "-c", "from volbench.cli.main import main; main()")
 NEEDED_TO_TRAIN = ("pydantic", "safetensors", "sklearn", "scipy", "rich")
-NEEDED_TO_COMPARE = (*NEEDED_TO_TRAIN, "statsmodels")
+NEEDED_TO_COMPARE = NEEDED_TO_TRAIN
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,9 @@
-import importlib
-import sys
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from volbench import augmentations as package
 from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.blur import box_kernel, convolve, gaussian_kernel
 from volbench.augmentations.lee2022 import Lee2022
@@ -217,22 +213,6 @@ def test_changing_one_option_keeps_what_the_others_draw():
     for case, other in zip(plain, shaded, strict=True):
         pixels = torch.stack([case.flatten(), other.flatten()])
         assert torch.corrcoef(pixels)[0, 1] > 0.9999
-
-
-@pytest.mark.parametrize("blur", ["motion", "median", "gaussian"])
-def test_the_defaults_do_without_kornia(blur, monkeypatch):
-    """A node that trains from prepared data may hold little but torch."""
-    monkeypatch.setitem(sys.modules, "kornia", None)
-    monkeypatch.setitem(sys.modules, "kornia.filters", None)
-    for module in ("blur", "clahe", "lee2022"):
-        monkeypatch.delitem(sys.modules, f"volbench.augmentations.{module}")
-        # Importing it anew also sets this attribute; afterwards it is the old one again.
-        monkeypatch.setattr(package, module, getattr(package, module))
-    fresh = importlib.import_module("volbench.augmentations.lee2022")
-    others = {f"{other}_weight": 0 for other in ("motion", "median", "gaussian") if other != blur}
-    augmentation = fresh.Lee2022(p=1, clahe_p=1, shade_p=1, blur_p=1, **others)
-    mask = torch.ones(1, 2, dtype=torch.bool)
-    assert augmentation(torch.rand(1, 1, 2, 32, 32), mask, CaseGenerator([0])).isfinite().all()
 
 
 @pytest.mark.parametrize(

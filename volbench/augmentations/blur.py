@@ -67,10 +67,9 @@ def median(volume: Volume, size: int) -> Volume:
     if size == 3:
         filtered = torch.cat([_median_of_nine(part) for (part,) in parts(planes.flatten(0, 1))])
     else:
-        from kornia.filters import median_blur  # the default does without, and starts without
-
-        inner = slice(margin, -margin)
-        filtered = median_blur(planes, size)[..., inner, inner]
+        filtered = torch.cat(
+            [_median_of_window(part, size) for (part,) in parts(planes.flatten(0, 1))]
+        )
     return filtered.reshape(volume.shape)
 
 
@@ -85,6 +84,14 @@ def _median_of_nine(
     highest_low = torch.maximum(torch.maximum(lows[0], lows[1]), lows[2])
     lowest_high = torch.minimum(torch.minimum(highs[0], highs[1]), highs[2])
     return _middle(highest_low, _middle(*middles), lowest_high)
+
+
+def _median_of_window(
+    planes: Float[Tensor, "plane rows columns"], size: int
+) -> Float[Tensor, "plane inner_rows inner_columns"]:
+    """Of an odd number of values, the middle one."""
+    windows = planes.unfold(1, size, 1).unfold(2, size, 1)
+    return windows.flatten(-2).median(dim=-1).values
 
 
 def _sorted(first: Tensor, second: Tensor, third: Tensor) -> tuple[Tensor, Tensor, Tensor]:

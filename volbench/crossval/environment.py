@@ -20,7 +20,6 @@ PACKAGES = (
     "numpy",
     "timm",
     "einops",
-    "kornia",
     "SimpleITK",
     "torchio",
     "scikit-learn",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from volbench.errors import DataError
 from volbench.evaluation.statistics import holm, holm_matrix, indistinguishable, letters, verdict
@@ -20,6 +21,12 @@ def matrix(rows, different, p=0.001):
 def test_holm_by_hand():
     # In order: .01 * 4 = .04, .02 * 3 = .06, .03 * 2 = .06; .04 * 1 may not fall below these.
     assert holm(np.array([0.03, 0.01, 0.04, 0.02])) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_holm_is_that_of_statsmodels(p):
+    expected = multipletests(p, method="holm")[1]
+    assert holm(np.array(p)).tolist() == expected.tolist()
 
 
 def test_holm_never_exceeds_one():
