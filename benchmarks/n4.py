@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
-from volbench.data.n4 import log_bias_field
+from volbench.data.preprocessing.n4 import log_bias_field
 
 SHRINKS = (1, 2, 3, 4, 6, 8)
 

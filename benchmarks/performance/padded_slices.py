@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from volbench.data.cache import open_prepared
-from volbench.data.sampler import epoch_batches
+from volbench.data.cache.packed import open_prepared
+from volbench.data.loading.sampler import epoch_batches
 from volbench.datasets.phantom import Phantom
 from volbench.encoders.packing import plan_packing
 

@@ -24,7 +24,7 @@ from timing import Table, absent, interleave, parser, report
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from volbench.data.loader import Loader
+from volbench.data.loading.loader import Loader
 from volbench.training.memory import keep_freed_memory
 
 OURS = "volbench"

@@ -23,9 +23,9 @@ from synthesised import pack_noise
 from timing import Table, parser, report
 
 from volbench.aggregators.bilinear import Bilinear
-from volbench.data.cache import Prepared, open_prepared
-from volbench.data.loader import Loader
-from volbench.data.sampler import epoch_batches
+from volbench.data.cache.packed import Prepared, open_prepared
+from volbench.data.loading.loader import Loader
+from volbench.data.loading.sampler import epoch_batches
 from volbench.encoders import resnet
 from volbench.interfaces import Problem
 from volbench.losses.focal import Focal

@@ -7,9 +7,9 @@ import fixed_geometry
 import numpy as np
 from jaxtyping import Float16
 
-from volbench.data.cache import Prepared, PreparedCase
-from volbench.data.options import Preprocessing
-from volbench.data.pack import Description, write_prepared
+from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.writing import CacheDescription, write_prepared
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.interfaces import Card
 
 SPACING_MM = (5.0, 0.8, 0.8)
@@ -65,7 +65,7 @@ def _pack(
         )
         for index, count in enumerate(slices)
     ]
-    description = Description(
+    description = CacheDescription(
         digest="0" * 64,
         preprocessing=Preprocessing(size=size, crop="none"),
         source="synthesised",

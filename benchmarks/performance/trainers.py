@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from volbench._utils.seeds import derive_seed
 from volbench.crossval.plan import Plan
-from volbench.data.sampler import epoch_batches, evaluation_batches
+from volbench.data.loading.sampler import epoch_batches, evaluation_batches
 from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.training.classifier import Classifier, build_classifier, probabilities

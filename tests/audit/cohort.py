@@ -3,8 +3,8 @@
 import numpy as np
 
 from tests.helpers.small import small_case
-from volbench.data.options import Preprocessing
-from volbench.data.pack import Description, write_prepared
+from volbench.data.cache.writing import CacheDescription, write_prepared
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.interfaces import Card
 
 SIZE = 4
@@ -28,7 +28,7 @@ def cohort(folder, *, cases=80, classes=("T2", "T3"), plant=None, voxels=noise, 
         fields = {"strata": {}, "stored_shape": (slices, 30, 30), "label": label, "slices": slices}
         fields |= plant(number, label, random) if plant else {}
         listed.append(small_case(number, **fields))
-    description = Description(
+    description = CacheDescription(
         digest=f"{seed:064d}",
         preprocessing=Preprocessing(size=SIZE, crop="none"),
         source="cohort",

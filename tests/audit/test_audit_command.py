@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from tests.audit.cohort import cohort
 from volbench.cli.main import main
-from volbench.data.options import Preprocessing, with_settings
-from volbench.data.prepare import prepare
+from volbench.data.preparation.prepare_data import prepare
+from volbench.data.preprocessing.options import Preprocessing, with_settings
 
 PHANTOM = "phantom(patients=12, size=16, slices=(3, 4))"
 

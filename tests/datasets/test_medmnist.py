@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from volbench.data.read import fingerprint, read_case
+from volbench.data.reading import fingerprint, read_case
 from volbench.data.sources import open_dataset
 from volbench.datasets import medmnist
 from volbench.datasets.medmnist import MedMNIST

@@ -12,9 +12,9 @@ from tests.predict.trained_runs import train, write_volumes
 from volbench.aggregators.average import Average
 from volbench.augmentations.none import NoAugmentation
 from volbench.cli.main import main
-from volbench.data.options import from_values
-from volbench.data.preprocess import preprocess
-from volbench.data.read import read_case
+from volbench.data.preprocessing.options import from_values
+from volbench.data.preprocessing.preprocess import preprocess
+from volbench.data.reading import read_case
 from volbench.errors import PluginError, UsageError
 from volbench.export import export_onnx
 from volbench.export import onnx_file as file

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from volbench.data.cache import Prepared, PreparedCase
-from volbench.data.options import Preprocessing
-from volbench.data.pack import Description, write_prepared
+from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.writing import CacheDescription, write_prepared
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.interfaces import Card
 
 SIZE = 12
@@ -50,7 +50,7 @@ def write_small(
 ) -> Prepared:
     listed = [small_case(n, slices=3 + n % 4, **kwargs) for n in range(cases)]
     preprocessing = Preprocessing(size=SIZE, crop="none")
-    description = Description(
+    description = CacheDescription(
         digest=digest,
         preprocessing=preprocessing,
         source=source,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.data.volumes_on_disk import image, write
+from tests.helpers.volumes_on_disk import image, write
 from tests.predict.trained_runs import (
     CASES,
     label,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from tests.data.volumes_on_disk import box, image, write, write_series
+from tests.helpers.volumes_on_disk import box, image, write, write_series
 from volbench.crossval import make_plan, run
 
 CASES = 12

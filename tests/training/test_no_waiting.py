@@ -69,8 +69,8 @@ def test_no_value_is_read_in_an_epoch(prepared, tmp_path, candidate):
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("candidate", CANDIDATES.values(), ids=CANDIDATES)
 def test_an_epoch_on_a_gpu_never_waits(prepared, tmp_path, candidate, resident, monkeypatch):
-    monkeypatch.setattr("volbench.data.loader._kept", {})
-    monkeypatch.setattr("volbench.data.loader.RESIDENT_SHARE", 0.5 if resident else 0.0)
+    monkeypatch.setattr("volbench.data.loading.loader._kept", {})
+    monkeypatch.setattr("volbench.data.loading.loader.RESIDENT_SHARE", 0.5 if resident else 0.0)
     experiment = make_experiment(prepared, **candidate)
     compute = choose_compute("cuda", "bfloat16", jobs=1)
     trainer = make_trainer(prepared, tmp_path, experiment, compute=compute)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.helpers.small import write_small
-from volbench.data.loader import Loader
+from volbench.data.loading.loader import Loader
 from volbench.errors import SpecError
 from volbench.experiment.recipe import load_recipe
 from volbench.interfaces import Augmentation

@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 from tests.helpers.small import CLASSES
-from volbench.data.cache import open_prepared
+from volbench.data.cache.packed import open_prepared
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.runs.tables import Prediction
 from volbench.training.fold import EpochReport

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.helpers.small import CLASSES, SIZE, small_case, small_voxels, write_small
-from volbench.data.cache import open_prepared
-from volbench.data.loader import Loader
-from volbench.data.options import Preprocessing
-from volbench.data.pack import Description, write_prepared
+from volbench.data.cache.packed import open_prepared
+from volbench.data.cache.writing import CacheDescription, write_prepared
+from volbench.data.loading.loader import Loader
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.interfaces import Card
 from volbench.tune import Settings, TuningCallback, make_tuning_plan, pool, tune
 
@@ -143,7 +143,7 @@ def test_with_shuffled_labels_the_outer_auc_is_chance_and_the_inner_one_looks_be
 
 
 def _write(folder, cases, voxels):
-    description = Description(
+    description = CacheDescription(
         digest="d" * 64,
         preprocessing=Preprocessing(size=SIZE, crop="none"),
         source="small",

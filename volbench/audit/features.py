@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from volbench.audit.columns import Column, is_identifier, number_column, text_column
 from volbench.audit.intensity import OnCase, intensity_columns
-from volbench.data.cache import Prepared, PreparedCase
+from volbench.data.cache.packed import Prepared, PreparedCase
 
 GEOMETRY, ROI, INTENSITY, STRATA, EVERYTHING = (
     "geometry",

@@ -12,7 +12,7 @@ from volbench.audit.features import STRATUM, FeatureSet, feature_sets
 from volbench.audit.intensity import OnCase
 from volbench.audit.models import MODELS, Probabilities, encode, fit, probabilities
 from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow
-from volbench.data.cache import Prepared, PreparedCase
+from volbench.data.cache.packed import Prepared, PreparedCase
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.splits import Split
 from volbench.runs.tables import Prediction

@@ -11,7 +11,7 @@ import sklearn
 from volbench._utils.atomic_io import write_atomic
 from volbench.audit.fitting import audit
 from volbench.audit.result import Audit
-from volbench.data.cache import Prepared
+from volbench.data.cache.packed import Prepared
 from volbench.errors import StateError
 from volbench.experiment.splits import Split
 

@@ -11,7 +11,7 @@ import torch
 
 import volbench
 from volbench._utils.cpu import available_cores
-from volbench.data.cache import Prepared
+from volbench.data.cache.packed import Prepared
 from volbench.training.compute import Compute
 
 PACKAGES = (

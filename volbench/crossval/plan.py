@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volbench.crossval.shared_inputs import Shared
-from volbench.data.cache import Prepared
-from volbench.data.prepare import default_options
+from volbench.data.cache.packed import Prepared
+from volbench.data.preparation.prepare_data import default_options
 from volbench.errors import UsageError
 from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
 from volbench.experiment.recipe import Recipe, load_recipe

@@ -13,7 +13,7 @@ from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import bfloat16_fault
 from volbench.crossval.task import Task
 from volbench.crossval.workers import Workers, execute
-from volbench.data.prepare import cache_root
+from volbench.data.cache.location import cache_root
 from volbench.errors import UsageError
 from volbench.runs.folder import AUDIT, FoldResult, RunFolder
 from volbench.training.compile import Compile, choose_compile

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from volbench.data.cache import Prepared
-from volbench.data.options import Preprocessing
-from volbench.data.prepare import prepare
+from volbench.data.cache.packed import Prepared
+from volbench.data.preparation.prepare_data import prepare
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import VolbenchError
 from volbench.experiment.splits import Split, choose_split
 

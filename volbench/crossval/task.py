@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from volbench._utils.atomic_io import write_atomic, write_json
-from volbench.data.cache import Prepared, open_prepared
+from volbench.data.cache.packed import Prepared, open_prepared
 from volbench.errors import StateError, StorageError, VolbenchError
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition

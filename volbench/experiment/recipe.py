@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from volbench.data.options import Preprocessing
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import SpecError, VolbenchError
 from volbench.experiment.search_space import refuse_search_space_text
 from volbench.spec import parse_value

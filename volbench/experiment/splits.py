@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from volbench._utils.seeds import derive_seed
-from volbench.data.cache import PreparedCase
+from volbench.data.cache.packed import PreparedCase
 from volbench.errors import DataError, UsageError
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"

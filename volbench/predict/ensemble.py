@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from jaxtyping import Float
 
-from volbench.data.cache import Prepared
-from volbench.data.loader import Loader
-from volbench.data.parts import Facts
+from volbench.data.cache.packed import Prepared
+from volbench.data.loading.loader import Loader
+from volbench.data.preparation.case import CaseGeometry
 from volbench.errors import DataError
 from volbench.interfaces import Case
 from volbench.predict.preparation import OnStep, prepare_volumes
@@ -86,7 +86,7 @@ class Ensemble:
             raise DataError(f"{self._unknown_spacing()}; use --anyway, or train it again")
         warned: dict[str, str] = {}
 
-        def check(case: Case, facts: Facts) -> str | None:
+        def check(case: Case, facts: CaseGeometry) -> str | None:
             if self.range is None:
                 return None
             fatal = plane_problem(facts, self.range) or slices_problem(facts, self.range)

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 
-from volbench.data.cache import Prepared, PreparedCase
-from volbench.data.pack import Description, write_prepared
-from volbench.data.parts import Facts, Part, load, make
-from volbench.data.read import fingerprint
-from volbench.data.workers import each
+from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.writing import CacheDescription, write_prepared
+from volbench.data.preparation.case import CaseGeometry, CaseTask, load, make
+from volbench.data.preparation.process_pool import each
+from volbench.data.reading import fingerprint
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case
 from volbench.predict.trained_run import TrainedRun
@@ -28,7 +28,7 @@ def prepare_volumes(
     trained: TrainedRun,
     folder: Path,
     *,
-    check: Callable[[Case, Facts], str | None],
+    check: Callable[[Case, CaseGeometry], str | None],
     jobs: int = 1,
     on_case: OnStep | None = None,
 ) -> Prepared:
@@ -46,7 +46,7 @@ def prepare_volumes(
         DataError: a volume is missing, damaged or unlike those that the run was trained on.
     """
     options, channels = trained.preprocessing, len(trained.channels)
-    parts = [Part(case, fingerprint(case), channels, options, folder) for case in cases]
+    parts = [CaseTask(case, fingerprint(case), channels, options, folder) for case in cases]
     broken: list[str] = []
     for done, reason in enumerate(each(make, parts, jobs=jobs), start=1):
         broken += [reason] if reason else []
@@ -61,7 +61,7 @@ def prepare_volumes(
         for part in parts:
             yield load(part)[0]
 
-    description = Description(
+    description = CacheDescription(
         digest="",
         preprocessing=options,
         source="volumes to predict",
@@ -76,7 +76,7 @@ def prepare_volumes(
     return write_prepared(folder / "packed", description, prepared, volumes())
 
 
-def _case(case: Case, facts: Facts, *, every_slice: bool) -> PreparedCase:
+def _case(case: Case, facts: CaseGeometry, *, every_slice: bool) -> PreparedCase:
     """Describe a case as training does; the label is a stand-in that nothing looks at."""
     prepared = PreparedCase(
         name=case.name,

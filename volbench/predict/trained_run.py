@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from volbench.data.options import Preprocessing
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import PluginError, SpecError, StateError, UnknownComponentError, UsageError
 from volbench.experiment.recipe import Recipe
 from volbench.runs.folder import MODEL, RunFolder

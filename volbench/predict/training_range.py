@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from volbench.data.parts import Facts
+from volbench.data.preparation.case import CaseGeometry
 from volbench.runs.load import LoadedRun
 from volbench.runs.tables import CaseRow
 
@@ -56,7 +56,7 @@ def training_range(run: LoadedRun, folds: Sequence[int]) -> Range | None:
     )
 
 
-def spacing_problem(facts: Facts, trained: Range) -> str | None:
+def spacing_problem(facts: CaseGeometry, trained: Range) -> str | None:
     """Say in which spacing a volume is unlike the training cases; None if it is like them."""
     for axis, found, low, high in zip(
         AXES, facts.stored_spacing_mm, trained.low_mm, trained.high_mm, strict=True
@@ -70,7 +70,7 @@ def spacing_problem(facts: Facts, trained: Range) -> str | None:
     return None
 
 
-def slices_problem(facts: Facts, trained: Range) -> str | None:
+def slices_problem(facts: CaseGeometry, trained: Range) -> str | None:
     """Say that a volume has too few slices to be one of the kind; None if it has enough."""
     found = facts.stored_shape[0]
     if found >= FEWEST * trained.fewest:
@@ -81,7 +81,7 @@ def slices_problem(facts: Facts, trained: Range) -> str | None:
     )
 
 
-def plane_problem(facts: Facts, trained: Range) -> str | None:
+def plane_problem(facts: CaseGeometry, trained: Range) -> str | None:
     """Say that the slices lie in another plane; None if not, or if nothing is known of it."""
     if not trained.planes or facts.plane in (None, *trained.planes):
         return None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from volbench.data.cache import Prepared, PreparedCase
-from volbench.data.loader import Loader
+from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.loading.loader import Loader
 from volbench.errors import VolbenchError
 from volbench.evaluation import Items, gather
 from volbench.predict.trained_run import TrainedRun, load_trained

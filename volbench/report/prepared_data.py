@@ -5,9 +5,9 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-from volbench.data.cache import Prepared, is_prepared, open_prepared
-from volbench.data.options import from_values
-from volbench.data.prepare import cache_root
+from volbench.data.cache.location import cache_root
+from volbench.data.cache.packed import Prepared, is_prepared, open_prepared
+from volbench.data.preprocessing.options import from_values
 from volbench.errors import SpecError, StateError, UsageError
 from volbench.runs.load import LoadedRun
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from volbench.data.read import fingerprint, read_case
+from volbench.data.reading import fingerprint, read_case
 from volbench.errors import VolbenchError
 from volbench.interfaces import Case, Dataset, Files
 from volbench.plugins.discovery import on_one_line

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from volbench._utils.case_generator import CaseGenerator
-from volbench.data.cache import Prepared
-from volbench.data.loader import Batch, Loader
-from volbench.data.sampler import epoch_batches
+from volbench.data.cache.packed import Prepared
+from volbench.data.loading.loader import Batch, Loader
+from volbench.data.loading.sampler import epoch_batches
 from volbench.experiment.recipe import Recipe
 from volbench.interfaces import Augmentation
 from volbench.profiling.section_timer import AUGMENT, WAIT, Clock

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save
 
 from volbench._utils.seeds import derive_seed
-from volbench.data.cache import Prepared
-from volbench.data.loader import Batch, open_loader
+from volbench.data.cache.packed import Prepared
+from volbench.data.loading.loader import Batch, open_loader
 from volbench.errors import TrainingError
 from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
 from volbench.experiment.experiment import Experiment

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from volbench._utils.device import send
-from volbench.data.cache import Prepared, PreparedCase
-from volbench.data.loader import Batch, Loader
-from volbench.data.sampler import evaluation_batches
+from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.loading.loader import Batch, Loader
+from volbench.data.loading.sampler import evaluation_batches
 from volbench.errors import DataError
 from volbench.evaluation.metrics import LabelArray, ProbabilityArray
 from volbench.training.classifier import Classifier, SliceIndex, probabilities

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from volbench.data.cache import Prepared
+from volbench.data.cache.packed import Prepared
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Loss, Problem
 from volbench.losses.weighted_sum import build_loss

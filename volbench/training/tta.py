@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from volbench._utils.case_generator import CaseGenerator
 from volbench._utils.seeds import derive_seed
-from volbench.data.loader import Batch
+from volbench.data.loading.loader import Batch
 from volbench.experiment.recipe import Recipe
 from volbench.interfaces import Augmentation
 from volbench.plugins.registry import augmentations

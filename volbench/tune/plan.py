@@ -7,7 +7,7 @@ from pathlib import Path
 from volbench._utils.seeds import derive_seed
 from volbench.crossval import Plan, make_plan
 from volbench.crossval.plan import DEFAULT_DATA
-from volbench.data.prepare import default_options
+from volbench.data.preparation.prepare_data import default_options
 from volbench.errors import DataError
 from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
 from volbench.experiment.recipe import load_recipe

@@ -12,7 +12,7 @@ from volbench._utils.cpu import available_cores
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.workers import Workers
-from volbench.data.prepare import cache_root
+from volbench.data.cache.location import cache_root
 from volbench.errors import TrainingError
 from volbench.runs.folder import AUDIT, RunFolder
 from volbench.training.compute import choose_compute

@@ -60,8 +60,8 @@ def command(
     from volbench.audit import audit, score_audit
     from volbench.audit.export import scores_csv, scores_json
     from volbench.cli.progress.counter import counter
-    from volbench.data.options import with_settings
-    from volbench.data.prepare import default_options, prepare
+    from volbench.data.preparation.prepare_data import default_options, prepare
+    from volbench.data.preprocessing.options import with_settings
     from volbench.experiment.experiment import short_source
     from volbench.experiment.splits import choose_split
 

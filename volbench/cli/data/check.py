@@ -13,8 +13,8 @@ def command(data: str, jobs: int | None) -> None:
     """
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter
-    from volbench.data.check import check
     from volbench.data.sources import open_dataset
+    from volbench.data.validation.check import check
     from volbench.datasets.manifest import ManifestError
     from volbench.errors import DataError
 

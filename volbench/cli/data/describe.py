@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from volbench.data.describe import Description, Range
+    from volbench.data.validation.describe import DatasetSummary, Range
 
 SHOWN_VALUES = 8
 
@@ -24,9 +24,9 @@ def command(data: str, jobs: int | None, as_json: bool) -> None:
     """
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter
-    from volbench.data.describe import describe
     from volbench.data.sources import open_dataset
-    from volbench.data.survey import survey
+    from volbench.data.validation.describe import describe
+    from volbench.data.validation.survey import survey
     from volbench.errors import DataError
 
     dataset, spec = open_dataset(data)
@@ -47,7 +47,7 @@ def command(data: str, jobs: int | None, as_json: bool) -> None:
         )
 
 
-def _rows(found: "Description") -> Iterator[tuple[str, str]]:
+def _rows(found: "DatasetSummary") -> Iterator[tuple[str, str]]:
     card = found.card
     yield "title", card.title
     yield "licence", card.licence

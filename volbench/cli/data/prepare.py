@@ -31,9 +31,9 @@ def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | 
     """
     import time
 
-    from volbench.data.options import with_settings
-    from volbench.data.pack import copy_prepared, require_room
-    from volbench.data.prepare import default_options, prepare
+    from volbench.data.cache.writing import copy_prepared, require_room
+    from volbench.data.preparation.prepare_data import default_options, prepare
+    from volbench.data.preprocessing.options import with_settings
 
     start = time.perf_counter()
     options = with_settings(default_options(data), settings)

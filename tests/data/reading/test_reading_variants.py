@@ -1,0 +1,162 @@
+"""Rare but valid ways to store a volume: read as written, refused when cut."""
+
+import bz2
+import gzip
+import zlib
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from tests.helpers.volumes_on_disk import SHAPE, case, voxels
+from volbench.data.formats.integrity import files_of, stored
+from volbench.data.reading import fingerprint, read_case
+from volbench.errors import DataError
+
+ARRAY = voxels(kind="<i2")
+RAW = ARRAY.tobytes()
+AFFINE = np.diag([-0.5, -0.5, 3.0, 1.0])  # RAS+, which is LPS with both in-plane axes kept
+
+
+def nifti(path: Path, order: str, maker: type = nibabel.Nifti1Image) -> Path:
+    header = maker.header_class(endianness=order)
+    header.set_data_dtype(np.int16)
+    nibabel.save(maker(ARRAY.T, AFFINE, header), path)
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_nifti_reads_as_written_in_both_byte_orders(order, tmp_path):
+    path = nifti(tmp_path / "a.nii", order)
+    scan = read_case(case(path))
+    np.testing.assert_array_equal(scan.image[0], ARRAY)
+    assert scan.spacing_mm == pytest.approx((3.0, 0.5, 0.5))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=f"truncated, {len(RAW) - 1} bytes"):
+        read_case(case(path))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_nifti_2_is_refused_by_its_name_and_with_the_way_out(order, tmp_path):
+    path = nifti(tmp_path / "a.nii.gz", order, nibabel.Nifti2Image)
+    with pytest.raises(DataError, match=r"a\.nii\.gz: a NIfTI-2 file, .*; save it as NIfTI-1"):
+        read_case(case(path))
+
+
+def test_a_nifti_with_slope_and_intercept_is_rescaled(tmp_path):
+    made = nibabel.Nifti1Image(ARRAY.T, AFFINE)
+    made.header.set_slope_inter(2, -1000)
+    path = tmp_path / "a.nii.gz"
+    nibabel.save(made, path)
+    stored_values = np.frombuffer(gzip.decompress(path.read_bytes())[352:], "<i2").reshape(SHAPE)
+    np.testing.assert_array_equal(read_case(case(path)).image[0], stored_values * 2.0 - 1000)
+
+
+NRRD = (
+    "NRRD0004\ntype: {type}\ndimension: 3\nspace: left-posterior-superior\nsizes: 10 12 6\n"
+    "space directions: (0.5,0,0) (0,0.5,0) (0,0,3)\nspace origin: (0,0,0)\nendian: little\n"
+    "encoding: {encoding}\n{more}"
+)
+TEXT = "\n".join(map(str, [*ARRAY.ravel(), ""])).encode()
+
+
+def attached(encoding: str, payload: bytes, more: str = "") -> dict[str, bytes]:
+    head = NRRD.format(type="int16", encoding=encoding, more=more + "\n").encode()
+    return {"a.nrrd": head + payload}
+
+
+def detached(encoding: str, more: str, **parts: bytes) -> dict[str, bytes]:
+    head = NRRD.format(type="signed short", encoding=encoding, more=more).encode()
+    return {"a.nhdr": head, **{f"{name}.raw": part for name, part in parts.items()}}
+
+
+PLANES = {f"v{number}": ARRAY[number - 1].tobytes() for number in range(1, 7)}
+PARTS = [f"{name}.raw" for name in PLANES]
+NRRDS = {
+    "text": attached("text", TEXT),
+    "gz": attached("gz", gzip.compress(RAW)),
+    "bytes skipped": attached("raw", b"skipped" + RAW, "byte skip: 7\n"),
+    "bytes counted from the end": attached("raw", b"any" + RAW, "byte skip: -1\n"),
+    "lines skipped": attached("raw", b"one\ntwo\n" + RAW, "line skip: 2\n"),
+    "old spelling of detached": detached("raw", "datafile: v.raw\n", v=RAW),
+    "list of files": detached("raw", "data file: LIST\n" + "\n".join([*PARTS, ""]), **PLANES),
+    "numbered files": detached("raw", "data file: v%d.raw 1 6 1\n", **PLANES),
+}
+
+
+META = (
+    "ObjectType = Image\nNDims = 3\nBinaryDataByteOrderMSB = False\nElementSpacing = 0.5 0.5 3\n"
+    "DimSize = 10 12 6\nElementType = MET_SHORT\n{more}ElementDataFile = "
+)
+
+
+def meta(data: str, more: str = "BinaryData = True\n", **parts: bytes) -> dict[str, bytes]:
+    head = (META.format(more=more) + data + "\n").encode()
+    local = parts.pop("local", b"")
+    name = "a.mha" if local else "a.mhd"
+    return {name: head + local, **{f"{part}.raw": content for part, content in parts.items()}}
+
+
+METAS = {
+    "text in a MetaImage": meta("LOCAL", "BinaryData = False\n", local=TEXT),
+    "compressed without a size": meta(
+        "v.raw", "BinaryData = True\nCompressedData = True\n", v=zlib.compress(RAW)
+    ),
+    "header before the voxels": meta("v.raw", "HeaderSize = 5\n", v=b"12345" + RAW),
+    "a list of planes": meta("LIST\n" + "\n".join(PARTS), **PLANES),
+    "numbered planes": meta("v%d.raw 1 6 1", **PLANES),
+}
+VARIANTS = {**NRRDS, **METAS}
+
+
+def laid_out(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in files]
+
+
+@pytest.mark.parametrize("title", VARIANTS)
+def test_a_variant_reads_as_written(title, tmp_path):
+    path = laid_out(tmp_path, VARIANTS[title])[0]
+    scan = read_case(case(path))
+    np.testing.assert_array_equal(scan.image[0], ARRAY)
+    assert scan.spacing_mm == pytest.approx((3.0, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("title", VARIANTS)
+def test_a_variant_that_is_cut_is_refused_with_the_name_of_the_cut_file(title, tmp_path):
+    paths = laid_out(tmp_path, VARIANTS[title])
+    paths[-1].write_bytes(paths[-1].read_bytes()[:-9])
+    with pytest.raises(DataError, match=f"/{paths[-1].name}: truncated"):
+        read_case(case(paths[0]))
+
+
+@pytest.mark.parametrize("title", VARIANTS)
+def test_every_file_of_a_variant_counts_in_the_fingerprint(title, tmp_path):
+    paths = laid_out(tmp_path, VARIANTS[title])
+    before = fingerprint(case(paths[0]))
+    content = bytearray(paths[-1].read_bytes())
+    content[-5] ^= 1
+    paths[-1].write_bytes(content)
+    assert fingerprint(case(paths[0])) != before
+
+
+@pytest.mark.parametrize("title", VARIANTS)
+def test_every_file_of_a_variant_is_known_without_reading_its_voxels(title, tmp_path):
+    paths = laid_out(tmp_path, VARIANTS[title])
+    assert files_of(paths[0]) == paths
+    paths[-1].unlink()
+    with pytest.raises(DataError, match=f"/{paths[-1].name}: "):
+        files_of(paths[0])
+
+
+def test_encodings_that_no_reader_here_knows_are_still_checked_for_length(tmp_path):
+    for encoding, payload in (("bzip2", bz2.compress(RAW)), ("hex", RAW.hex().encode())):
+        whole = laid_out(tmp_path, attached(encoding, payload))[0]
+        stored(whole).verify()
+        cut = laid_out(tmp_path, attached(encoding, payload[:-9]))[0]
+        with pytest.raises(DataError, match=r"a\.nrrd: (truncated|its bzip2 stream is not whole)"):
+            stored(cut).verify()
+    with pytest.raises(DataError, match="unknown encoding 'zstd'; save it as raw or gzip"):
+        stored(laid_out(tmp_path, attached("zstd", RAW))[0]).verify()

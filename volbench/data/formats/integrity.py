@@ -1,0 +1,111 @@
+"""Whether an image on disk is whole, and the digest of its content."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from volbench.data.formats import metaimage as meta
+from volbench.data.formats import nifti, nrrd
+from volbench.data.formats.file_bytes import contents, format_of
+from volbench.errors import DataError
+
+DataFiles = Callable[[Path, bytes], tuple[Path, ...]]
+_FORMATS: Mapping[str, ModuleType] = {"nifti": nifti, "nrrd": nrrd, "meta": meta}
+
+LONGEST_HEADER = 2**20
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All bytes of one image that is a file: the file itself, and those its header points at."""
+
+    path: Path
+    head: bytes
+    parts: tuple[bytes, ...]
+
+    def verify(self) -> None:
+        """Refuse what is truncated, corrupt or without a spacing.
+
+        Raises:
+            DataError: with the file's name and what is wrong.
+        """
+        _FORMATS[format_of(self.path)].verify(self.path, self.head, self.parts)
+
+    def digest(self) -> str:
+        """SHA-256 over the content."""
+        return _digest([self.head, *self.parts])
+
+
+def stored(path: Path) -> Stored:
+    """Read the bytes of an image that is a file, once.
+
+    Raises:
+        DataError: it, or a file its header points at, is missing.
+    """
+    head = contents(path)
+    files: DataFiles = _FORMATS[format_of(path)].data_files
+    return Stored(path, head, tuple(contents(part) for part in files(path, head)))
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 over the content of an image, whatever its name and format.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
+    if format_of(path) != "dicom":
+        return stored(path).digest()
+    return digest_of_series([hashlib.sha256(contents(file)).digest() for file in slice_files(path)])
+
+
+def digest_of_series(digests: Sequence[bytes]) -> str:
+    """SHA-256 over the files of a DICOM series: their names and order say nothing."""
+    return _digest(sorted(digests))
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files an image is made of; looks into headers only, so it is cheap.
+
+    Raises:
+        DataError: the image, or a file its header points at, is missing or cannot be read.
+    """
+    form = format_of(path)
+    if form == "dicom":
+        return slice_files(path)
+    try:
+        with path.open("rb") as file:
+            parts: DataFiles = _FORMATS[form].data_files
+            found = [path, *parts(path, file.read(LONGEST_HEADER))]
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; check the path") from None
+    for part in found:
+        if not part.is_file():
+            raise DataError(f"{part}: no such file; check the path")
+    return found
+
+
+def slice_files(folder: Path) -> list[Path]:
+    """Files of a DICOM folder, by name; what a file manager leaves behind (.DS_Store) is ignored.
+
+    Raises:
+        DataError: it is empty or holds folders.
+    """
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in found:
+        if path.is_dir():
+            raise DataError(
+                f"{folder}: holds the folder {path.name}; name the folder of one DICOM series"
+            )
+    if not found:
+        raise DataError(f"{folder}: an empty folder; name the folder of one DICOM series")
+    return found
+
+
+def _digest(chunks: Sequence[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(len(chunk).to_bytes(8, "big"))  # so that bytes cannot move between files
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,208 @@
+"""Preparing a data set: case by case into parts, which survive a cut, then packed."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float16
+
+from volbench._utils.atomic_io import FolderInUseError, FolderLock
+from volbench.data.cache.fingerprints import data_digest, fingerprints_of
+from volbench.data.cache.packed import SCHEMA, Prepared, PreparedCase, is_prepared, open_prepared
+from volbench.data.cache.writing import CacheDescription, redescribe, write_prepared
+from volbench.data.formats.file_bytes import format_of, suffix_of
+from volbench.data.preparation.case import CaseGeometry, CaseTask, discard, load, make
+from volbench.data.preparation.process_pool import each
+from volbench.data.preprocessing.options import Preprocessing
+from volbench.errors import DataError, StateError
+from volbench.interfaces import Case, Dataset, Files
+
+OnCase = Callable[[int, int], None]
+
+POLL_S = 0.5
+SHOWN = 3
+"""Broken cases that a message quotes; the others are counted."""
+
+
+def prepare_dataset(
+    dataset: Dataset,
+    source: str,
+    options: Preprocessing,
+    *,
+    root: Path,
+    jobs: int,
+    on_case: OnCase | None = None,
+) -> Prepared:
+    """Prepare a data set, or open its cache; see ``volbench.data.preparation.prepare``.
+
+    Args:
+        dataset: Its cases are sorted by name, whatever their order.
+        source: Canonical spec of the data set.
+        options: May hold ``auto``.
+        root: Folder of all caches.
+        jobs: Processes at most.
+        on_case: Hears of progress.
+    """
+    options = options.resolved(dataset)
+    cases = sorted(dataset.cases(), key=lambda case: case.name)
+    _require_sound(cases, dataset.classes, source)
+    fingerprints = fingerprints_of(cases, root / "fingerprints.json", jobs=jobs)
+    description = CacheDescription(
+        digest=data_digest(cases, fingerprints),
+        preprocessing=options,
+        source=source,
+        classes=dataset.classes,
+        channels=dataset.channels,
+        card=dataset.card,
+    )
+    home = root / "prepared" / f"{description.digest[:16]}-{options.digest[:16]}"
+    folder = home / _summary(description, cases)[:16]
+    prepared = _intact(folder)
+    if prepared:
+        return prepared
+    parts = [
+        CaseTask(case, fingerprint, len(dataset.channels), options, root / "parts")
+        for case, fingerprint in zip(cases, fingerprints, strict=True)
+    ]
+    with ExitStack() as stack:
+        _lock(stack, home, parts, on_case)
+        return (
+            _intact(folder)
+            or _described_anew(home, folder, description, parts)
+            or _prepared(folder, description, parts, jobs, on_case)
+        )
+
+
+def _require_sound(cases: Sequence[Case], classes: Sequence[str], source: str) -> None:
+    if not cases:
+        raise DataError(f"{source} has no cases; there is nothing to prepare")
+    for case, following in pairwise(cases):
+        if case.name == following.name:
+            raise DataError(f"{source} has two cases named {case.name!r}; rename one")
+    for case in cases:
+        if case.label not in classes:
+            raise DataError(
+                f"case {case.name}: label {case.label!r} is none of {', '.join(classes)}; "
+                "correct the label or the data set's classes"
+            )
+
+
+def _summary(description: CacheDescription, cases: Sequence[Case]) -> str:
+    """Digest of all that an index says besides the voxels: another strata column, another folder.
+
+    A finished folder is thus never changed, whoever has it open.
+    """
+    rows = [[case.name, dict(case.strata), case.fold, _file_type(case)] for case in cases]
+    text = json.dumps([SCHEMA, description.content(), rows], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _intact(folder: Path) -> Prepared | None:
+    """Open a cache of our own; one that is missing, cut off or damaged is simply made again."""
+    with suppress(StateError):
+        return open_prepared(folder)
+    return None
+
+
+def _lock(stack: ExitStack, home: Path, parts: Sequence[CaseTask], on_case: OnCase | None) -> None:
+    """Wait until ``home`` is ours; until then, report how far the other process is."""
+    furthest = 0
+    while True:
+        try:
+            stack.enter_context(FolderLock(home))
+            return
+        except FolderInUseError:
+            furthest = max(furthest, sum(part.path.exists() for part in parts))
+            if on_case:
+                on_case(furthest, len(parts))
+            time.sleep(POLL_S)
+
+
+def _described_anew(
+    home: Path, folder: Path, description: CacheDescription, parts: Sequence[CaseTask]
+) -> Prepared | None:
+    """Use the voxels of a cache that differs in strata, folds, classes or source only."""
+    for other in home.glob("*/"):
+        prepared = _intact(other) if is_prepared(other) else None
+        if prepared:
+            there = {case.name: case for case in prepared.cases}
+            cases = [_case(part, there[part.case.name], description) for part in parts]
+            return redescribe(prepared, folder, description, cases)
+    return None
+
+
+def _prepared(
+    folder: Path,
+    description: CacheDescription,
+    parts: Sequence[CaseTask],
+    jobs: int,
+    on_case: OnCase | None,
+) -> Prepared:
+    missing = [part for part in parts if not part.path.exists()]
+    done = len(parts) - len(missing)
+    broken = []
+    for reason in each(make, missing, jobs=jobs):
+        if reason is not None:
+            broken.append(reason)
+        done += 1
+        if on_case:
+            on_case(done, len(parts))
+    if broken:
+        raise _broken(broken, len(parts))
+    cases: list[PreparedCase] = []
+
+    def volumes() -> Iterator[Float16[np.ndarray, "_ channel size size"]]:
+        for part in parts:
+            voxels, facts = load(part)
+            cases.append(_case(part, facts, description))
+            yield voxels
+
+    prepared = write_prepared(folder, description, cases, volumes())
+    discard(parts)
+    return prepared
+
+
+def _case(
+    part: CaseTask, facts: CaseGeometry | PreparedCase, description: CacheDescription
+) -> PreparedCase:
+    """What the data set says of a case, with what reading it told."""
+    case = part.case
+    return PreparedCase(
+        name=case.name,
+        patient=case.patient,
+        label=description.classes.index(case.label),
+        slices=facts.slices,
+        spacing_mm=facts.spacing_mm,
+        representative=facts.representative,
+        strata=dict(case.strata),
+        fold=case.fold,
+        stored_shape=facts.stored_shape,
+        stored_spacing_mm=facts.stored_spacing_mm,
+        roi_mm3=facts.roi_mm3,
+        file_type=_file_type(case),
+        plane=facts.plane,
+    )
+
+
+def _file_type(case: Case) -> str | None:
+    """How a case is stored: of one kind, unless its channels differ."""
+    if not isinstance(case.source, Files):
+        return None
+    kinds = {suffix_of(path).strip(".") or format_of(path) for path in case.source.images}
+    return "+".join(sorted(kinds))
+
+
+def _broken(reasons: Sequence[str], total: int) -> DataError:
+    if len(reasons) == 1:
+        return DataError(f"{reasons[0]} (the other {total - 1} cases are prepared and kept)")
+    quoted = "; ".join(sorted(reasons)[:SHOWN])
+    more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+    return DataError(
+        f"{len(reasons)} of {total} cases cannot be prepared: {quoted}{more} "
+        "(the others are prepared and kept)"
+    )

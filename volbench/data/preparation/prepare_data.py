@@ -1,0 +1,89 @@
+"""A data set's volumes, preprocessed once and packed; a second time they are only opened.
+
+Kept apart from the work itself: training from a prepared folder must not need what reads images.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from volbench._utils.cpu import available_cores
+from volbench.data.cache.location import cache_root
+from volbench.data.cache.packed import Prepared, is_prepared, open_prepared
+from volbench.data.preprocessing.options import Preprocessing
+from volbench.errors import SpecError
+
+OnCase = Callable[[int, int], None]
+"""Called with how many cases are done and how many there are."""
+
+
+def prepare(
+    text: str,
+    options: Preprocessing,
+    *,
+    root: Path | None = None,
+    jobs: int | None = None,
+    on_case: OnCase | None = None,
+) -> Prepared:
+    """Prepare a data set, or open what is prepared already.
+
+    A preparation that was cut off goes on where it was; where another process prepares the same,
+    this one waits and then opens its result.
+
+    Args:
+        text: A spec, a manifest's path, or a prepared folder, which is opened as it is.
+        options: What to do to each volume.
+        root: Folder of all caches; see ``cache_root``.
+        jobs: Processes; as many as there are CPUs if left out.
+        on_case: Hears of progress; never called where all is prepared already.
+
+    Raises:
+        DataError: cases that cannot be used, by name; the others need not be prepared again.
+        SpecError: an unknown data set or option, or a folder prepared with other options.
+        StateError: ``text`` is a prepared folder, but cut off or damaged.
+        StorageError: the disk is full or the cache cannot be written.
+    """
+    if _is_folder(text):
+        return _opened(Path(text), options)
+    from volbench.data.preparation.dataset import prepare_dataset
+    from volbench.data.sources import open_dataset
+
+    dataset, spec = open_dataset(text)
+    return prepare_dataset(
+        dataset,
+        str(spec),
+        options,
+        root=root or cache_root(),
+        jobs=jobs or available_cores(),
+        on_case=on_case,
+    )
+
+
+def default_options(text: str) -> Preprocessing:
+    """What holds where nothing is set: a prepared folder's own options, else the usual ones.
+
+    Raises:
+        StateError: ``text`` is a prepared folder, but cut off or damaged.
+    """
+    if _is_folder(text):
+        return open_prepared(Path(text)).preprocessing
+    return Preprocessing()
+
+
+def _is_folder(text: str) -> bool:
+    # os.path says False, where Path raises, for a spec that is longer than a path may be.
+    return os.path.isdir(text) and is_prepared(Path(text))
+
+
+def _opened(folder: Path, options: Preprocessing) -> Prepared:
+    prepared = open_prepared(folder)
+    differences = options.differences(prepared.preprocessing)
+    if differences:
+        listed = "; ".join(
+            f"preprocessing.{key} is {there!r} there, {wanted!r} here"
+            for key, (wanted, there) in differences.items()
+        )
+        raise SpecError(
+            f"{folder} was prepared with other options: {listed}; use its values, or prepare again"
+        )
+    return prepared

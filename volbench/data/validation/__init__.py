@@ -1,0 +1,1 @@
+"""Validation of a data set before use: unreadable, contradictory and duplicate cases."""

@@ -1,0 +1,146 @@
+"""Whether a data set can be trusted: every volume read, and what only shows across cases."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
+from volbench.interfaces import Case, Dataset
+
+FEW_PATIENTS = 10
+SPACING_RANGE = 1.5
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """What was found.
+
+    Attributes:
+        surveyed: Every case, read or not.
+        problems: Each of them keeps the data set from being used.
+        warnings: Each of them may spoil a comparison, and may be meant.
+        notes: What a reader of the results should know.
+    """
+
+    surveyed: tuple[Surveyed, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether the data set can be used."""
+        return not self.problems
+
+
+def check(dataset: Dataset, *, jobs: int = 1, on_case: OnCase | None = None) -> ValidationReport:
+    """Read every case and judge the data set; collects problems instead of stopping at one.
+
+    Args:
+        dataset: What to check.
+        jobs: Processes that read.
+        on_case: Called with how many cases are done, and of how many.
+
+    Raises:
+        DataError: a worker process was killed.
+    """
+    surveyed = survey(dataset, jobs=jobs, on_case=on_case)
+    cases = [one.case for one in surveyed]
+    problems = [one.problem for one in surveyed if one.problem]
+    facts = [one.facts for one in surveyed if one.facts]
+    return ValidationReport(
+        surveyed=surveyed,
+        problems=(*problems, *_broken_promises(dataset, surveyed), *_mixed_up(dataset, cases)),
+        warnings=(*_doubtful(dataset, cases), *_twins(surveyed)),
+        notes=tuple(_notes(facts)),
+    )
+
+
+def _broken_promises(dataset: Dataset, surveyed: Sequence[Surveyed]) -> Iterator[str]:
+    """Volumes unlike what their data set says of all of them."""
+    channels, size = len(dataset.channels), dataset.native_size
+    for one in surveyed:
+        if one.facts and one.facts.channels != channels:
+            yield (
+                f"case {one.case.name}: {one.facts.channels} channels, its data set has {channels}"
+            )
+        if one.facts and size and (one.facts.rows, one.facts.columns) != (size, size):
+            yield (
+                f"case {one.case.name}: {one.facts.rows}x{one.facts.columns} pixels, its data set "
+                f"has {size}x{size}"
+            )
+
+
+def _mixed_up(dataset: Dataset, cases: Sequence[Case]) -> Iterator[str]:
+    """Names, labels and folds that contradict each other."""
+    if not cases:
+        yield "there are no cases"
+    for name, times in Counter(case.name for case in cases).items():
+        if times > 1:
+            yield f"the case {name!r} is there {times} times; names must be unique"
+    for label in sorted({case.label for case in cases} - set(dataset.classes)):
+        yield f"the label {label!r} is not among the classes {', '.join(dataset.classes)}"
+    for patient, folds in _values(cases, lambda case: case.fold).items():
+        if len(folds) > 1:
+            yield f"patient {patient} is in the folds {', '.join(sorted(folds))}; keep to one"
+    unplaced = sum(case.fold is None for case in cases)
+    if 0 < unplaced < len(cases):
+        yield f"{unplaced} of {len(cases)} cases have no fold; give all of them one, or none"
+
+
+def _doubtful(dataset: Dataset, cases: Sequence[Case]) -> Iterator[str]:
+    """What is possible, but should be known before training."""
+    patients = {label: {c.patient for c in cases if c.label == label} for label in dataset.classes}
+    for label, members in patients.items():
+        if len(members) < FEW_PATIENTS:
+            yield (f"class {label!r} has {len(members)} patients; ten folds cannot all hold one")
+    labels = _values(cases, lambda case: case.label)
+    mixed = sorted(patient for patient, found in labels.items() if len(found) > 1)
+    if mixed:
+        yield f"patients with cases of more than one class: {len(mixed)}, the first is {mixed[0]}"
+
+
+def _twins(surveyed: Sequence[Surveyed]) -> Iterator[str]:
+    """Volumes that are equal voxel for voxel: copies, which may end up in two folds."""
+    by_digest: dict[str, list[Case]] = defaultdict(list)
+    for one in surveyed:
+        if one.facts:
+            by_digest[one.facts.digest].append(one.case)
+    copies = [cases for cases in by_digest.values() if len(cases) > 1]
+    if copies:
+        first, second = copies[0][:2]
+        apart = sum(len({case.patient for case in cases}) > 1 for cases in copies)
+        yield (
+            f"volumes that are there more than once: {len(copies)}, under different patients "
+            f"{apart}; the first are {first.name} and {second.name}"
+        )
+
+
+def _notes(facts: Sequence[VolumeFacts]) -> Iterator[str]:
+    if not facts:
+        return
+    steps = [fact.spacing_mm[0] for fact in facts]
+    if max(steps) > SPACING_RANGE * min(steps):
+        yield f"slices are {min(steps):.3g} to {max(steps):.3g} mm apart"
+    pixels = [fact.spacing_mm[1] for fact in facts]
+    if max(pixels) > SPACING_RANGE * min(pixels):
+        yield f"pixels are {min(pixels):.3g} to {max(pixels):.3g} mm wide"
+    fine = sum(fact.anisotropy < 1 for fact in facts)
+    if fine:
+        yield f"{fine} of {len(facts)} volumes are finer across their slices than within them"
+    oblong = sum(abs(fact.spacing_mm[1] / fact.spacing_mm[2] - 1) > 0.01 for fact in facts)
+    if oblong:
+        yield f"{oblong} of {len(facts)} volumes have pixels that are not square"
+    masked = sum(fact.region is not None for fact in facts)
+    if 0 < masked < len(facts):
+        yield f"{masked} of {len(facts)} volumes have a mask"
+
+
+def _values(cases: Sequence[Case], value: Callable[[Case], str | None]) -> dict[str, set[str]]:
+    """The distinct values that each patient's cases have."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        text = value(case)
+        if text is not None:
+            found[case.patient].add(text)
+    return found
