@@ -32,6 +32,8 @@ from volbench.spec import Spec, Sum, Term, parse, parse_sum, parse_value
         ("f(x=(1,))", Spec("f", (("x", (1,)),))),
         ("f(x=g(y=1))", Spec("f", (("x", Spec("g", (("y", 1),))),))),
         ("f(x=g())", Spec("f", (("x", Spec("g")),))),
+        ("torchio.RandomNoise", Spec("torchio.RandomNoise")),
+        ("a.b.c(x=d.e(y=1))", Spec("a.b.c", (("x", Spec("d.e", (("y", 1),))),))),
     ],
 )
 def test_a_spec_reads_as_written(text, expected):
@@ -105,8 +107,9 @@ MALFORMED = {
     "'focal'": (1, NAME_OR_CALL),
     "1": (1, NAME_OR_CALL),
     "None": (1, NAME_OR_CALL),
-    "torch.nn": (1, NAME_OR_CALL),
-    "a.b(c=1)": (1, NAME_OR_CALL),
+    "f().g": (1, NAME_OR_CALL),
+    "(1).real": (1, NAME_OR_CALL),
+    "a.b(1)": (5, "arguments must be named, as in name(key=value)"),
     "f(a=1)(b=2)": (1, NAME_OR_CALL),
     "lambda: f": (1, NAME_OR_CALL),
     "f if g else h": (1, NAME_OR_CALL),

@@ -9,10 +9,10 @@ proposal: nothing is searched unless someone asks for it.
 
 import abc
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -126,6 +126,28 @@ class Files:
     plane: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class SubjectSource:
+    """A case that is a TorchIO subject, in memory or not loaded yet; picklable.
+
+    An image that names a file and has no ``reader`` of its own passes the same checks as any other
+    file before it is believed.
+
+    Attributes:
+        subject: A ``torchio.Subject``.
+        images: Names of its scalar images, in the order of the channels.
+        mask: Name of the label map that is the region of interest, if there is one.
+        transform: Applied to the loaded subject; must not be random.
+        plane: Slices are axial, coronal or sagittal; by default the spacing decides.
+    """
+
+    subject: Any
+    images: tuple[str, ...]
+    mask: str | None = None
+    transform: Callable[[Any], Any] | None = None
+    plane: str | None = None
+
+
 class Generated(abc.ABC):
     """A case computed rather than read from its own file; picklable, for worker processes."""
 
@@ -155,7 +177,7 @@ class Case:
     name: str
     patient: str
     label: str
-    source: Files | Generated
+    source: Files | Generated | SubjectSource
     representative: tuple[int, ...] = ()
     strata: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     fold: str | None = None

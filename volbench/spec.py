@@ -4,7 +4,8 @@ A spec is a small subset of a Python expression, so ``ast`` parses it; nothing i
 
     sum   := term ("+" term)*
     term  := [number "*"] call
-    call  := name ["(" name "=" value {"," name "=" value} ")"]
+    call  := dotted ["(" name "=" value {"," name "=" value} ")"]
+    dotted := name {"." name}
     value := call | number | string | True | False | None | tuple of values
 
 ``str()`` of what is read is canonical: arguments sorted, numbers normalised. It names the component
@@ -157,15 +158,15 @@ class _Reader:
                 yield None, self.call(node)
 
     def call(self, node: ast.expr) -> Spec:
-        match node:
-            case ast.Name(name):
-                return Spec(name)
-            case ast.Call(ast.Name(name), args=[], keywords=keywords):
-                return Spec(name, self.arguments(keywords, node))
-            case ast.Call(ast.Name(), args=[first, *_]):
-                raise self.error("arguments must be named, as in name(key=value)", first)
-            case _:
-                raise self.error("expected name or name(key=value, ...)", node)
+        function = node.func if isinstance(node, ast.Call) else node
+        name = _dotted(function)
+        if name is None:
+            raise self.error("expected name or name(key=value, ...)", node)
+        if not isinstance(node, ast.Call):
+            return Spec(name)
+        if node.args:
+            raise self.error("arguments must be named, as in name(key=value)", node.args[0])
+        return Spec(name, self.arguments(node.keywords, node))
 
     def arguments(
         self, keywords: list[ast.keyword], node: ast.expr
@@ -201,6 +202,17 @@ class _Reader:
 
     def error(self, problem: str, node: ast.expr) -> SpecError:
         return _error(self.text, problem, node.col_offset)
+
+
+def _dotted(node: ast.expr) -> str | None:
+    """Read a name or names with dots between them; None if it is anything else."""
+    match node:
+        case ast.Name(name):
+            return name
+        case ast.Attribute(inside, name) if (before := _dotted(inside)) is not None:
+            return f"{before}.{name}"
+        case _:
+            return None
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -47,6 +47,8 @@ class Scan:
         mask: Region of interest, on the image's grid.
         representative: Numbers of the slices that show the finding, counted from 0 along ``image``.
         plane: That of the slices: axial, coronal or sagittal; None if it is not known.
+        affine: Index (slice, row, column) to position in mm (right, anterior, superior); None if
+            the volume lies nowhere in particular.
     """
 
     image: Voxels
@@ -54,3 +56,4 @@ class Scan:
     mask: VoxelMask | None = None
     representative: tuple[int, ...] = ()
     plane: str | None = None
+    affine: Float[np.ndarray, "4 4"] | None = None

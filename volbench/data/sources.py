@@ -1,8 +1,9 @@
-"""What may stand behind ``--data``: a data set's spec, or the path of a manifest."""
+"""What may stand behind ``--data``: a data set's spec, a manifest's path, or TorchIO subjects."""
 
 from pathlib import Path
+from typing import Any
 
-from volbench.errors import DataError, SpecError, UnknownComponentError
+from volbench.errors import DataError, SpecError, UnknownComponentError, UsageError
 from volbench.interfaces import Dataset
 from volbench.plugins.registry import datasets
 from volbench.spec import Spec, parse
@@ -26,6 +27,31 @@ def open_dataset(text: str) -> tuple[Dataset, Spec]:
         return datasets.build(spec, Dataset), spec
     except UnknownComponentError as error:
         raise UnknownComponentError(f"{error} Or {ACCEPTED}.") from None
+
+
+def as_dataset(data: Any) -> tuple[Dataset, str]:
+    """Open whatever may be data in Python; also the text that stands for it in an experiment.
+
+    Args:
+        data: Text as on the command line, a ``Dataset``, or a ``torchio.SubjectsDataset`` or an
+            iterable of subjects, whose attributes ``label`` and ``patient`` are used.
+
+    Raises:
+        UsageError: it is none of these.
+        VolbenchError: as ``open_dataset``.
+    """
+    if isinstance(data, str | Path):
+        dataset, spec = open_dataset(str(data))
+        return dataset, str(spec)
+    if isinstance(data, Dataset):
+        return data, type(data).__name__
+    if not hasattr(data, "__iter__") and not hasattr(data, "dry_iter"):
+        raise UsageError(
+            f"data is a {type(data).__name__}; give a spec, a path, a Dataset or TorchIO subjects"
+        )
+    from volbench.datasets.torchio import IN_MEMORY, TorchIO
+
+    return TorchIO(source=data), IN_MEMORY
 
 
 def _spec_of(text: str) -> Spec:

@@ -1,14 +1,21 @@
 """Recipes: everything about training that is not a component, as a checked TOML file."""
 
 import tomllib
+from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+)
 
-from volbench.data.preprocessing.options import Preprocessing
+from volbench.data.preprocessing.options import Preprocessing, canonical_transforms
 from volbench.errors import SpecError, VolbenchError
 from volbench.experiment.search_space import refuse_search_space_text
 from volbench.spec import parse_value
@@ -112,6 +119,13 @@ class Recipe(RecipeSection):
     selection: Selection
     tta: TestTime = TestTime()
 
+    @field_serializer("preprocessing", mode="wrap")
+    def _without_what_is_not_used(
+        self, value: Preprocessing, dump: Callable[[Any], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Leave out transforms that are not there: an experiment's text is as it always was."""
+        return {key: what for key, what in dump(value).items() if key != "transforms" or what}
+
 
 ALIASES = {"paper": "lee2022", "authors": "lee2022_code"}
 """Names of version 0.1."""
@@ -152,6 +166,7 @@ def load_recipe(
     for override in overrides:
         _override(values, override)
     try:
+        _read_transforms(values["preprocessing"])
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise _explain(name, error) from None
@@ -191,6 +206,12 @@ def _text(name: str) -> str:
     return (resources.files("volbench.experiment.recipes") / f"{name}.toml").read_text(
         encoding="utf-8"
     )
+
+
+def _read_transforms(preprocessing: object) -> None:
+    """Give TorchIO's transforms their canonical texts; they may be one text or a list."""
+    if isinstance(preprocessing, dict) and "transforms" in preprocessing:
+        preprocessing["transforms"] = canonical_transforms(preprocessing["transforms"])
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

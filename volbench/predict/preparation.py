@@ -11,7 +11,6 @@ from volbench.data.cache.packed import Prepared, PreparedCase
 from volbench.data.cache.writing import CacheDescription, write_prepared
 from volbench.data.preparation.case import CaseGeometry, CaseTask, load, make
 from volbench.data.preparation.process_pool import each
-from volbench.data.reading import fingerprint
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case
 from volbench.predict.trained_run import TrainedRun
@@ -45,8 +44,11 @@ def prepare_volumes(
     Raises:
         DataError: a volume is missing, damaged or unlike those that the run was trained on.
     """
-    options, channels = trained.preprocessing, len(trained.channels)
-    parts = [CaseTask(case, fingerprint(case), channels, options, folder) for case in cases]
+    options, channels = trained.preprocessing, trained.channels
+    parts = [
+        CaseTask(case, channels, options, folder / f"{number}.npz")
+        for number, case in enumerate(cases)
+    ]
     broken: list[str] = []
     for done, reason in enumerate(each(make, parts, jobs=jobs), start=1):
         broken += [reason] if reason else []
@@ -91,6 +93,7 @@ def _case(case: Case, facts: CaseGeometry, *, every_slice: bool) -> PreparedCase
         stored_spacing_mm=facts.stored_spacing_mm,
         roi_mm3=facts.roi_mm3,
         plane=facts.plane,
+        affine=facts.affine,
     )
     if every_slice and not prepared.representative:
         return replace(prepared, representative=tuple(range(facts.slices)))

@@ -211,7 +211,7 @@ def test_a_killed_worker_is_a_storage_error_not_a_hang(tmp_path, log, monkeypatc
 STOPPED = """
 import sys, time
 from volbench.data.preparation.process_pool import each
-from volbench.data import workers
+from volbench.data.preparation import process_pool as workers
 workers.WORTH_S = -1.0
 for number in each(time.sleep, [0, 0, 100, 100], jobs=2):
     print("done", flush=True)

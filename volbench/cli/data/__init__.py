@@ -12,9 +12,10 @@ from volbench.cli.groups import LazyGroup
         "check": "volbench.cli.data.check",
         "describe": "volbench.cli.data.describe",
         "prepare": "volbench.cli.data.prepare",
+        "show": "volbench.cli.data.show",
         "audit": "volbench.cli.data.audit",
         "phantom": "volbench.cli.data.phantom",
     },
 )
 def command() -> None:
-    """Check, describe, prepare and audit volumes; write the phantom as files."""
+    """Check, describe, prepare, show and audit volumes; write the phantom as files."""

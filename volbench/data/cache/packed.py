@@ -1,6 +1,8 @@
 """The packed cache: all slices of a data set in one memory-mapped file beside its index.
 
     voxels.f16    float16, little-endian, [sum of slices, channel, size, size]
+    masks.bits    regions of interest, if there are any: uint8, [sum of masked slices, size,
+                  size / 8], eight pixels of a row to a byte
     index.json    what each case is and where its slices lie; written last, so whole or not there
 
 Opening needs numpy and the standard library only: the node that trains may lack all readers.
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float16, Int64
+from jaxtyping import Bool, Float, Float16, Int64, UInt8
 
 from volbench.data.preprocessing.options import Preprocessing, from_values
 from volbench.errors import SpecError, StateError
@@ -26,10 +28,13 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 VOXELS = "voxels.f16"
+MASKS = "masks.bits"
 INDEX = "index.json"
 VOXEL_TYPE = np.dtype("<f2")
 EDGE = 4096
 """Bytes at each end of a case that are compared on opening; a whole check reads everything."""
+CASE_TUPLES = {"spacing_mm", "representative", "stored_shape", "stored_spacing_mm", "affine"}
+"""Fields of a case that JSON holds as lists."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class PreparedCase:
         roi_mm3: Volume of the region of interest, from the whole mask; None without a mask.
         file_type: Suffix of the image as it was stored, or ``dicom``; None if not known.
         plane: That of the slices: axial, coronal or sagittal; None if not known.
+        affine: Three rows of four: index (slice, row, column) to position in mm (right, anterior,
+            superior); None if not known.
     """
 
     name: str
@@ -65,6 +72,18 @@ class PreparedCase:
     roi_mm3: float | None
     file_type: str | None = None
     plane: str | None = None
+    affine: tuple[float, ...] | None = None
+
+    def matrix(self) -> Float[np.ndarray, "4 4"] | None:
+        """The affine as a matrix; None if the cache does not know it."""
+        if self.affine is None:
+            return None
+        return np.array([*self.affine, 0, 0, 0, 1], float).reshape(4, 4)
+
+
+def affine_tuple(matrix: Float[np.ndarray, "4 4"] | None) -> tuple[float, ...] | None:
+    """An affine as a case holds it."""
+    return None if matrix is None else tuple(map(float, matrix[:3].ravel()))
 
 
 @dataclass(frozen=True)
@@ -101,6 +120,8 @@ class Prepared:
         channels: Names of the channels.
         cases: Sorted by name.
         voxels: All slices, memory-mapped; writing to them never reaches the file.
+        masks: Slices of all regions of interest, packed; None if no case has any.
+        mask_checksums: CRC-32 of each case's mask; None for a case without.
     """
 
     folder: Path
@@ -113,6 +134,8 @@ class Prepared:
     voxels: Float16[np.ndarray, "slices channel size size"] = field(repr=False)
     checksums: tuple[Checksum, ...] = field(repr=False)
     card_fields: Mapping[str, str] = field(repr=False)
+    masks: UInt8[np.ndarray, "slices size _"] | None = field(repr=False, default=None)
+    mask_checksums: tuple[int | None, ...] = field(repr=False, default=())
 
     @property
     def card(self) -> "volbench.interfaces.Card":
@@ -130,6 +153,24 @@ class Prepared:
         """View the slices of one case."""
         return self.voxels[self.offsets[index] : self.offsets[index + 1]]
 
+    def mask(self, index: int) -> Bool[np.ndarray, "slice size size"] | None:
+        """Region of interest of one case; None if it has none, or the cache is older than masks."""
+        packed = self._packed_mask(index)
+        if packed is None:
+            return None
+        size = self.voxels.shape[-1]
+        return np.unpackbits(packed, axis=-1, count=size).astype(bool)
+
+    def _packed_mask(self, index: int) -> UInt8[np.ndarray, "slice size _"] | None:
+        if self.masks is None or self.mask_checksums[index] is None:
+            return None
+        start = self._mask_offsets[index]
+        return self.masks[start : start + self.cases[index].slices]
+
+    @cached_property
+    def _mask_offsets(self) -> Int64[np.ndarray, " bound"]:
+        return _masked_slices(self.cases, self.mask_checksums)
+
     def check(self) -> None:
         """Compare every voxel with its checksum; reads the whole cache.
 
@@ -138,6 +179,10 @@ class Prepared:
         """
         for index, checksum in enumerate(self.checksums):
             if zlib.crc32(self.volume(index).data) != checksum.whole:
+                raise self._damaged(index)
+        for index, known in enumerate(self.mask_checksums):
+            packed = self._packed_mask(index)
+            if packed is not None and zlib.crc32(np.ascontiguousarray(packed).data) != known:
                 raise self._damaged(index)
 
     def check_ends(self) -> None:
@@ -174,6 +219,7 @@ def open_prepared(folder: Path) -> Prepared:
             len(content["channels"]),
             *(2 * [preprocessing.size]),
         )
+        mask_checksums = tuple(content.get("masks") or (None,) * len(cases))
         prepared = Prepared(
             folder=folder,
             digest=content["digest"],
@@ -185,6 +231,8 @@ def open_prepared(folder: Path) -> Prepared:
             voxels=_mapped(folder, shape),
             checksums=checksums,
             card_fields=content["card"],
+            masks=_mapped_masks(folder, cases, mask_checksums, shape[-1]),
+            mask_checksums=mask_checksums,
         )
     except (KeyError, TypeError, ValueError, SpecError) as error:
         raise _damage(folder, f"{INDEX} lacks or garbles {error}") from error
@@ -233,21 +281,45 @@ def content_digest(content: object) -> str:
 
 
 def _case(stored: dict[str, Any]) -> PreparedCase:
-    tuples = ("spacing_mm", "representative", "stored_shape", "stored_spacing_mm")
-    return PreparedCase(**{**stored, **{key: tuple(stored[key]) for key in tuples}})
+    lists = {key: stored[key] for key in CASE_TUPLES & stored.keys() if stored[key] is not None}
+    return PreparedCase(**{**stored, **{key: tuple(values) for key, values in lists.items()}})
 
 
-def _mapped(folder: Path, shape: tuple[Any, ...]) -> np.ndarray:
-    path = folder / VOXELS
-    wanted = int(np.prod(shape, dtype=np.int64)) * VOXEL_TYPE.itemsize
+def _masked_slices(
+    cases: tuple[PreparedCase, ...], checksums: tuple[int | None, ...]
+) -> Int64[np.ndarray, " bound"]:
+    """Where the mask of each case begins, and the end."""
+    kept = [
+        0 if known is None else case.slices for case, known in zip(cases, checksums, strict=True)
+    ]
+    return np.cumsum([0, *kept], dtype=np.int64)
+
+
+def _mapped_masks(
+    folder: Path, cases: tuple[PreparedCase, ...], checksums: tuple[int | None, ...], size: int
+) -> UInt8[np.ndarray, "slices size _"] | None:
+    slices = int(_masked_slices(cases, checksums)[-1])
+    if not slices:
+        return None
+    return _mapped(folder, (slices, size, -(-size // 8)), MASKS, np.dtype(np.uint8))
+
+
+def _mapped(
+    folder: Path,
+    shape: tuple[Any, ...],
+    name: str = VOXELS,
+    kind: np.dtype[Any] = VOXEL_TYPE,
+) -> np.ndarray:
+    path = folder / name
+    wanted = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
     try:
         there = path.stat().st_size
         if there != wanted:
-            raise _damage(folder, f"{VOXELS} has {there} bytes where {wanted} belong")
+            raise _damage(folder, f"{name} has {there} bytes where {wanted} belong")
         # Copy on write: the file stays as it is, and torch takes the memory without a copy.
-        return np.memmap(path, VOXEL_TYPE, "c", shape=shape)
+        return np.memmap(path, kind, "c", shape=shape)
     except OSError as error:
-        raise _damage(folder, f"{VOXELS}: {error.strerror}") from error
+        raise _damage(folder, f"{name}: {error.strerror}") from error
 
 
 def _damage(folder: Path, what: str) -> StateError:

@@ -2,17 +2,19 @@
 
 import os
 import shutil
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float16
+from jaxtyping import Float16, UInt8
 
 from volbench._utils.atomic_io import open_atomic, write_json
 from volbench.data.cache.packed import (
     INDEX,
+    MASKS,
     SCHEMA,
     VOXEL_TYPE,
     VOXELS,
@@ -56,6 +58,7 @@ def write_prepared(
     description: CacheDescription,
     cases: Sequence[PreparedCase],
     volumes: Iterable[Float16[np.ndarray, "_ channel size size"]],
+    masks: Iterable[UInt8[np.ndarray, "_ size _"] | None] = (),
 ) -> Prepared:
     """Write a cache, one volume at a time.
 
@@ -64,6 +67,7 @@ def write_prepared(
         description: What holds for all cases.
         cases: Sorted by name.
         volumes: Voxels of each case, in the order of ``cases``.
+        masks: Packed region of interest of each case, or None; nothing at all if there is none.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -74,8 +78,27 @@ def write_prepared(
             little = np.ascontiguousarray(voxels, VOXEL_TYPE)
             file.write(little.data)
             checksums.append(Checksum.of(little))
-    _write_index(folder, _content(description, cases, checksums))
+    packed = _write_masks(folder, masks)
+    _write_index(folder, _content(description, cases, checksums, packed))
     return open_prepared(folder)
+
+
+def _write_masks(
+    folder: Path, masks: Iterable[UInt8[np.ndarray, "_ size _"] | None]
+) -> tuple[int | None, ...]:
+    """Write the masks that there are; without any there is no file."""
+    checksums: list[int | None] = []
+    with ExitStack() as stack:
+        file = None
+        for mask in masks:
+            if mask is None:
+                checksums.append(None)
+                continue
+            file = file or stack.enter_context(open_atomic(folder / MASKS))
+            packed = np.ascontiguousarray(mask)
+            file.write(packed.data)
+            checksums.append(zlib.crc32(packed.data))
+    return tuple(checksums) if any(known is not None for known in checksums) else ()
 
 
 def redescribe(
@@ -90,7 +113,10 @@ def redescribe(
         StorageError: the disk is full or the folder cannot be written.
     """
     _share(prepared.folder / VOXELS, folder / VOXELS)
-    _write_index(folder, _content(description, cases, prepared.checksums))
+    if prepared.masks is not None:
+        _share(prepared.folder / MASKS, folder / MASKS)
+    packed = prepared.mask_checksums if prepared.masks is not None else ()
+    _write_index(folder, _content(description, cases, prepared.checksums, packed))
     return open_prepared(folder)
 
 
@@ -110,6 +136,8 @@ def copy_prepared(prepared: Prepared, folder: Path) -> Prepared:
     if not _is_free(folder):
         raise _taken(folder)
     _copy(prepared.folder / VOXELS, folder / VOXELS)
+    if prepared.masks is not None:
+        _copy(prepared.folder / MASKS, folder / MASKS)
     _write_index(folder, content)
     return open_prepared(folder)
 
@@ -129,7 +157,7 @@ def _is_free(folder: Path) -> bool:
     if not folder.exists():
         return True
     return folder.is_dir() and all(
-        path.name == VOXELS or path.name.startswith(".") for path in folder.iterdir()
+        path.name in (VOXELS, MASKS) or path.name.startswith(".") for path in folder.iterdir()
     )
 
 
@@ -138,13 +166,17 @@ def _taken(folder: Path) -> UsageError:
 
 
 def _content(
-    description: CacheDescription, cases: Sequence[PreparedCase], checksums: Sequence[Checksum]
+    description: CacheDescription,
+    cases: Sequence[PreparedCase],
+    checksums: Sequence[Checksum],
+    masks: Sequence[int | None],
 ) -> dict[str, object]:
-    return {
+    content = {
         **description.content(),
         "cases": [asdict(case) for case in cases],
         "checksums": [asdict(checksum) for checksum in checksums],
     }
+    return {**content, "masks": list(masks)} if masks else content
 
 
 def _write_index(folder: Path, content: Mapping[str, object]) -> None:

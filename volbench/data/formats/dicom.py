@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from volbench.data.formats.file_bytes import AGAIN, contents, require_spacing
 from volbench.data.formats.integrity import digest_of_series, slice_files
-from volbench.data.formats.oriented_volume import OrientedVolume, from_itk, quiet_itk
+from volbench.data.formats.itk_image import StoredVolume, from_itk, quiet_itk
 from volbench.errors import DataError
 
 SERIES, POSITION, ORIENTATION = "0020|000e", "0020|0032", "0020|0037"
@@ -49,12 +49,12 @@ class Slice:
     digest: bytes
 
 
-def load_series(folder: Path) -> tuple[OrientedVolume, str]:
-    """Read the one series of a folder; also the digest of its files.
+def load_series(folder: Path) -> StoredVolume:
+    """Read the one series of a folder.
 
     Raises:
         DataError: not a DICOM image among its files, two series, slices of different size, missing,
-            doubled or unevenly spaced slices, a sheared stack, NaN or no spacing.
+            doubled or unevenly spaced slices, a sheared stack or no spacing.
     """
     import SimpleITK as sitk
 
@@ -67,7 +67,7 @@ def load_series(folder: Path) -> tuple[OrientedVolume, str]:
     image.SetSpacing(spacing)
     image.SetOrigin(slices[0].position.tolist())
     image.SetDirection(slices[0].rows.T.ravel().tolist())
-    return from_itk(image, folder), digest_of_series([item.digest for item in slices])
+    return from_itk(image, folder, digest_of_series([item.digest for item in slices]))
 
 
 def between_offsets(offsets: Sequence[float], names: Sequence[str]) -> float:

@@ -9,6 +9,8 @@ import gzip
 import zlib
 from pathlib import Path
 
+from volbench.data.formats.unverified import SUFFIXES as UNVERIFIED
+from volbench.data.formats.unverified import unverified_suffix
 from volbench.errors import DataError
 
 SUFFIXES = {
@@ -19,12 +21,15 @@ SUFFIXES = {
     ".mha": "meta",
     ".mhd": "meta",
 }
-ACCEPTED = f"{', '.join(SUFFIXES)} or a folder holding one DICOM series"
+ACCEPTED = (
+    f"{', '.join(SUFFIXES)}, a folder holding one DICOM series, or what TorchIO reads "
+    f"({', '.join(UNVERIFIED)})"
+)
 AGAIN = "copy or export it again"
 
 
 def format_of(path: Path) -> str:
-    """Name the format of an image: nifti, nrrd, meta or dicom.
+    """Name the format of an image: nifti, nrrd, meta, dicom, or unverified.
 
     Raises:
         DataError: nothing is there, or it is none of these.
@@ -34,11 +39,18 @@ def format_of(path: Path) -> str:
     suffix = suffix_of(path)
     if suffix:
         return SUFFIXES[suffix]
+    if unverified_suffix(path):
+        return "unverified"
     if not path.exists():
         raise DataError(f"{path}: no such file; check the path")
     if path.suffix.lower() in {".dcm", ".ima"}:
         raise DataError(f"{path}: one DICOM slice; name the folder that holds its series")
     raise DataError(f"{path}: not a format volbench reads; give {ACCEPTED}")
+
+
+def is_verifiable(path: Path) -> bool:
+    """Whether volbench can prove an image whole before it is read."""
+    return path.is_dir() or bool(suffix_of(path))
 
 
 def suffix_of(path: Path) -> str:

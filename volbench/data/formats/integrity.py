@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from volbench.data.formats import metaimage as meta
-from volbench.data.formats import nifti, nrrd
+from volbench.data.formats import metaimage, nifti, nrrd, unverified
 from volbench.data.formats.file_bytes import contents, format_of
 from volbench.errors import DataError
 
 DataFiles = Callable[[Path, bytes], tuple[Path, ...]]
-_FORMATS: Mapping[str, ModuleType] = {"nifti": nifti, "nrrd": nrrd, "meta": meta}
+_FORMATS: Mapping[str, ModuleType] = {
+    "nifti": nifti,
+    "nrrd": nrrd,
+    "meta": metaimage,
+    "unverified": unverified,
+}
 
 LONGEST_HEADER = 2**20
 

@@ -1,7 +1,5 @@
-"""Volumes as SimpleITK reads them: turned to one orientation, with the grid they lie on."""
+"""Volumes turned to one orientation, with the grid they lie on; flips and swaps only."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -9,15 +7,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
-from volbench.data.formats.file_bytes import format_of
-from volbench.data.formats.integrity import stored
+from volbench.data.formats.itk_image import LPS_TO_RAS
 from volbench.errors import DataError
 
-READERS = {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "meta": "MetaImageIO"}
 GRID_TOLERANCE = 0.1
 TIE = 0.01
 PLANES = ("sagittal", "coronal", "axial")
+OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class OrientedVolume:
     Attributes:
         path: Where it came from, for messages.
         voxels: Slowest axis first: superior, posterior, left.
-        affine: Index (left, posterior, superior) to position in mm.
+        affine: Index (left, posterior, superior) to position in mm, in LPS too.
         stored_axis: For each of left, posterior, superior: the axis it is in the file.
         flipped: For each of them: whether the file counts the other way.
     """
@@ -82,88 +80,54 @@ class OrientedVolume:
             )
 
 
-def load_file(path: Path) -> tuple[OrientedVolume, str]:
-    """Read a file, once it has proved whole; also its digest.
+def orient(voxels: NDArray[Any], affine: Float[np.ndarray, "4 4"], path: Path) -> OrientedVolume:
+    """Turn a volume to LPS; its voxels become float32.
+
+    Args:
+        voxels: Width, height, depth, as TorchIO has them.
+        affine: Their index to position in mm, in RAS.
+        path: Where it came from, for messages.
 
     Raises:
-        DataError: truncated, corrupt, not a 3D image of one number per voxel, NaN, bad spacing.
+        DataError: NaN or infinite voxels, also after the change to float32.
     """
-    import SimpleITK as sitk
-
-    content = stored(path)
-    content.verify()
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(READERS[format_of(path)])
-    reader.SetFileName(str(path))
-    try:
-        with quiet_itk():
-            image = reader.Execute()
-    except RuntimeError as error:
-        raise DataError(f"{path}: cannot be read ({reason_of(error)})") from None
-    return from_itk(image, path), content.digest()
-
-
-def from_itk(image: Any, path: Path) -> OrientedVolume:
-    """Turn a SimpleITK image to LPS; its voxels become float32.
-
-    Raises:
-        DataError: not a 3D image of one finite number per voxel.
-    """
-    import SimpleITK as sitk
-
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        count = image.GetNumberOfComponentsPerPixel()
-        raise DataError(
-            f"{path}: {count} numbers per voxel (RGB or vectors); give one file per channel"
-        )
-    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
-        image = image[..., 0]  # a fourth axis of length one says nothing
-    if image.GetDimension() != 3:
-        raise DataError(
-            f"{path}: a {image.GetDimension()}D image; give one 3D volume per file and channel"
-        )
-    if "complex" in image.GetPixelIDTypeAsString():
-        raise DataError(f"{path}: complex numbers; export magnitude images")
-    turned = sitk.DICOMOrient(image, "LPS")
-    before = np.array(image.GetDirection(), float).reshape(3, 3)
-    after = np.array(turned.GetDirection(), float).reshape(3, 3)
-    cosines = before.T @ after  # flips and swaps only: one entry of each column is 1 or -1
-    axes = np.abs(cosines).argmax(0)
-    affine = np.eye(4)
-    affine[:3, :3] = after * np.array(turned.GetSpacing())
-    affine[:3, 3] = turned.GetOrigin()
+    to_lps = np.eye(4)
+    to_lps[:3, :3] = LPS_TO_RAS
+    stored = to_lps @ affine
+    axes, flipped = _axes_of(stored)
+    turned = np.eye(4)
+    for axis, (source, flip) in enumerate(zip(axes, flipped, strict=True)):
+        column = stored[:3, source]
+        turned[:3, axis] = -column if flip else column
+    corner = np.zeros(3)
+    for source, flip in zip(axes, flipped, strict=True):
+        corner[source] = voxels.shape[source] - 1 if flip else 0
+    turned[:3, 3] = stored[:3, :3] @ corner + stored[:3, 3]
+    steps = tuple(slice(None, None, -1) if flip else slice(None) for flip in flipped[::-1])
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused just below
-        voxels = sitk.GetArrayFromImage(turned).astype(np.float32)
-    if not np.isfinite(voxels).all():
+        seen = voxels.transpose(axes[::-1])[steps].astype(np.float32)
+    if not np.isfinite(seen).all():
         raise DataError(f"{path}: NaN or infinite voxels; replace them before use")
-    return OrientedVolume(
-        path=path,
-        voxels=voxels,
-        affine=affine,
-        stored_axis=(int(axes[0]), int(axes[1]), int(axes[2])),
-        flipped=tuple(bool(cosines[axes[axis], axis] < 0) for axis in range(3)),  # type: ignore[arg-type]
-    )
+    return OrientedVolume(path, seen, turned, axes, flipped)
 
 
-@contextmanager
-def quiet_itk() -> Iterator[None]:
-    """Keep ITK's warnings off the terminal; volbench checks what matters in them itself."""
+def _axes_of(
+    stored: Float[np.ndarray, "4 4"],
+) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Which stored axis runs to left, posterior and superior, and whether it counts backwards."""
     import SimpleITK as sitk
 
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+    directions = stored[:3, :3] / np.linalg.norm(stored[:3, :3], axis=0)
+    code = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(
+        directions.ravel().tolist()
+    )
+    axes, flipped = [], []
+    for wanted, opposite in OPPOSITE.items():
+        axis = next(number for number, letter in enumerate(code) if letter in (wanted, opposite))
+        axes.append(axis)
+        flipped.append(code[axis] == opposite)
+    return (axes[0], axes[1], axes[2]), (flipped[0], flipped[1], flipped[2])
 
 
-def reason_of(error: Exception) -> str:
-    """The last sentence of an ITK error, on one line, without addresses in memory."""
-    words = str(error).split("ERROR:")[-1].split("): ", 1)[-1].split()
-    text = " ".join(words).rstrip(".")
-    return text if len(text) <= 160 else "..." + text[-157:]
-
-
-def _shape(raster: OrientedVolume) -> str:
-    return "x".join(map(str, raster.voxels.shape[::-1]))
+def _shape(volume: OrientedVolume) -> str:
+    return "x".join(map(str, volume.voxels.shape[::-1]))

@@ -27,12 +27,15 @@ class Batch:
         volume: Padded with zeros to the most slices of the batch.
         mask: True where a slice is real; None when nothing is padded. It stays on the host,
             wherever the volume is, so that sizes can be read off it without waiting for a GPU.
+        representative: Representative slices of each case where a transform has moved them; None
+            leaves them where they were prepared.
     """
 
     cases: Int[np.ndarray, " case"]
     volume: Volume
     mask: SliceMask | None
     labels: Labels
+    representative: Sequence[tuple[int, ...]] | None = None
 
     def full_mask(self) -> SliceMask:
         """The mask on the volume's device, also when nothing is padded."""

@@ -1,4 +1,4 @@
-"""One prepared case on disk: what makes a preparation that was cut off go on where it was."""
+"""One case, read and preprocessed; and kept on disk, so that preparation can be resumed."""
 
 import hashlib
 import io
@@ -9,18 +9,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float16
+from jaxtyping import Float16, UInt8
 
 from volbench._utils.atomic_io import write_atomic
+from volbench.data.cache.packed import CASE_TUPLES, affine_tuple
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.preprocessing.preprocess import preprocess
 from volbench.errors import DataError, StorageError, VolbenchError
 from volbench.interfaces import Case
 
 KEPT_S = 30 * 24 * 3600
-"""Parts of a preparation that nobody went on with are deleted after a month."""
+"""Files of a preparation that nobody resumed are deleted after a month."""
+
+PackedVolume = Float16[np.ndarray, "slice channel size size"]
+PackedMask = UInt8[np.ndarray, "slice size _"]
 
 
 @dataclass(frozen=True)
@@ -34,30 +39,93 @@ class CaseGeometry:
     stored_spacing_mm: tuple[float, float, float]
     roi_mm3: float | None
     plane: str | None = None
+    affine: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedVolume:
+    """A case as the cache holds it.
+
+    Attributes:
+        voxels: As the network sees them.
+        mask: Region of interest on the same grid, eight pixels of a row to a byte.
+        geometry: Where the voxels lie, and what they were before.
+        fingerprint: Of what was read.
+    """
+
+    voxels: PackedVolume
+    mask: PackedMask | None
+    geometry: CaseGeometry
+    fingerprint: str
+
+
+def prepare_case(case: Case, options: Preprocessing, *, channels: Sequence[str]) -> PreparedVolume:
+    """Read and preprocess one case: for training, for prediction, or to look at it.
+
+    Args:
+        case: Files, a TorchIO subject, or what is generated.
+        options: Resolved, so without ``auto``.
+        channels: Names of the channels that it must have.
+
+    Raises:
+        DataError: it cannot be read, has other channels, or cannot be preprocessed.
+    """
+    from volbench.data.reading import read_with_fingerprint
+
+    scan, fingerprint = read_with_fingerprint(case, options.transform(), channels)
+    if scan.image.shape[0] != len(channels):
+        raise DataError(
+            f"{scan.image.shape[0]} channels where the data set has {len(channels)}; "
+            "give every case the same"
+        )
+    done = preprocess(scan, options)
+    depth, height, width = scan.image.shape[1:]
+    roi_mm3 = None
+    if scan.mask is not None:
+        roi_mm3 = float(np.count_nonzero(scan.mask) * np.prod(scan.spacing_mm))
+    geometry = CaseGeometry(
+        slices=done.image.shape[1],
+        spacing_mm=done.spacing_mm,
+        representative=done.representative,
+        stored_shape=(depth, height, width),
+        stored_spacing_mm=scan.spacing_mm,
+        roi_mm3=roi_mm3,
+        plane=scan.plane,
+        affine=affine_tuple(done.affine),
+    )
+    voxels = np.ascontiguousarray(np.moveaxis(done.image, 0, 1), np.float16)
+    mask = None if done.mask is None else np.packbits(done.mask, axis=-1)
+    return PreparedVolume(voxels, mask, geometry, fingerprint)
 
 
 @dataclass(frozen=True)
 class CaseTask:
     """A case to prepare, and the file that will hold it.
 
-    The file's name follows from the case's content and the options alone, so another data set
-    that shares the case shares its part.
+    Attributes:
+        fingerprint: What reading must find; None takes the case as it is.
     """
 
     case: Case
-    fingerprint: str
-    channels: int
+    channels: tuple[str, ...]
     options: Preprocessing
-    folder: Path
-
-    @property
-    def path(self) -> Path:
-        """Where the part lies once it is prepared."""
-        key = hashlib.sha256(f"{self.fingerprint} {self.options.digest}".encode()).hexdigest()
-        return self.folder / f"{key}.npz"
+    path: Path
+    fingerprint: str | None = None
 
 
-def make(part: CaseTask) -> str | None:
+def resumable_task(
+    case: Case,
+    fingerprint: str,
+    channels: tuple[str, ...],
+    options: Preprocessing,
+    folder: Path,
+) -> CaseTask:
+    """Name the file by content and options, so that data sets that share a case share its file."""
+    key = hashlib.sha256(f"{fingerprint} {options.digest}".encode()).hexdigest()
+    return CaseTask(case, channels, options, folder / f"{key}.npz", fingerprint)
+
+
+def make(task: CaseTask) -> str | None:
     """Read, prepare and write one case.
 
     Returns:
@@ -67,82 +135,74 @@ def make(part: CaseTask) -> str | None:
         StorageError: the disk is full or the folder cannot be written.
     """
     try:
-        voxels, facts = _prepared(part)
+        prepared = prepare_case(task.case, task.options, channels=task.channels)
+        if task.fingerprint not in (None, prepared.fingerprint):
+            raise DataError(
+                "its files change while they are being prepared; wait for whoever writes"
+            )
     except StorageError:
         raise
     except VolbenchError as error:
-        return _named(part.case, str(error))
+        return _named(task.case, str(error))
     except Exception as error:  # whatever a reader or a generator raises, it must name its case
-        return _named(part.case, " ".join(f"{type(error).__name__}: {error}".split()))
-    file = io.BytesIO()
-    np.savez(file, voxels=voxels, facts=np.frombuffer(json.dumps(asdict(facts)).encode(), np.uint8))
-    write_atomic(part.path, file.getvalue())
+        return _named(task.case, " ".join(f"{type(error).__name__}: {error}".split()))
+    _write(task.path, prepared)
     return None
 
 
-def load(part: CaseTask) -> tuple[Float16[np.ndarray, "slice channel size size"], CaseGeometry]:
-    """Read a part; one that has gone or is damaged is made again.
+def load(task: CaseTask) -> tuple[PackedVolume, CaseGeometry]:
+    """Read a prepared case; one that has gone or is damaged is made again.
 
     Raises:
         DataError: it had to be made again, and could not.
     """
     try:
-        return _stored(part.path)
+        return _stored(task.path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        reason = make(part)
+        reason = make(task)
         if reason is not None:
             raise DataError(reason) from None
-        return _stored(part.path)
+        return _stored(task.path)
 
 
-def discard(parts: Sequence[CaseTask]) -> None:
-    """Delete parts that are packed, and those nobody came back for."""
-    for part in parts:
-        part.path.unlink(missing_ok=True)
-    for folder in {part.folder for part in parts}:
+def load_mask(task: CaseTask) -> PackedMask | None:
+    """Read the mask of a case that ``load`` has just read."""
+    with task.path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        mask: PackedMask | None = stored.get("mask")
+        return mask
+
+
+def discard(tasks: Sequence[CaseTask]) -> None:
+    """Delete the files of cases that are packed, and those nobody came back for."""
+    for task in tasks:
+        task.path.unlink(missing_ok=True)
+    for folder in {task.path.parent for task in tasks}:
         for path in folder.iterdir():
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > KEPT_S:
                     path.unlink()
 
 
-def _prepared(
-    part: CaseTask,
-) -> tuple[Float16[np.ndarray, "slice channel size size"], CaseGeometry]:
-    from volbench.data.reading import read_with_fingerprint
-
-    scan, found = read_with_fingerprint(part.case)
-    if found != part.fingerprint:
-        raise DataError("its files change while they are being prepared; wait for whoever writes")
-    if scan.image.shape[0] != part.channels:
-        raise DataError(
-            f"{scan.image.shape[0]} channels where the data set has {part.channels}; "
-            "give every case the same"
-        )
-    done = preprocess(scan, part.options)
-    depth, height, width = scan.image.shape[1:]
-    roi_mm3 = None
-    if scan.mask is not None:
-        roi_mm3 = float(np.count_nonzero(scan.mask) * np.prod(scan.spacing_mm))
-    facts = CaseGeometry(
-        slices=done.image.shape[1],
-        spacing_mm=done.spacing_mm,
-        representative=done.representative,
-        stored_shape=(depth, height, width),
-        stored_spacing_mm=scan.spacing_mm,
-        roi_mm3=roi_mm3,
-        plane=scan.plane,
-    )
-    return np.ascontiguousarray(np.moveaxis(done.image, 0, 1), np.float16), facts
+def _write(path: Path, prepared: PreparedVolume) -> None:
+    arrays: dict[str, np.ndarray] = {
+        "voxels": prepared.voxels,
+        "facts": np.frombuffer(json.dumps(asdict(prepared.geometry)).encode(), np.uint8),
+    }
+    if prepared.mask is not None:
+        arrays["mask"] = prepared.mask
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    write_atomic(path, file.getvalue())
 
 
-def _stored(path: Path) -> tuple[Float16[np.ndarray, "slice channel size size"], CaseGeometry]:
+def _stored(path: Path) -> tuple[PackedVolume, CaseGeometry]:
     # Opened here, because NumPy leaves a damaged file open.
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        facts = json.loads(stored["facts"].tobytes())
+        facts: dict[str, Any] = json.loads(stored["facts"].tobytes())
         voxels = stored["voxels"]
-    tuples = ("spacing_mm", "representative", "stored_shape", "stored_spacing_mm")
-    return voxels, CaseGeometry(**{**facts, **{key: tuple(facts[key]) for key in tuples}})
+    for key in CASE_TUPLES & facts.keys():
+        facts[key] = None if facts[key] is None else tuple(facts[key])
+    return voxels, CaseGeometry(**facts)
 
 
 def _named(case: Case, reason: str) -> str:

@@ -1,4 +1,4 @@
-"""Preparing a data set: case by case into parts, which survive a cut, then packed."""
+"""Preparing a data set: case by case into tasks, which survive a cut, then packed."""
 
 import hashlib
 import json
@@ -16,11 +16,19 @@ from volbench.data.cache.fingerprints import data_digest, fingerprints_of
 from volbench.data.cache.packed import SCHEMA, Prepared, PreparedCase, is_prepared, open_prepared
 from volbench.data.cache.writing import CacheDescription, redescribe, write_prepared
 from volbench.data.formats.file_bytes import format_of, suffix_of
-from volbench.data.preparation.case import CaseGeometry, CaseTask, discard, load, make
+from volbench.data.preparation.case import (
+    CaseGeometry,
+    CaseTask,
+    discard,
+    load,
+    load_mask,
+    make,
+    resumable_task,
+)
 from volbench.data.preparation.process_pool import each
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import DataError, StateError
-from volbench.interfaces import Case, Dataset, Files
+from volbench.interfaces import Case, Dataset, Files, SubjectSource
 
 OnCase = Callable[[int, int], None]
 
@@ -65,16 +73,16 @@ def prepare_dataset(
     prepared = _intact(folder)
     if prepared:
         return prepared
-    parts = [
-        CaseTask(case, fingerprint, len(dataset.channels), options, root / "parts")
+    tasks = [
+        resumable_task(case, fingerprint, dataset.channels, options, root / "parts")
         for case, fingerprint in zip(cases, fingerprints, strict=True)
     ]
     with ExitStack() as stack:
-        _lock(stack, home, parts, on_case)
+        _lock(stack, home, tasks, on_case)
         return (
             _intact(folder)
-            or _described_anew(home, folder, description, parts)
-            or _prepared(folder, description, parts, jobs, on_case)
+            or _described_anew(home, folder, description, tasks)
+            or _prepared(folder, description, tasks, jobs, on_case)
         )
 
 
@@ -109,7 +117,7 @@ def _intact(folder: Path) -> Prepared | None:
     return None
 
 
-def _lock(stack: ExitStack, home: Path, parts: Sequence[CaseTask], on_case: OnCase | None) -> None:
+def _lock(stack: ExitStack, home: Path, tasks: Sequence[CaseTask], on_case: OnCase | None) -> None:
     """Wait until ``home`` is ours; until then, report how far the other process is."""
     furthest = 0
     while True:
@@ -117,21 +125,21 @@ def _lock(stack: ExitStack, home: Path, parts: Sequence[CaseTask], on_case: OnCa
             stack.enter_context(FolderLock(home))
             return
         except FolderInUseError:
-            furthest = max(furthest, sum(part.path.exists() for part in parts))
+            furthest = max(furthest, sum(task.path.exists() for task in tasks))
             if on_case:
-                on_case(furthest, len(parts))
+                on_case(furthest, len(tasks))
             time.sleep(POLL_S)
 
 
 def _described_anew(
-    home: Path, folder: Path, description: CacheDescription, parts: Sequence[CaseTask]
+    home: Path, folder: Path, description: CacheDescription, tasks: Sequence[CaseTask]
 ) -> Prepared | None:
     """Use the voxels of a cache that differs in strata, folds, classes or source only."""
     for other in home.glob("*/"):
         prepared = _intact(other) if is_prepared(other) else None
         if prepared:
             there = {case.name: case for case in prepared.cases}
-            cases = [_case(part, there[part.case.name], description) for part in parts]
+            cases = [_case(task, there[task.case.name], description) for task in tasks]
             return redescribe(prepared, folder, description, cases)
     return None
 
@@ -139,39 +147,40 @@ def _described_anew(
 def _prepared(
     folder: Path,
     description: CacheDescription,
-    parts: Sequence[CaseTask],
+    tasks: Sequence[CaseTask],
     jobs: int,
     on_case: OnCase | None,
 ) -> Prepared:
-    missing = [part for part in parts if not part.path.exists()]
-    done = len(parts) - len(missing)
+    missing = [task for task in tasks if not task.path.exists()]
+    done = len(tasks) - len(missing)
     broken = []
     for reason in each(make, missing, jobs=jobs):
         if reason is not None:
             broken.append(reason)
         done += 1
         if on_case:
-            on_case(done, len(parts))
+            on_case(done, len(tasks))
     if broken:
-        raise _broken(broken, len(parts))
+        raise _broken(broken, len(tasks))
     cases: list[PreparedCase] = []
 
     def volumes() -> Iterator[Float16[np.ndarray, "_ channel size size"]]:
-        for part in parts:
-            voxels, facts = load(part)
-            cases.append(_case(part, facts, description))
+        for task in tasks:
+            voxels, facts = load(task)
+            cases.append(_case(task, facts, description))
             yield voxels
 
-    prepared = write_prepared(folder, description, cases, volumes())
-    discard(parts)
+    masks = (load_mask(task) for task in tasks)
+    prepared = write_prepared(folder, description, cases, volumes(), masks)
+    discard(tasks)
     return prepared
 
 
 def _case(
-    part: CaseTask, facts: CaseGeometry | PreparedCase, description: CacheDescription
+    task: CaseTask, facts: CaseGeometry | PreparedCase, description: CacheDescription
 ) -> PreparedCase:
     """What the data set says of a case, with what reading it told."""
-    case = part.case
+    case = task.case
     return PreparedCase(
         name=case.name,
         patient=case.patient,
@@ -186,15 +195,27 @@ def _case(
         roi_mm3=facts.roi_mm3,
         file_type=_file_type(case),
         plane=facts.plane,
+        affine=facts.affine,
     )
 
 
 def _file_type(case: Case) -> str | None:
     """How a case is stored: of one kind, unless its channels differ."""
-    if not isinstance(case.source, Files):
-        return None
-    kinds = {suffix_of(path).strip(".") or format_of(path) for path in case.source.images}
+    match case.source:
+        case Files(images=paths):
+            kinds = {suffix_of(path).strip(".") or format_of(path) for path in paths}
+        case SubjectSource(subject=subject, images=names):
+            kinds = {_subject_type(subject[name].path) for name in names}
+        case _:
+            return None
     return "+".join(sorted(kinds))
+
+
+def _subject_type(path: object) -> str:
+    """How the image of a subject is stored, if it is."""
+    if not isinstance(path, Path):
+        return "memory"
+    return suffix_of(path).strip(".") or ("dicom" if path.is_dir() else path.suffix.strip("."))
 
 
 def _broken(reasons: Sequence[str], total: int) -> DataError:

@@ -6,6 +6,7 @@ Kept apart from the work itself: training from a prepared folder must not need w
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from volbench._utils.cpu import available_cores
 from volbench.data.cache.location import cache_root
@@ -18,7 +19,7 @@ OnCase = Callable[[int, int], None]
 
 
 def prepare(
-    text: str,
+    data: Any,
     options: Preprocessing,
     *,
     root: Path | None = None,
@@ -31,7 +32,8 @@ def prepare(
     this one waits and then opens its result.
 
     Args:
-        text: A spec, a manifest's path, or a prepared folder, which is opened as it is.
+        data: A spec, a manifest's path, a ``Dataset``, TorchIO subjects, or a prepared folder,
+            which is opened as it is.
         options: What to do to each volume.
         root: Folder of all caches; see ``cache_root``.
         jobs: Processes; as many as there are CPUs if left out.
@@ -40,18 +42,18 @@ def prepare(
     Raises:
         DataError: cases that cannot be used, by name; the others need not be prepared again.
         SpecError: an unknown data set or option, or a folder prepared with other options.
-        StateError: ``text`` is a prepared folder, but cut off or damaged.
+        StateError: ``data`` is a prepared folder, but cut off or damaged.
         StorageError: the disk is full or the cache cannot be written.
     """
-    if _is_folder(text):
-        return _opened(Path(text), options)
+    if _is_folder(data):
+        return _opened(Path(data), options)
     from volbench.data.preparation.dataset import prepare_dataset
-    from volbench.data.sources import open_dataset
+    from volbench.data.sources import as_dataset
 
-    dataset, spec = open_dataset(text)
+    dataset, source = as_dataset(data)
     return prepare_dataset(
         dataset,
-        str(spec),
+        source,
         options,
         root=root or cache_root(),
         jobs=jobs or available_cores(),
@@ -59,20 +61,20 @@ def prepare(
     )
 
 
-def default_options(text: str) -> Preprocessing:
+def default_options(data: Any) -> Preprocessing:
     """What holds where nothing is set: a prepared folder's own options, else the usual ones.
 
     Raises:
-        StateError: ``text`` is a prepared folder, but cut off or damaged.
+        StateError: ``data`` is a prepared folder, but cut off or damaged.
     """
-    if _is_folder(text):
-        return open_prepared(Path(text)).preprocessing
+    if _is_folder(data):
+        return open_prepared(Path(data)).preprocessing
     return Preprocessing()
 
 
-def _is_folder(text: str) -> bool:
+def _is_folder(data: Any) -> bool:
     # os.path says False, where Path raises, for a spec that is longer than a path may be.
-    return os.path.isdir(text) and is_prepared(Path(text))
+    return isinstance(data, str | Path) and os.path.isdir(data) and is_prepared(Path(data))
 
 
 def _opened(folder: Path, options: Preprocessing) -> Prepared:

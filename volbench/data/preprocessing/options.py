@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from volbench.errors import DataError, SpecError
-from volbench.spec import parse_value
+from volbench.spec import Spec, parse_sum, parse_value
 
 if TYPE_CHECKING:
     import volbench.interfaces
@@ -43,6 +43,9 @@ class Preprocessing:
             to 0 and 255, clipped, in whole numbers, as an image of 8 bits. ``none``.
             Statistics run per channel over all voxels of the prepared volume.
         window: Lowest and highest value kept (``window``), in HU for CT.
+        transforms: TorchIO transforms, as ``CropOrPad(target_shape=(256, 256, 24))``, applied in
+            their order to the volume as it was read, before everything above. None of them may be
+            random: what is random belongs into ``training.augmentation``.
     """
 
     size: int | Literal["auto"] = "auto"
@@ -55,6 +58,7 @@ class Preprocessing:
     n4_shrink: int = 4
     normalize: Literal["zscore", "window", "percentile", "byte", "none"] = "zscore"
     window: tuple[float, float] = (-1000, 400)
+    transforms: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -65,12 +69,28 @@ class Preprocessing:
 
     def values(self) -> dict[str, Any]:
         """The options as JSON can hold them."""
-        return {
+        values = {
             **asdict(self),
             "margin": float(self.margin),
             "box_mm": float(self.box_mm),
             "window": [float(edge) for edge in self.window],
+            "transforms": list(self.transforms),
         }
+        if not self.transforms:  # as before there were any, so that nothing is prepared again
+            del values["transforms"]
+        return values
+
+    def transform(self) -> Callable[[Any], Any] | None:
+        """Build what ``transforms`` say; None if there are none.
+
+        Raises:
+            SpecError: one of them is unknown, random, or refuses its values.
+        """
+        if not self.transforms:
+            return None
+        from volbench.augmentations.torchio_bridge import compose
+
+        return compose(self.transforms)
 
     def shown(self) -> dict[str, object]:
         """The options that have an effect, for a reader."""
@@ -79,7 +99,7 @@ class Preprocessing:
         return {
             key: value
             for key, value in self.values().items()
-            if key in always or value != plain[key]
+            if key in always or value != plain.get(key)
         }
 
     def resolved(self, dataset: "volbench.interfaces.Dataset") -> "Preprocessing":
@@ -90,6 +110,7 @@ class Preprocessing:
             DataError: ``crop`` needs a region of interest that some cases lack.
         """
         check_values(asdict(self))
+        self.transform()
         size = (dataset.native_size or 256) if self.size == "auto" else self.size
         crop = self.crop
         if crop == "auto":
@@ -116,16 +137,16 @@ class Preprocessing:
         crop = prepared.crop if self.crop == "auto" else self.crop
         wanted = replace(self, size=size, crop=crop)._used().values()
         there = prepared.values()
-        return {key: (wanted[key], there[key]) for key in wanted if wanted[key] != there[key]}
+        return {
+            key: (wanted.get(key), there.get(key))
+            for key in {**wanted, **there}
+            if wanted.get(key) != there.get(key)
+        }
 
 
 def _crop_for(dataset: "volbench.interfaces.Dataset") -> Literal["none", "roi"]:
-    from volbench.interfaces import Files
-
     cases = dataset.cases()
-    bare = [
-        case.name for case in cases if not isinstance(case.source, Files) or not case.source.mask
-    ]
+    bare = [case.name for case in cases if not getattr(case.source, "mask", None)]
     if len(bare) == len(cases):
         return "none"
     if bare:
@@ -151,7 +172,8 @@ def with_settings(options: Preprocessing, settings: Iterable[str]) -> Preprocess
         section, _, key = name.rpartition(".")
         if not equals or section != "preprocessing" or not value:
             raise SpecError(f"cannot read setting {text!r}; write it as preprocessing.size=64")
-        found[key] = _read(value)
+        is_sum = key == "transforms" and not value.startswith(("(", "["))
+        found[key] = value if is_sum else _read(value)
     return from_values({**asdict(options), **found})
 
 
@@ -171,9 +193,32 @@ def from_values(values: Mapping[str, object]) -> Preprocessing:
         key: tuple(value) if key == "window" and isinstance(value, list) else value
         for key, value in values.items()
     }
+    if "transforms" in plain:
+        plain["transforms"] = canonical_transforms(plain["transforms"])
     check_values(plain)
     chosen: Any = plain
     return Preprocessing(**chosen)
+
+
+def canonical_transforms(given: object) -> tuple[str, ...]:
+    """Bring transforms to the one text that each of them has; one text may hold several.
+
+    >>> canonical_transforms("ToCanonical + Resample(target=(0.50, 0.5, 3))")
+    ('ToCanonical', 'Resample(target=(0.5, 0.5, 3))')
+
+    Raises:
+        SpecError: not text, or not the text of transforms.
+    """
+    texts = (given,) if isinstance(given, str | Spec) else given
+    if not isinstance(texts, tuple | list):
+        raise SpecError(f"preprocessing.transforms must be a list of texts, but got {given!r}")
+    found: list[str] = []
+    for text in texts:
+        terms = parse_sum(str(text)).terms
+        if any(term.weight != 1 for term in terms):
+            raise SpecError(f"preprocessing.transforms: {text} has a weight; transforms have none")
+        found += [str(term.spec).removeprefix("torchio.") for term in terms]
+    return tuple(found)
 
 
 def _read(text: str) -> object:
@@ -243,4 +288,8 @@ _RULES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
         lambda value: value in ("zscore", "window", "percentile", "byte", "none"),
     ),
     "window": ("two numbers, the lower first", _is_window),
+    "transforms": (
+        "a list of texts such as 'ToCanonical'",
+        lambda value: isinstance(value, tuple) and all(isinstance(text, str) for text in value),
+    ),
 }

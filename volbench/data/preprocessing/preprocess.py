@@ -15,7 +15,7 @@ from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import DataError
 from volbench.types import Scan, VoxelMask, Voxels
 
-__all__ = ["Preprocessing", "normalized", "preprocess"]
+__all__ = ["Preprocessing", "crop_box", "kept_slices", "normalized", "preprocess"]
 
 LARGEST_FLOAT16 = 65504.0
 PERCENTILES = (0.5, 99.5)
@@ -47,8 +47,8 @@ def preprocess(scan: Scan, options: Preprocessing) -> Scan:
             correct_bias(channel, scan.spacing_mm, shrink=options.n4_shrink) for channel in image
         ]
         image = np.stack(corrected)
-    kept = _slices(scan, options)
-    box = _box(scan, options)
+    kept = kept_slices(scan, options)
+    box = crop_box(scan, options)
     mask = scan.mask
     if mask is not None:
         mask = _resized_mask(_cut(mask[None, kept], box)[0], options.size)
@@ -63,7 +63,21 @@ def preprocess(scan: Scan, options: Preprocessing) -> Scan:
         ),
         mask=mask,
         representative=tuple(number - kept.start for number in scan.representative),
+        plane=scan.plane,
+        affine=_placed(scan, kept, box, options.size),
     )
+
+
+def _placed(scan: Scan, kept: slice, box: Box, size: int) -> Float[np.ndarray, "4 4"] | None:
+    """Follow the affine through the cut and the change of size; pixels keep their outer edges."""
+    if scan.affine is None:
+        return None
+    row, column, rows, columns = box
+    steps = np.array([1, rows / size, columns / size])
+    cut = np.eye(4)
+    cut[:3, :3] = np.diag(steps)
+    cut[:3, 3] = np.array([kept.start, row, column]) + (steps - 1) / 2
+    return np.asarray(scan.affine @ cut)
 
 
 def normalized(image: Voxels, options: Preprocessing) -> Float[np.ndarray, "channel s h w"]:
@@ -108,7 +122,7 @@ def _roi(scan: Scan, why: str) -> NDArray[np.bool_]:
     return np.asarray(scan.mask, np.bool_)
 
 
-def _slices(scan: Scan, options: Preprocessing) -> slice:
+def kept_slices(scan: Scan, options: Preprocessing) -> slice:
     """The slices kept: the region's and the representative ones, plus the margin, up to the most.
 
     Raises:
@@ -146,7 +160,7 @@ def _middle(scan: Scan, kept: slice, count: int) -> slice:
     return slice(first, first + count)
 
 
-def _box(scan: Scan, options: Preprocessing) -> Box:
+def crop_box(scan: Scan, options: Preprocessing) -> Box:
     """The in-plane box to keep: a square in mm, to the nearest pixel."""
     row_mm, column_mm = scan.spacing_mm[1:]
     if options.crop == "none":

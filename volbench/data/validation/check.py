@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from volbench.data.subjects import believed_kind
 from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
 from volbench.interfaces import Case, Dataset
 
@@ -52,7 +53,7 @@ def check(dataset: Dataset, *, jobs: int = 1, on_case: OnCase | None = None) -> 
         surveyed=surveyed,
         problems=(*problems, *_broken_promises(dataset, surveyed), *_mixed_up(dataset, cases)),
         warnings=(*_doubtful(dataset, cases), *_twins(surveyed)),
-        notes=tuple(_notes(facts)),
+        notes=(*_notes(facts), *_unverified(cases)),
     )
 
 
@@ -134,6 +135,17 @@ def _notes(facts: Sequence[VolumeFacts]) -> Iterator[str]:
     masked = sum(fact.region is not None for fact in facts)
     if 0 < masked < len(facts):
         yield f"{masked} of {len(facts)} volumes have a mask"
+
+
+def _unverified(cases: Sequence[Case]) -> Iterator[str]:
+    """Volumes that no check of bytes stands behind."""
+    believed = {case.name: kind for case in cases if (kind := believed_kind(case.source))}
+    if believed:
+        kinds = ", ".join(sorted(set(believed.values())))
+        yield (
+            f"{len(believed)} of {len(cases)} volumes ({kinds}) cannot be verified byte by byte; "
+            "only their reader vouches for them"
+        )
 
 
 def _values(cases: Sequence[Case], value: Callable[[Case], str | None]) -> dict[str, set[str]]:

@@ -1,0 +1,57 @@
+"""Voxels of one image on disk: read by SimpleITK or nibabel once every byte has been checked."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from volbench.data.formats.dicom import load_series
+from volbench.data.formats.file_bytes import format_of
+from volbench.data.formats.integrity import stored
+from volbench.data.formats.itk_image import StoredVolume, from_itk, quiet_itk, reason_of
+from volbench.errors import DataError
+
+READERS = {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "meta": "MetaImageIO"}
+
+
+def read_volume(path: Path) -> StoredVolume:
+    """Read an image, once it has proved whole.
+
+    Raises:
+        DataError: truncated, corrupt, not a 3D image of one number per voxel, bad spacing.
+    """
+    return load_series(path) if path.is_dir() else _read_file(path)
+
+
+def _read_file(path: Path) -> StoredVolume:
+    import SimpleITK as sitk
+
+    content = stored(path)
+    if format_of(path) not in READERS:
+        return _read_by_torchio(path, content.digest())
+    content.verify()
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(READERS[format_of(path)])
+    reader.SetFileName(str(path))
+    try:
+        with quiet_itk():
+            image = reader.Execute()
+    except RuntimeError as error:
+        raise DataError(f"{path}: cannot be read ({reason_of(error)})") from None
+    return from_itk(image, path, content.digest())
+
+
+def _read_by_torchio(path: Path, digest: str) -> StoredVolume:
+    """Read what volbench cannot verify, by whichever library of TorchIO's knows the format."""
+    import torchio
+
+    try:
+        with quiet_itk(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = torchio.ScalarImage(path)
+            tensor, affine = image.data, image.affine
+    except Exception as error:  # SimpleITK, nibabel and TorchIO raise whatever they like
+        raise DataError(f"{path}: cannot be read ({reason_of(error)})") from None
+    if len(tensor) != 1:
+        raise DataError(f"{path}: {len(tensor)} numbers per voxel; give one file per channel")
+    return StoredVolume(np.asarray(tensor[0]), np.asarray(affine, float), digest)

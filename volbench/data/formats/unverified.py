@@ -1,0 +1,28 @@
+"""Formats that TorchIO reads and volbench cannot verify: only their reader vouches for them.
+
+FreeSurfer (.mgz, .mgh), Analyze and NIfTI pairs (.hdr, .img), MINC, GIPL and VTK.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+SUFFIXES = (".mgz", ".mgh", ".hdr", ".img", ".img.gz", ".mnc", ".gipl", ".gipl.gz", ".vtk")
+PAIRS = {".hdr": (".img", ".img.gz"), ".img": (".hdr",), ".img.gz": (".hdr",)}
+
+
+def unverified_suffix(path: Path) -> str:
+    """Find the suffix of such a format, in lower case; empty if there is none."""
+    name = path.name.lower()
+    return next((suffix for suffix in sorted(SUFFIXES, key=len) if name.endswith(suffix)), "")
+
+
+def data_files(path: Path, stored: bytes) -> tuple[Path, ...]:
+    """The other half of a pair, if it is one."""
+    suffix = unverified_suffix(path)
+    stem = path.name[: len(path.name) - len(suffix)]
+    halves = (path.with_name(stem + other) for other in PAIRS.get(suffix, ()))
+    return tuple(half for half in halves if half.is_file())
+
+
+def verify(path: Path, stored: bytes, parts: Sequence[bytes]) -> None:
+    """Believe it."""
