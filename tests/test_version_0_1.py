@@ -27,6 +27,9 @@ OLD_MODULES = {
     "volbench.randomness": "volbench._utils.case_generator",
     "volbench.benchmark.executor": "volbench.crossval.workers",
     "volbench.api": "volbench._api",
+    "volbench.data.read": "volbench.data.reading",
+    "volbench.data.prepare": "volbench.data.preparation.prepare_data",
+    "volbench.data.loader": "volbench.data.loading.loader",
 }
 
 

@@ -33,10 +33,10 @@ class Chain(Augmentation):
             volume = step(volume, mask, generator)
         return volume
 
-    def still(self, volume: Volume) -> Volume:
+    def eval_view(self, volume: Volume) -> Volume:
         """Return what evaluation sees after all of them."""
         for step in self.steps:
-            volume = step.still(volume)
+            volume = step.eval_view(volume)
         return volume
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 
 from volbench._utils.atomic_io import open_atomic, write_json
+from volbench._utils.moved import renamed
 from volbench.data.cache.packed import (
     INDEX,
     MASKS,
@@ -197,3 +198,6 @@ def _share(source: Path, target: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     with source.open("rb") as original, open_atomic(target) as copy:
         shutil.copyfileobj(original, copy, 1 << 22)
+
+
+__getattr__ = renamed(__name__, {"Description": "CacheDescription"})

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 
 from volbench._utils.atomic_io import write_atomic
+from volbench._utils.moved import renamed
 from volbench.data.cache.packed import CASE_TUPLES, affine_tuple
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.preprocessing.preprocess import preprocess
@@ -207,3 +208,6 @@ def _stored(path: Path) -> tuple[PackedVolume, CaseGeometry]:
 
 def _named(case: Case, reason: str) -> str:
     return reason if case.name in reason else f"case {case.name}: {reason}"
+
+
+__getattr__ = renamed(__name__, {"Facts": "CaseGeometry", "Part": "CaseTask"})

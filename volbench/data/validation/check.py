@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from volbench._utils.moved import renamed
 from volbench.data.subjects import believed_kind
 from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
 from volbench.interfaces import Case, Dataset
@@ -156,3 +157,6 @@ def _values(cases: Sequence[Case], value: Callable[[Case], str | None]) -> dict[
         if text is not None:
             found[case.patient].add(text)
     return found
+
+
+__getattr__ = renamed(__name__, {"Report": "ValidationReport"})

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from volbench._utils.moved import renamed
 from volbench.data.validation.survey import Surveyed
 from volbench.interfaces import Card, Dataset
 
@@ -101,3 +102,6 @@ def _column(values: Sequence[str]) -> Mapping[str, int] | Range:
             return _counts(values)
         return _range(numbers) or {}
     return _counts(values)
+
+
+__getattr__ = renamed(__name__, {"Description": "DatasetSummary"})

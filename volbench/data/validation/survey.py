@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
+from volbench._utils.moved import renamed
 from volbench.data.reading import read_case
 from volbench.errors import DataError
 from volbench.interfaces import Case, Dataset
@@ -127,3 +128,6 @@ def _look_at_all(cases: Sequence[Case]) -> list[Surveyed]:
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the pool, and says so once
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+
+
+__getattr__ = renamed(__name__, {"Facts": "VolumeFacts"})
