@@ -52,3 +52,21 @@ class TrainingError(VolbenchError):
     """Training one fold failed; the run keeps the fold as a row with this reason."""
 
     exit_code = 1
+
+
+class PreemptedError(VolbenchError):
+    """The work was asked to stop and kept its state; doing it again goes on from there."""
+
+    exit_code = 143
+
+
+class ExecutorError(VolbenchError):
+    """A cluster cannot be reached or refuses what it was asked for."""
+
+    exit_code = 6
+
+
+class OutOfMemoryError(VolbenchError):
+    """The machine or the device has no memory left for the work."""
+
+    exit_code = 1

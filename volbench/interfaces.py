@@ -1,4 +1,4 @@
-"""The five contracts a plugin may fulfil, and what they speak of.
+"""The six contracts a plugin may fulfil, and what they speak of.
 
 Each has a ``search_space``: where the author of a component would look for good values of its
 options. It maps the name of an option to a search space, written as a spec:
@@ -9,10 +9,11 @@ proposal: nothing is searched unless someone asks for it.
 
 import abc
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from types import TracebackType
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import nn
 
@@ -212,3 +213,125 @@ class Dataset(abc.ABC):
     @abc.abstractmethod
     def cases(self) -> Sequence[Case]:
         """List the cases, in a fixed order; reads no voxels."""
+
+
+@dataclass(frozen=True)
+class ExecutorTask:
+    """One task, as plain data: what any process of any machine can do.
+
+    Attributes:
+        key: Names the task, once among those that are submitted with the same folder.
+        function: ``package.module:name``, called as ``function(payload, context)`` with a
+            `TaskContext`; returns plain data.
+        payload: What it is called with: text, numbers, lists and objects, as JSON knows them.
+        alone: Whether nothing else may run beside it on its device: after it ran out of memory.
+    """
+
+    key: str
+    function: str
+    payload: Mapping[str, Any]
+    alone: bool = False
+
+
+class TaskContext(abc.ABC):
+    """What a running task is given by its executor.
+
+    Attributes:
+        log: File that holds what the task prints, if the executor keeps one.
+    """
+
+    log: Path | None = None
+
+    @abc.abstractmethod
+    def report(self, value: Mapping[str, Any]) -> None:
+        """Send plain data to whoever submitted the task; never waits for anyone."""
+
+    @property
+    @abc.abstractmethod
+    def should_stop(self) -> bool:
+        """Whether the task is to keep its state and raise `errors.PreemptedError`."""
+
+
+EventKind: TypeAlias = Literal[
+    "waiting", "started", "progress", "done", "failed", "lost", "out_of_memory", "preempted"
+]
+TERMINAL_EVENTS: frozenset[EventKind] = frozenset(
+    {"done", "failed", "lost", "out_of_memory", "preempted"}
+)
+
+
+@dataclass(frozen=True)
+class ExecutorEvent:
+    """What became of a task: any number of events, then one of `TERMINAL_EVENTS`.
+
+    Attributes:
+        key: The task's.
+        kind: ``progress`` brings what the task reported, ``done`` what it returned. ``failed``: its
+            function raised. ``lost``: its process or its machine is gone. ``out_of_memory``: the
+            system or the device had none left. ``preempted``: it kept its state and ended; submit
+            it again to go on.
+        value: Plain data that comes with ``progress`` and ``done``.
+        reason: Why, in one line, of what did not end well.
+        error_type: Name of the class that the function raised, of ``failed``.
+        host: Machine that has the task, where it is known.
+        log: File that holds what the task printed, where there is one.
+    """
+
+    key: str
+    kind: EventKind
+    value: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    reason: str = ""
+    error_type: str = ""
+    host: str = ""
+    log: str = ""
+
+
+class Executor(abc.ABC):
+    """Runs tasks somewhere. Built as ``factory(*, ...)``; a context manager that ends what it owns.
+
+    Attributes:
+        detaches: Whether tasks go on when the process that submitted them ends; then submitting
+            the same keys with the same folder again attaches to them.
+    """
+
+    search_space: ClassVar[Mapping[str, str]] = {}
+    detaches: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def submit(
+        self,
+        tasks: Sequence[ExecutorTask],
+        folder: Path,
+        on_event: Callable[[ExecutorEvent], None],
+    ) -> None:
+        """Run tasks until each has ended; one that fails never takes others along.
+
+        Args:
+            tasks: What to do; those that come first begin first.
+            folder: Where to keep logs and what is needed to attach again; all machines see it.
+            on_event: Called with each event, in the thread that called `submit`.
+
+        Raises:
+            ExecutorError: the machines cannot be reached, or refuse what is asked for.
+        """
+
+    @abc.abstractmethod
+    def describe(self, tasks: Sequence[ExecutorTask], folder: Path) -> str:
+        """Tell what `submit` would do, as a command or a script, without doing it."""
+
+    def cancel(self, keys: Collection[str]) -> None:
+        """End tasks that wait or run; the default leaves them alone."""
+
+    def close(self) -> None:
+        """End processes and connections of this one's own; the default has none."""
+
+    def __enter__(self) -> "Executor":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,7 +1,7 @@
 """Processes that share a folder, played by threads: a seed decides who makes the next system call.
 
-Every call that the lease makes of the file system is a point at which another process may go on, be
-stopped for long, or be killed. The time of the file system is simulated; hosts have no clock at all.
+Every call that the lease makes of the file system is a point at which another process may go on,
+be stopped for long, or be killed. The time of the file system is simulated; hosts have no clock.
 """
 
 import os

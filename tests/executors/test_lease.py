@@ -125,7 +125,7 @@ def test_a_clock_that_is_wrong_changes_nothing(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot lease .* choose a folder you may write to"):
+    with pytest.raises(StorageError, match=r"cannot lease .* choose a folder you may write to"):
         acquire(tmp_path / "file" / "03")
 
 

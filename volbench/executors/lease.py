@@ -240,9 +240,7 @@ def read_attempt(folder: Path, number: int, *, now_ns: int | None = None) -> Att
     now_ns = file_system_time(folder) if now_ns is None else now_ns
     silent_s = max(0, now_ns - renewed_ns) / 1e9
     patience_s = MISSED_RENEWALS * float(details.get("renewal_s", RENEWAL_S))
-    return Attempt(
-        path, number, "stale" if silent_s > patience_s else "held", details, silent_s
-    )
+    return Attempt(path, number, "stale" if silent_s > patience_s else "held", details, silent_s)
 
 
 def file_system_time(folder: Path) -> int:

@@ -1,0 +1,173 @@
+"""Processes of this machine that do one task after another, each pinned to its device."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from multiprocessing.context import SpawnProcess
+from types import TracebackType
+
+from volbench.executors.worker import (
+    CallbackContext,
+    Stopping,
+    call_task,
+    describe_exit,
+    was_killed,
+)
+from volbench.interfaces import TERMINAL_EVENTS, ExecutorEvent, ExecutorTask
+
+_PR_SET_PDEATHSIG = 1
+GRACE_SECONDS = 10.0
+ANY_DEVICE = ""
+"""A worker that sees all devices, as its parent does."""
+
+
+class Workers:
+    """Processes that do tasks, kept from one run to the next; a context manager.
+
+    Starting one takes seconds, most of them for importing torch, so runs that follow one another
+    share them: ``with Workers() as workers: run(plan, workers=workers); run(...)``. None is started
+    before it is needed.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[Worker] = []
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def take(self, devices: Sequence[str]) -> list["Worker"]:
+        """Hand out one worker for each device, started where there is none.
+
+        Args:
+            devices: What ``CUDA_VISIBLE_DEVICES`` is in each; `ANY_DEVICE` leaves it alone.
+        """
+        return [self._take_one(device) for device in devices]
+
+    def give_back(self, workers: Sequence["Worker"]) -> None:
+        """Take back those that are done; one that is still busy was abandoned and is ended."""
+        for worker in workers:
+            if worker.task is None:
+                self._idle.append(worker)
+            else:
+                worker.stop()
+
+    def stop(self) -> None:
+        """End all of them."""
+        while self._idle:
+            self._idle.pop().stop()
+
+    def _take_one(self, device: str) -> "Worker":
+        for worker in self._idle:
+            if worker.device == device:
+                self._idle.remove(worker)
+                return worker
+        return Worker(device)
+
+
+class Worker:
+    """A process that does one task after another.
+
+    Attributes:
+        device: What ``CUDA_VISIBLE_DEVICES`` is in it.
+        task: What it is doing; None while it waits.
+    """
+
+    def __init__(self, device: str = ANY_DEVICE) -> None:
+        self.device = device
+        self.task: ExecutorTask | None = None
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process: SpawnProcess = context.Process(
+            target=_serve, args=(theirs, os.getpid(), self.device), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def give(self, task: ExecutorTask) -> None:
+        """Begin a task; the worker must be waiting."""
+        self.task = task
+        if not self.process.is_alive():  # it may have died between two runs
+            self._end()
+            self._start()
+        self.connection.send(task)
+
+    def receive(self) -> ExecutorEvent:
+        """Wait for the next event; the death of the process is one."""
+        assert self.task is not None
+        try:
+            event = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            event = self._bury(self.task.key)
+        assert isinstance(event, ExecutorEvent)
+        if event.kind in TERMINAL_EVENTS:
+            self.task = None
+        return event
+
+    def ask_to_stop(self) -> None:
+        """Have the task keep its state and end."""
+        if self.process.pid is not None and self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGTERM)
+
+    def stop(self) -> None:
+        """End the process; what it had not recorded is redone from its last checkpoint."""
+        self._end()
+
+    def _end(self) -> None:
+        self.connection.close()
+        if self.task is None:  # it ends by itself, and takes its locks and helpers along
+            self.process.join(GRACE_SECONDS)
+        self.process.kill()
+        self.process.join()
+
+    def _bury(self, key: str) -> ExecutorEvent:
+        self.process.join()
+        code = self.process.exitcode or 0
+        reason = f"the process training it ended with {describe_exit(code)}"
+        self._start()
+        if was_killed(code):
+            return ExecutorEvent(key, "out_of_memory", reason=f"{reason}; was memory short?")
+        return ExecutorEvent(key, "lost", reason=reason)
+
+
+def _serve(connection: multiprocessing.connection.Connection, parent: int, device: str) -> None:
+    _end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    if device != ANY_DEVICE:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    while True:
+        try:
+            task = connection.recv()
+        except (EOFError, ConnectionError):  # the parent is gone
+            return
+        stopping = Stopping()
+
+        def report(value: object, key: str = task.key) -> None:
+            connection.send(ExecutorEvent(key, "progress", value))  # type: ignore[arg-type]
+
+        with stopping.on_signals():
+            try:
+                connection.send(call_task(task, CallbackContext(report, stopping)))
+            except ConnectionError:
+                return
+
+
+def _end_with(parent: int) -> None:
+    """Die when the parent dies, even by SIGKILL, so that no fold is trained by two processes."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)

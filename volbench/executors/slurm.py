@@ -1,0 +1,255 @@
+"""Tasks as the array of a SLURM cluster, through submitit.
+
+Source: https://github.com/facebookincubator/submitit (MIT) writes the script and requeues.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from volbench.errors import ExecutorError, SpecError
+from volbench.executors.mailbox import Reader, Sender, TaskFolder
+from volbench.executors.worker import CallbackContext, Stopping, call_task
+from volbench.interfaces import TERMINAL_EVENTS, Executor, ExecutorEvent, ExecutorTask
+
+OnEvent = Callable[[ExecutorEvent], None]
+
+JOBS = "jobs.json"
+INSTALL = "pip install 'volbench[slurm]'"
+TIMEOUTS = 1000
+"""So often may the time limit end a task and SLURM begin it again: each time it goes on."""
+
+LIVING = frozenset(
+    {
+        "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING",
+        "REQUEUE_FED", "REQUEUE_HOLD", "SIGNALING", "STAGE_OUT", "STOPPED", "PREEMPTED",
+    }
+)  # fmt: skip
+"""States of a job that may still do something; a preempted one may be requeued."""
+
+
+class Slurm(Executor):
+    """Runs tasks on a SLURM cluster, as one array. Source: submitit.
+
+    Ctrl-C detaches: the jobs go on, and the same command attaches again. A task whose time is
+    nearly up keeps its state and is requeued.
+
+    Args:
+        partition: Partition; the cluster's default if left out.
+        time_min: Minutes a job may take before it is requeued.
+        gpus: GPUs of a task.
+        cpus: Cores of a task.
+        mem_gb: Memory of a task; one that ran out of it is tried again with twice as much.
+        array: Most tasks that run at a time.
+        warning_s: Seconds before the time limit at which a task keeps its state; must be more than
+            one epoch takes.
+        account: Account to charge.
+        qos: Quality of service.
+        constraint: Features that a node must have.
+        setup: Shell commands that run first, as in ``setup=("module load cuda",)``.
+        poll_s: Seconds between two looks at the jobs.
+    """
+
+    detaches: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        partition: str | None = None,
+        time_min: int = 240,
+        gpus: int = 0,
+        cpus: int = 1,
+        mem_gb: float | None = None,
+        array: int = 256,
+        warning_s: int = 120,
+        account: str | None = None,
+        qos: str | None = None,
+        constraint: str | None = None,
+        setup: tuple[str, ...] = (),
+        poll_s: float = 5.0,
+    ) -> None:
+        for name, value in (("time_min", time_min), ("cpus", cpus), ("array", array)):
+            if value < 1:
+                raise SpecError(f"slurm({name}={value}): it must be 1 or more")
+        self.mem_gb = mem_gb
+        self.poll_s = poll_s
+        given = {
+            "slurm_partition": partition,
+            "timeout_min": time_min,
+            "cpus_per_task": cpus,
+            "gpus_per_node": gpus or None,
+            "slurm_array_parallelism": array,
+            "slurm_signal_delay_s": warning_s,
+            "slurm_account": account,
+            "slurm_qos": qos,
+            "slurm_constraint": constraint,
+            "slurm_setup": list(setup) or None,
+        }
+        self._parameters = {key: value for key, value in given.items() if value is not None}
+
+    def submit(self, tasks: Sequence[ExecutorTask], folder: Path, on_event: OnEvent) -> None:
+        """Submit what is not at it already, then follow all of them."""
+        submitit = _submitit()
+        _require_sbatch()
+        folder = folder.resolve()
+        jobs = _read_jobs(folder)
+        living = _states(set(jobs.values()))
+        attached = {task.key for task in tasks if living.get(jobs.get(task.key, "")) in LIVING}
+        for alone in (False, True):
+            fresh = [task for task in tasks if task.alone == alone and task.key not in attached]
+            if fresh:
+                jobs.update(self._submit_array(submitit, fresh, folder, alone=alone))
+                _write_jobs(folder, jobs)
+        self._follow({task.key: jobs[task.key] for task in tasks}, folder, on_event)
+
+    def describe(self, tasks: Sequence[ExecutorTask], folder: Path) -> str:
+        """The script that `submit` would give to sbatch."""
+        executor = self._executor(_submitit(), folder, alone=False)
+        command = f"{sys.executable} -u -m submitit.core._submit {folder / 'log'}"
+        executor.parameters["map_count"] = len(tasks)
+        script: str = executor._make_submission_file_text(command, "volbench")
+        return script
+
+    def cancel(self, keys: Collection[str]) -> None:
+        """End jobs of this executor's last submission."""
+        if ids := [self._jobs[key] for key in keys if key in self._jobs]:
+            subprocess.run(["scancel", *ids], check=False, capture_output=True, timeout=60)
+
+    _jobs: Mapping[str, str] = {}
+
+    def _submit_array(
+        self, submitit: Any, tasks: Sequence[ExecutorTask], folder: Path, *, alone: bool
+    ) -> dict[str, str]:
+        places = [TaskFolder.of(folder, task.key) for task in tasks]
+        for place, task in zip(places, tasks, strict=True):
+            place.write(task)
+        executor = self._executor(submitit, folder, alone=alone)
+        try:
+            jobs = executor.map_array(SlurmTask(), [str(place.path) for place in places])
+        except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
+            reason = " ".join(str(error).split())[-300:]
+            raise ExecutorError(f"sbatch refused the tasks: {reason}; try --dry-run") from error
+        return {task.key: job.job_id for task, job in zip(tasks, jobs, strict=True)}
+
+    def _executor(self, submitit: Any, folder: Path, *, alone: bool) -> Any:
+        executor = submitit.AutoExecutor(
+            folder / "log", cluster="slurm", slurm_max_num_timeout=TIMEOUTS
+        )
+        memory = None if self.mem_gb is None else self.mem_gb * (2 if alone else 1)
+        more = {} if memory is None else {"mem_gb": memory}
+        if alone and memory is None:
+            more = {"slurm_exclusive": True}
+        executor.update_parameters(name="volbench", **self._parameters, **more)
+        return executor._executor if hasattr(executor, "_executor") else executor
+
+    def _follow(self, jobs: Mapping[str, str], folder: Path, on_event: OnEvent) -> None:
+        self._jobs = jobs
+        reader, open_ = Reader(folder), dict(jobs)
+        missed: dict[str, int] = {}
+        while open_:
+            states = _states(set(open_.values()))
+            for key, job in list(open_.items()):
+                ended = False
+                for event in reader.new(key):
+                    # SLURM begins a preempted task again, so for us it waits.
+                    if event.kind == "preempted":
+                        event = ExecutorEvent(key, "waiting", reason=event.reason)
+                    on_event(event)
+                    ended = ended or event.kind in TERMINAL_EVENTS
+                state = states.get(job, "GONE")
+                missed[key] = 0 if state in LIVING else missed.get(key, 0) + 1
+                if not ended and missed[key] > 2:  # its last mail may be on its way
+                    kind = "out_of_memory" if state == "OUT_OF_MEMORY" else "lost"
+                    reason = f"SLURM job {job} ended as {state}"
+                    on_event(ExecutorEvent(key, kind, reason=reason))  # type: ignore[arg-type]
+                    ended = True
+                if ended:
+                    del open_[key]
+            if open_:
+                time.sleep(self.poll_s)
+
+
+class SlurmTask:
+    """What submitit calls on a node: does the task whose folder it is given."""
+
+    def __call__(self, path: str) -> None:
+        """Do the task; if it was asked to stop, have SLURM begin it again."""
+        folder = TaskFolder(Path(path))
+        task, sender = folder.read(), Sender(folder)
+        requeue = signal.getsignal(_warning())
+        stopping = Stopping()
+        for number in (_warning(), signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, stopping.ask)
+        log = os.environ.get("SLURM_JOB_ID", "")
+        sender.send(ExecutorEvent(task.key, "started", log=log))
+        context = CallbackContext(
+            lambda value: sender.send(ExecutorEvent(task.key, "progress", value)), stopping
+        )
+        event = call_task(task, context)
+        sender.send(event)
+        if event.kind == "preempted" and callable(requeue):
+            requeue(_warning(), None)  # submitit's: asks SLURM to requeue this job, and ends
+
+    def checkpoint(self, path: str) -> Any:
+        """What submitit keeps to begin again; the state itself is in the run's folder."""
+        return _submitit().helpers.DelayedSubmission(self, path)
+
+
+def _warning() -> signal.Signals:
+    """The signal that submitit asks SLURM for, before the time limit."""
+    return signal.Signals[f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}"]
+
+
+def _submitit() -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise ExecutorError(
+            f"--on slurm needs submitit, which is not installed: {INSTALL}"
+        ) from None
+    return submitit
+
+
+def _require_sbatch() -> None:
+    if shutil.which("sbatch") is None:
+        raise ExecutorError(
+            "--on slurm: there is no sbatch on this machine; log in to the cluster, or use "
+            "--on local"
+        )
+
+
+def _states(jobs: set[str]) -> dict[str, str]:
+    """States of jobs, of those that SLURM still remembers."""
+    if not jobs:
+        return {}
+    arrays = sorted({job.partition("_")[0] for job in jobs})
+    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T"]
+    done = subprocess.run(
+        [*command, "--jobs", ",".join(arrays)], capture_output=True, text=True, timeout=120
+    )
+    if done.returncode and "Invalid job id" not in done.stderr:
+        # A controller that is away for a moment: nothing is known, and nothing is concluded.
+        return dict.fromkeys(jobs, "PENDING")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return {job: state for job, state in (row for row in rows if len(row) == 2) if job in jobs}
+
+
+def _read_jobs(folder: Path) -> dict[str, str]:
+    try:
+        jobs: dict[str, str] = json.loads((folder / JOBS).read_text())
+    except FileNotFoundError:
+        return {}
+    return jobs
+
+
+def _write_jobs(folder: Path, jobs: Mapping[str, str]) -> None:
+    temporary = folder / f".{JOBS}.{os.getpid()}"
+    temporary.write_text(json.dumps(jobs, sort_keys=True))
+    temporary.rename(folder / JOBS)
