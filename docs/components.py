@@ -22,7 +22,13 @@ from volbench.plugins.registry import REGISTRIES, Factory
 
 REFERENCE = Path(__file__).parent / "reference"
 SOURCE = Path(__file__).parent.parent
-OPTION = {"encoders": "--encoder", "aggregators": "--agg", "losses": "--loss", "datasets": "--data"}
+OPTION = {
+    "encoders": "--encoder",
+    "aggregators": "--agg",
+    "losses": "--loss",
+    "datasets": "--data",
+    "executors": "--on",
+}
 SECTION = re.compile(r"^([A-Z][a-z]+):$")
 ENTRY = re.compile(r"^([\w*.`]+)(?: \([^)]*\))?:\s+(.+)$", re.DOTALL)
 

@@ -2,17 +2,21 @@
 
 Each process that does a task appends lines to a file of its own, so no two write to one file; who
 submitted it reads what was added. Nothing is lost when the reader is away: it reads on later.
+``python -m volbench.executors.mailbox FOLDER`` does the task of a folder.
 """
 
 import json
 import os
 import socket
+import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
+from volbench.executors.worker import CallbackContext, Stopping, call_task
 from volbench.interfaces import ExecutorEvent, ExecutorTask
 
 TASK, MAIL = "task.json", "mail-*.jsonl"
@@ -86,3 +90,23 @@ class Reader:
                         break
                     self._read[path] = self._read.get(path, 0) + len(line)
                     yield ExecutorEvent(**json.loads(line))
+
+
+def do_task(path: Path, *, stopping: Stopping | None = None) -> ExecutorEvent:
+    """Do the task of a folder in this process; its mail tells how it goes and how it ended."""
+    folder = TaskFolder(path)
+    task, sender = folder.read(), Sender(folder)
+    stopping = stopping or Stopping()
+    sender.send(ExecutorEvent(task.key, "started"))
+
+    def report(value: Mapping[str, Any]) -> None:
+        sender.send(ExecutorEvent(task.key, "progress", value))
+
+    with stopping.on_signals():
+        event = call_task(task, CallbackContext(report, stopping))
+    sender.send(event)
+    return event
+
+
+if __name__ == "__main__":
+    do_task(Path(sys.argv[1]))

@@ -86,6 +86,7 @@ class Worker:
     def __init__(self, device: str = ANY_DEVICE) -> None:
         self.device = device
         self.task: ExecutorTask | None = None
+        self._asked_to_stop = False
         self._start()
 
     def _start(self) -> None:
@@ -99,7 +100,7 @@ class Worker:
 
     def give(self, task: ExecutorTask) -> None:
         """Begin a task; the worker must be waiting."""
-        self.task = task
+        self.task, self._asked_to_stop = task, False
         if not self.process.is_alive():  # it may have died between two runs
             self._end()
             self._start()
@@ -119,6 +120,7 @@ class Worker:
 
     def ask_to_stop(self) -> None:
         """Have the task keep its state and end."""
+        self._asked_to_stop = True
         if self.process.pid is not None and self.process.is_alive():
             os.kill(self.process.pid, signal.SIGTERM)
 
@@ -138,6 +140,8 @@ class Worker:
         code = self.process.exitcode or 0
         reason = f"the process training it ended with {describe_exit(code)}"
         self._start()
+        if self._asked_to_stop:  # before it could tell: while it imported torch
+            return ExecutorEvent(key, "preempted", reason=reason)
         if was_killed(code):
             return ExecutorEvent(key, "out_of_memory", reason=f"{reason}; was memory short?")
         return ExecutorEvent(key, "lost", reason=reason)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from volbench.errors import ExecutorError, SpecError
-from volbench.executors.mailbox import Reader, Sender, TaskFolder
-from volbench.executors.worker import CallbackContext, Stopping, call_task
+from volbench.executors.mailbox import Reader, TaskFolder, do_task
 from volbench.interfaces import TERMINAL_EVENTS, Executor, ExecutorEvent, ExecutorTask
 
 OnEvent = Callable[[ExecutorEvent], None]
@@ -108,25 +107,15 @@ class Ray(Executor):
         return remote.options(name=task.key).remote(str(place.path))
 
     def _resources(self, *, alone: bool) -> dict[str, float]:
-        memory = (
-            {} if self.mem_gb is None else {"memory": self.mem_gb * (2 if alone else 1) * 2**30}
-        )
+        reserved = (self.mem_gb or 0) * (2 if alone else 1) * 2**30
+        memory = {"memory": reserved} if reserved else {}
         gpus = 1 if alone and 0 < self.gpus < 1 else self.gpus
         return {"num_cpus": self.cpus, "num_gpus": gpus, **memory}
 
 
 def _work(path: str) -> Mapping[str, Any]:
     """What Ray calls on a node."""
-    folder = TaskFolder(Path(path))
-    task, sender = folder.read(), Sender(folder)
-    stopping = Stopping()
-    sender.send(ExecutorEvent(task.key, "started"))
-    context = CallbackContext(
-        lambda value: sender.send(ExecutorEvent(task.key, "progress", value)), stopping
-    )
-    event = call_task(task, context)
-    sender.send(event)
-    return vars(event)
+    return vars(do_task(Path(path)))
 
 
 def _outcome(ray: Any, key: str, reference: Any) -> ExecutorEvent:
@@ -149,5 +138,5 @@ def _ray() -> Any:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         import ray
     except ImportError:
-        raise ExecutorError(f"--on ray needs Ray, which is not installed: {INSTALL}") from None
+        raise ExecutorError(f"--on ray needs Ray; install it: {INSTALL}") from None
     return ray

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from volbench.errors import ExecutorError, SpecError
-from volbench.executors.mailbox import Reader, Sender, TaskFolder
-from volbench.executors.worker import CallbackContext, Stopping, call_task
+from volbench.executors.mailbox import Reader, TaskFolder, do_task
+from volbench.executors.worker import Stopping
 from volbench.interfaces import TERMINAL_EVENTS, Executor, ExecutorEvent, ExecutorTask
 
 OnEvent = Callable[[ExecutorEvent], None]
@@ -181,19 +181,10 @@ class SlurmTask:
 
     def __call__(self, path: str) -> None:
         """Do the task; if it was asked to stop, have SLURM begin it again."""
-        folder = TaskFolder(Path(path))
-        task, sender = folder.read(), Sender(folder)
         requeue = signal.getsignal(_warning())
         stopping = Stopping()
-        for number in (_warning(), signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, stopping.ask)
-        log = os.environ.get("SLURM_JOB_ID", "")
-        sender.send(ExecutorEvent(task.key, "started", log=log))
-        context = CallbackContext(
-            lambda value: sender.send(ExecutorEvent(task.key, "progress", value)), stopping
-        )
-        event = call_task(task, context)
-        sender.send(event)
+        signal.signal(_warning(), stopping.ask)
+        event = do_task(Path(path), stopping=stopping)
         if event.kind == "preempted" and callable(requeue):
             requeue(_warning(), None)  # submitit's: asks SLURM to requeue this job, and ends
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import os
 import signal
 import threading
 import traceback
@@ -80,7 +79,7 @@ class CallbackContext(TaskContext):
 def call_task(task: ExecutorTask, context: TaskContext) -> ExecutorEvent:
     """Do a task in this process; whatever it raises becomes its last event.
 
-    >>> task = ExecutorTask("a", "volbench.executors.worker:echo", {"text": "here"})
+    >>> task = ExecutorTask("a", "volbench.testing.toy_tasks:echo", {"text": "here"})
     >>> call_task(task, CallbackContext(print, Stopping())).value
     {'text': 'here'}
     """
@@ -132,16 +131,6 @@ def describe_exit(code: int) -> str:
 def was_killed(code: int) -> bool:
     """Whether an exit code is what the system's out-of-memory killer leaves: SIGKILL, or 137."""
     return code in (-signal.SIGKILL, 128 + signal.SIGKILL)
-
-
-def echo(payload: Mapping[str, Any], context: TaskContext) -> Mapping[str, Any]:
-    """Return what it is given; tries out an executor."""
-    return payload
-
-
-def environment_variable(payload: Mapping[str, Any], context: TaskContext) -> Mapping[str, Any]:
-    """Return one environment variable of the process; tells which devices a task may use."""
-    return {"value": os.environ.get(payload["name"])}
 
 
 def _reason(error: Exception) -> str:

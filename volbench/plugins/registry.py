@@ -249,6 +249,7 @@ aggregators = Registry("aggregator", "volbench.aggregators")
 losses = Registry("loss", "volbench.losses")
 augmentations = Registry("augmentation", "volbench.augmentations")
 datasets = Registry("dataset", "volbench.datasets")
+executors = Registry("executor", "volbench.executors")
 
 REGISTRIES: Mapping[str, Registry] = {
     "encoders": encoders,
@@ -256,4 +257,5 @@ REGISTRIES: Mapping[str, Registry] = {
     "losses": losses,
     "augmentations": augmentations,
     "datasets": datasets,
+    "executors": executors,
 }

@@ -23,6 +23,9 @@ TAKEN = {
     "Dataset",
     "Embedding",
     "Encoder",
+    "Executor",
+    "ExecutorEvent",
+    "ExecutorTask",
     "Generated",
     "Labels",
     "Loss",
@@ -44,6 +47,7 @@ CALLS = {
     "augmentation": "volbench run --encoder rmc5 --agg bilinear --loss focal "
     "--set training.augmentation={name}",
     "dataset": "volbench run --data {name} --encoder rmc5 --agg bilinear --loss focal",
+    "executor": "volbench run --on {name} --encoder rmc5 --agg bilinear --loss focal",
 }
 
 
@@ -94,7 +98,7 @@ def write_plugin(text: str, kind: str, into: Path) -> Path:
 
     Args:
         text: What it is called; see ``Names``.
-        kind: encoder, aggregator, loss, augmentation or dataset.
+        kind: encoder, aggregator, loss, augmentation, dataset or executor.
         into: The folder that gets the plugin's folder.
 
     Raises:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from volbench.testing.augmentations import AugmentationContract
     from volbench.testing.datasets import DatasetContract
     from volbench.testing.encoders import EncoderContract
+    from volbench.testing.executors import ExecutorContract
     from volbench.testing.losses import LossContract
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "AugmentationContract",
     "DatasetContract",
     "EncoderContract",
+    "ExecutorContract",
     "LossContract",
 ]
 
@@ -34,6 +36,7 @@ CONTRACTS = {
     "losses": "LossContract",
     "augmentations": "AugmentationContract",
     "datasets": "DatasetContract",
+    "executors": "ExecutorContract",
 }
 """The suite of each kind of component."""
 

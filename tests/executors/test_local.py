@@ -1,0 +1,97 @@
+"""Tasks on this machine: the contract, devices, stopping."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from volbench.errors import SpecError
+from volbench.executors.local import Local
+from volbench.executors.pool import Workers
+from volbench.testing import ExecutorContract
+from volbench.testing.executors import toy
+
+
+class TestLocal(ExecutorContract):
+    spec = "local(jobs=2)"
+
+
+def run(executor, tasks, folder):
+    events = []
+    executor.submit(tasks, folder, events.append)
+    return {event.key: event for event in events if event.kind not in ("started", "progress")}
+
+
+def test_each_process_sees_its_own_gpu(tmp_path):
+    tasks = [toy(str(n), "environment", name="CUDA_VISIBLE_DEVICES", seconds=0.3) for n in range(4)]
+    with Local(jobs=2, gpus=(0, 3)) as executor:
+        ended = run(executor, tasks, tmp_path)
+    seen = {event.value["pid"]: event.value["value"] for event in ended.values()}
+    assert sorted(seen.values()) == ["0", "3"]
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") is None
+
+
+def test_several_tasks_share_a_gpu_when_there_are_more_jobs(tmp_path):
+    executor = Local(jobs=4, gpus=("0", "1"))
+    assert executor.devices == ["0", "1", "0", "1"]
+
+
+def test_one_job_runs_in_this_process(tmp_path):
+    with Local() as executor:
+        ended = run(executor, [toy("a", "environment", name="HOME")], tmp_path)
+    assert ended["a"].value["pid"] == os.getpid()
+
+
+def test_processes_are_kept_for_the_next_run(tmp_path):
+    tasks = [toy(str(n), "environment", name="HOME") for n in range(2)]
+    with Workers() as workers:
+        pids = []
+        for _ in range(2):
+            with Local(jobs=2).sharing(workers) as executor:
+                ended = run(executor, tasks, tmp_path)
+            pids.append({event.value["pid"] for event in ended.values()})
+    assert pids[0] & pids[1]
+
+
+def test_a_task_that_needs_a_device_for_itself_waits_for_it(tmp_path):
+    order = []
+    tasks = [
+        toy("alone", "environment", name="HOME"),
+        toy("a", "environment", name="HOME", seconds=0.2),
+        toy("b", "environment", name="HOME", seconds=0.2),
+    ]
+    tasks[0] = type(tasks[0])(tasks[0].key, tasks[0].function, tasks[0].payload, alone=True)
+    with Local(jobs=2) as executor:
+        executor.submit(tasks, tmp_path, lambda event: order.append((event.key, event.kind)))
+    assert order.index(("alone", "started")) > order.index(("a", "done"))
+    assert order.index(("alone", "started")) > order.index(("b", "done"))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_sigterm_lets_tasks_keep_their_state(tmp_path, jobs):
+    kept = [tmp_path / str(number) for number in range(3)]
+    tasks = [toy(path.name, "wait_to_stop", kept=str(path)) for path in kept]
+    before = signal.getsignal(signal.SIGTERM)
+    events = []
+
+    def on_event(event):
+        events.append(event)
+        told = sum(event.kind == "progress" for event in events)
+        if event.kind == "progress" and told == jobs:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    with Local(jobs=jobs) as executor:
+        began = time.monotonic()
+        executor.submit(tasks, tmp_path, on_event)
+    assert time.monotonic() - began < 30
+    ended = {event.key: event.kind for event in events}
+    assert ended == dict.fromkeys(("0", "1", "2"), "preempted"), events
+    assert sum(path.exists() for path in kept) == jobs
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_no_job_at_all_is_refused():
+    with pytest.raises(SpecError, match="at least one task"):
+        Local(jobs=0)
