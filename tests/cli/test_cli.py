@@ -29,6 +29,9 @@ EXIT_CODES = {
     errors.StorageError: 6,
     errors.PluginError: 7,
     errors.TrainingError: 1,
+    errors.PreemptedError: 143,
+    errors.ExecutorError: 6,
+    errors.OutOfMemoryError: 1,
 }
 
 
