@@ -93,17 +93,17 @@ def main() -> None:
 def phantom_slice() -> torch.Tensor:
     """A tumour's slice, and in a second channel lines 16 pixels apart, which move with it."""
     case = Phantom(patients=4, size=128, slices=12).volumes[1]
-    picture = case.render().image[0, case.patient.deepest[0]]
-    lines = np.zeros_like(picture)
+    image = case.render().image[0, case.patient.deepest[0]]
+    lines = np.zeros_like(image)
     lines[7::16] = lines[:, 7::16] = 1
-    picture = np.minimum(picture / np.quantile(picture, 0.995), 1)
-    return torch.from_numpy(np.stack([picture, lines]))[None, :, None]
+    image = np.minimum(image / np.quantile(image, 0.995), 1)
+    return torch.from_numpy(np.stack([image, lines]))[None, :, None]
 
 
 def show(axis: plt.Axes, volume: torch.Tensor, *, grid: bool) -> None:
     """Draw a slice; white is a quarter above the original's highest intensity, to leave room."""
-    picture, lines = volume[0, :, 0].numpy()
-    colour = np.repeat(np.clip(picture / (1 if grid else 1.25), 0, 1)[..., None], 3, axis=-1)
+    image, lines = volume[0, :, 0].numpy()
+    colour = np.repeat(np.clip(image / (1 if grid else 1.25), 0, 1)[..., None], 3, axis=-1)
     if grid:
         share = 0.6 * np.clip(lines, 0, 1)[..., None]
         colour = (1 - share) * colour + share * ORANGE

@@ -37,10 +37,10 @@ def main() -> None:
     figure, axes = plt.subplots(2, 5, figsize=(13.5, 5.9), layout="constrained")
     for row, name in zip(axes, ("brain1", "brain2"), strict=True):
         files = Files((folder / f"{name}_image.nrrd",), folder / f"{name}_label.nrrd")
-        picture = draw(row, name, read_case(Case(name, name, "tumour", files)))
+        image = draw(row, name, read_case(Case(name, name, "tumour", files)))
     for axis, title in zip(axes[0], TITLES, strict=True):
         axis.set_title(title, fontsize=11, pad=8)
-    bar = figure.colorbar(picture, ax=axes, location="right", shrink=0.6, pad=0.01)
+    bar = figure.colorbar(image, ax=axes, location="right", shrink=0.6, pad=0.01)
     bar.set_label("gain of the estimated field")
     bar.outline.set_visible(False)
     out = Path(__file__).parent / "images" / "preprocessing.png"
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def draw(row: np.ndarray, name: str, scan: Scan) -> matplotlib.image.AxesImage:
-    """Fill one row with the slice that shows most of the tumour; return the field's picture."""
+    """Fill one row with the slice that shows most of the tumour; return the field's image."""
     number = int(scan.mask.sum(axis=(1, 2)).argmax())
     image, mask = scan.image[0], scan.mask[number]
     field = np.exp(log_bias_field(image, scan.spacing_mm))
@@ -58,7 +58,7 @@ def draw(row: np.ndarray, name: str, scan: Scan) -> matplotlib.image.AxesImage:
     grey = {"cmap": "gray", "vmin": 0}
     row[0].imshow(image[number], vmax=brightest, **grey)
     outline(row[0], mask)
-    picture = row[1].imshow(field[number], cmap="RdBu_r", vmin=0.8, vmax=1.2)
+    image = row[1].imshow(field[number], cmap="RdBu_r", vmin=0.8, vmax=1.2)
     row[2].imshow(corrected[number], vmax=brightest, **grey)
     outline(row[2], mask)
     for axis, options in ((row[3], WHOLE), (row[4], CROP)):
@@ -76,7 +76,7 @@ def draw(row: np.ndarray, name: str, scan: Scan) -> matplotlib.image.AxesImage:
     for axis in row:
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-    return picture
+    return image
 
 
 def outline(axis: plt.Axes, mask: np.ndarray) -> None:

@@ -1,8 +1,8 @@
 """Draw what a command printed as an SVG image of a terminal, with fonts of the reader's machine.
 
-    volbench compare runs | python docs/make_terminal_image.py 'volbench compare runs' OUT.svg
+    volbench compare | sed '/^Against/,$d' | python docs/make_terminal_image.py TITLE OUT.svg
 
-docs/images/leaderboard.svg is made so, from the two runs of docs/tutorial/real-data.md.
+docs/images/leaderboard.svg shows the two runs of docs/tutorial/real-data.md in this way.
 """
 
 import argparse

@@ -220,7 +220,7 @@ def test_no_file_speaks_of_a_path_of_one_machine():
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            continue  # a picture
+            continue  # an image
         found += [f"{relative(path)}: {match[0]}" for match in pattern.finditer(text)]
     assert not found
 

@@ -85,7 +85,7 @@ def test_composed_maps_agree_with_matrices_written_out():
 def test_a_quarter_turn_of_a_square_moves_every_pixel_onto_another():
     volume = torch.randn(1, 1, 2, 9, 9)
     positions = move(pixel_positions(9, 9, device=CPU), rotation(column(math.pi / 2)))
-    # A pixel at (x, y) is read at (-y, x): the picture turns from y to x, counter-clockwise as
+    # A pixel at (x, y) is read at (-y, x): the image turns from y to x, counter-clockwise as
     # rows are counted downwards.
     expected = torch.from_numpy(np.rot90(volume.numpy(), axes=(3, 4)).copy())
     torch.testing.assert_close(sample(volume, positions), expected, rtol=0.0, atol=1e-4)

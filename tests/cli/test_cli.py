@@ -146,8 +146,8 @@ def test_an_error_ends_as_one_line_and_its_exit_code(kind, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (KeyboardInterrupt(), 130, "interrupted; the same command continues"),
-        (click.Abort(), 130, "interrupted; the same command continues"),
+        (KeyboardInterrupt(), 130, "interrupted; rerun the same command to resume"),
+        (click.Abort(), 130, "interrupted; rerun the same command to resume"),
         (OSError(28, "No space left on device", "runs/x"), 6, "No space left on device: runs/x"),
         (PermissionError(13, "Permission denied", "runs"), 6, "Permission denied: runs"),
         (OSError("odd"), 6, "odd"),
@@ -213,7 +213,7 @@ def test_a_terminated_command_says_so_and_returns_143():
     process.send_signal(signal.SIGTERM)
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert complaint == "volbench: terminated; the same command continues\n"
+    assert complaint == "volbench: terminated; rerun the same command to resume\n"
 
 
 def listed(*arguments):

@@ -53,7 +53,7 @@ def volumes(tmp_path_factory):
     (folder / "far_slice.csv").write_text("\n".join(["image,label,patient,representative", *far]))
     (folder / "broken.toml").write_text("[training\n")
     (folder / "split.csv").write_text("case,fold\n0,0\n")
-    np.savez(folder / "wrong.npz", pictures=np.zeros(3))
+    np.savez(folder / "wrong.npz", images=np.zeros(3))
     return folder
 
 

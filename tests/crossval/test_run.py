@@ -271,7 +271,7 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(data, tmp_path):
         process.send_signal(signal.SIGINT)
         process.end(130)
     said = process.log.read_text()
-    assert "interrupted; the same command continues" in said
+    assert "interrupted; rerun the same command to resume" in said
     assert "Traceback" not in said
     assert len(children) == 2
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]

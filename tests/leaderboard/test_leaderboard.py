@@ -120,7 +120,7 @@ def test_markdown_is_a_table(runs, tmp_path):
     assert (code, out) == (0, "")
     text = (tmp_path / "table.md").read_text()
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
-    assert len(tables) == 3, "the runs, what needs no picture, and the pair"
+    assert len(tables) == 3, "the runs, what needs no image, and the pair"
     for lines in tables:
         assert {line.count("|") for line in lines} == {lines[0].count("|")}
 

@@ -73,7 +73,7 @@ def test_the_table_says_what_is_shown_and_what_is_not(runs):
         "Incomplete: broken has 4 of 5 folds, 1 failed",
         "it is not tested",
         "Failed: broken fold 1: TrainingError: the loss is not a number",
-        "What no picture is needed for",
+        "Shortcut baselines (no image used)",
         "† not shown to beat geometry alone",
         "Against rmc5, bilinear, focal+triplet",
         "not about training again",

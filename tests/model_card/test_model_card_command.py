@@ -39,8 +39,11 @@ def test_the_card_goes_into_a_file(runs, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "--card is about one run, and 2 are named; name one of them"),
-        (("--title", "x"), "--title and --data are of the page; leave them out with --card"),
+        ((), "--card takes one run, but got 2; name one of them"),
+        (
+            ("--title", "x"),
+            "--title and --data apply to the HTML report; leave them out with --card",
+        ),
     ],
 )
 def test_what_a_card_cannot_be_is_refused(runs, arguments, said, capsys):

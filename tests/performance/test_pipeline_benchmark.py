@@ -80,7 +80,7 @@ def test_the_fixed_geometry_is_what_scipy_makes_of_it():
     size = 64
     volume = fixed_geometry.blobs(2, size, traced_back=False)
     turn, centre = np.radians(5), (size - 1) / 2
-    # In rows and columns: the picture turns from columns towards rows and grows by 1.1.
+    # In rows and columns: the image turns from columns towards rows and grows by 1.1.
     back = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) / 1.1
     expected = scipy.ndimage.affine_transform(
         volume[0].double().numpy(), back, centre - back @ [centre, centre], order=1

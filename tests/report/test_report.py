@@ -286,7 +286,7 @@ def test_ten_runs_stay_under_two_megabytes(tmp_path):
 def test_the_command_writes_one_file_whose_bytes_follow_from_the_runs(pair, two, tmp_path):
     output = tmp_path / "new" / "page.html"
     code, out, err = report(*pair, "--output", output, "--title", "A & B")
-    assert (code, err) == (0, "drawing: made\n")
+    assert (code, err) == (0, "rendering: made\n")
     written = output.read_text(encoding="utf-8")
     assert out == f"{output}: 2 runs, {len(written.encode()) / 1e6:.1f} MB\n"
     assert written == two.replace("Comparison on made", "A &amp; B")

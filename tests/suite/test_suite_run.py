@@ -257,7 +257,7 @@ def test_a_suite_that_was_ended_goes_on_where_it_was(how, code, tmp_path):
         process.send_signal(how)
         assert process.wait(600) == code
     said = process.log.read_text()
-    assert ("interrupted; the same command continues" in said) == (how == signal.SIGINT)
+    assert ("interrupted; rerun the same command to resume" in said) == (how == signal.SIGINT)
     assert "Traceback" not in said
     assert len(early) == 2
     kept = finished()

@@ -63,8 +63,8 @@ def test_ctrl_c_ends_after_the_training_that_runs_and_the_command_continues(data
 
     done = tune(data, tmp_path, pretender=interrupt)
     assert done.exit_code == INTERRUPTED, done.output
-    assert "ending after the trainings that run" in done.stderr
-    assert done.stderr.rstrip().endswith("interrupted; the same command continues")
+    assert "stopping after the running trainings" in done.stderr
+    assert done.stderr.rstrip().endswith("interrupted; rerun the same command to resume")
     assert len(pretender.tasks) == 5, "the one that ran was finished"
     again = Pretender()
     assert tune(data, tmp_path, pretender=again).exit_code == 0

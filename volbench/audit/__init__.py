@@ -1,4 +1,4 @@
-"""Shortcut audit: what the label gives away before any network looks at a picture."""
+"""Shortcut baselines: predict the label without the image, on the same folds."""
 
 from volbench._utils.moved import renamed
 from volbench.audit.fitting import audit

@@ -1,4 +1,4 @@
-"""The feature sets of the audit: what each knows of a case without looking at its picture."""
+"""The feature sets of the audit: what each knows of a case without looking at its image."""
 
 import math
 from collections.abc import Sequence

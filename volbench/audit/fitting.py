@@ -30,7 +30,7 @@ def audit(
     on_case: OnCase | None = None,
     on_fit: OnFit | None = None,
 ) -> Audit:
-    """Predict the held-out cases of every fold from each feature set, without any picture.
+    """Predict the held-out cases of every fold from each feature set, without the image.
 
     Everything that is learned, down to a column's median, is learned from the training part of the
     fold. Validation cases of a split of its own train too. A column that nearly is the label in the

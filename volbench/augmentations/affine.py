@@ -25,7 +25,7 @@ from volbench.types import SliceMask, Volume
 class Affine(Augmentation):
     """Moves a case rigidly but for one scale, all slices alike, and jitters its intensities.
 
-    The picture is mirrored, magnified, turned about its centre and shifted, in this order. Every
+    The image is mirrored, magnified, turned about its centre and shifted, in this order. Every
     amount is drawn uniformly, symmetric about no change.
 
     Args:

@@ -2,7 +2,7 @@
 
 Positions are in pixels from the centre of a slice, (x, y) with x along width and y along height.
 A warp is a map from where a pixel of the result lies to where it is read in the input. So the first
-map to be applied to a position is the last thing that happens to the picture.
+map to be applied to a position is the last thing that happens to the image.
 
 A nonlinear warp needs nothing new: a displacement field is an offset to the positions, added before
 or after an affine map, or between two.
@@ -53,10 +53,10 @@ def undo_similarity(
     right: Float[Tensor, " batch"],
     down: Float[Tensor, " batch"],
 ) -> Float[Tensor, "batch 3 3"]:
-    """Trace a picture back that was magnified, turned about its centre and shifted, in this order.
+    """Trace an image back that was magnified, turned about its centre and shifted, in this order.
 
     Args:
-        magnification: Factor; above 1 the picture became larger.
+        magnification: Factor; above 1 the image became larger.
         angle: In radians, from x towards y.
         right: In pixels.
         down: In pixels.

@@ -27,7 +27,7 @@ from volbench.types import Volume
 class Warp:
     """Amounts per case, on the host; zero where a step is not taken.
 
-    The steps happen to the picture in this order, and each to all slices of a case alike.
+    The steps happen to the image in this order, and each to all slices of a case alike.
 
     Attributes:
         corners: Where three points are read, as an offset in fractions of the shorter side.
@@ -104,7 +104,7 @@ def _positions(
     window: tuple[int, int],
     smooth: float,
 ) -> Float[Tensor, "batch rows columns 2"]:
-    """Trace every pixel of the window back: what happened to the picture last is undone first."""
+    """Trace every pixel of the window back: what happened to the image last is undone first."""
     height, width = volume.shape[3:]
     shorter = min(height, width)
 

@@ -1,1 +1,1 @@
-"""Command line: parse, call the library, print."""
+"""Command line: parse the options, call the library, print the result."""

@@ -1,4 +1,4 @@
-"""`volbench compare`: which run is better, and whether that can be believed."""
+"""`volbench compare`: leaderboard with confidence intervals and significance tests."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,37 +12,45 @@ if TYPE_CHECKING:
 
 @click.command("compare")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[RUN|FOLDER]...")
-@click.option("--sort", default="auc", show_default=True, help="Metric or column to sort by.")
+@click.option(
+    "--sort",
+    default="auc",
+    show_default=True,
+    metavar="COLUMN",
+    help="Metric or column to sort by.",
+)
 @click.option(
     "conditions",
     "--where",
     multiple=True,
     metavar="KEY=PATTERN",
-    help="Only these runs, e.g. encoder=rmc5 or loss=focal*; keys are encoder, aggregator, loss, "
-    "level, recipe, data, run and seed. May be repeated.",
+    help="Filter runs, e.g. encoder=rmc5 or loss=focal*; keys: encoder, aggregator, loss, level, "
+    "recipe, data, run, seed; repeatable.",
 )
 @click.option(
-    "--against", metavar="RUN", help="Show pairs with this run, not with the one of the best AUC."
+    "--against",
+    metavar="RUN",
+    help="Baseline of the paired comparisons; default: the run with the best AUC.",
 )
 @click.option(
     "--pairs",
     type=click.Choice(["against", "all"]),
     default="against",
     show_default=True,
-    help="Which pairs to show; csv and json hold all.",
+    help="Pairs to show: with the baseline, or all; CSV and JSON hold all.",
 )
 @click.option(
     "--unit",
     type=click.Choice(["case", "slice", "patient"]),
-    help="What is scored: by default what the runs predict; cases if that differs.",
+    help="Unit of scoring; default: the prediction unit of the runs, cases if they differ.",
 )
 @click.option(
     "--threshold",
     default="0.5",
     show_default=True,
     metavar="T",
-    help="A number; or youden, specificity=0.9, sensitivity=0.9, chosen on the inner validation "
-    "part of each fold.",
+    help="Decision threshold: a number, or youden, specificity=0.9, sensitivity=0.9, chosen on "
+    "the inner validation split of each fold.",
 )
 @click.option(
     "--metrics", metavar="NAME,...", help="Metrics to show, e.g. auc,brier,balanced_accuracy."
@@ -52,30 +60,40 @@ if TYPE_CHECKING:
     "--by",
     multiple=True,
     metavar="STRATUM",
-    help="Also AUC by site, scanner, slice_mm, ...: a column of cases.csv. May be repeated.",
+    help="Subgroup AUC by a column of cases.csv: site, scanner, slice_mm, ...; repeatable.",
 )
 @click.option(
     "--ddof",
     type=click.IntRange(0, 1),
     default=1,
     show_default=True,
-    help="Standard deviation over folds: 1 of a sample, 0 of a population, as in some papers.",
+    help="Degrees of freedom of the standard deviation over folds: 1 sample, 0 population.",
 )
-@click.option("--repeats", is_flag=True, help="Put runs that differ in the seed only into one row.")
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the bootstrap."
+    "--repeats", is_flag=True, help="Pool runs that differ only in the seed into one row."
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Random seed of the bootstrap.",
 )
 @click.option(
     "style",
     "--format",
     type=click.Choice(["table", "md", "csv", "json", "latex", "html"]),
-    help="How it is written; by default as the suffix of --output says, else a table.",
+    help="Output format; default: from the suffix of --output, else a table.",
 )
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Output file; default: the terminal.",
+)
 @click.option(
     "--reference",
     metavar="NAME",
-    help="Published results to show beside: medmnist3d or rectal2022.",
+    help="Published results shown alongside: medmnist3d or rectal2022.",
 )
 def command(
     paths: tuple[Path, ...],
@@ -94,11 +112,12 @@ def command(
     output: Path | None,
     reference: str | None,
 ) -> None:
-    """Say which run is better, and whether that can be believed: all in runs/, or those named.
+    """Compare runs: leaderboard, intervals, significance tests.
 
-    Rows that share a letter cannot be told apart. Pairs are tested fold by fold on the AUC (a
-    corrected t-test, Holm). Runs on other data or other folds get a table of their own; named
-    together they are refused, because their numbers cannot be compared.
+    Compares all runs in runs/, or those given. Rows that share a letter do not differ
+    significantly: pairs of runs are tested fold by fold on the AUC (corrected resampled t-test,
+    Holm-adjusted). Runs on different data or folds are shown in separate tables; given together
+    by name they are refused, because their numbers are not comparable.
 
     \b
     volbench compare

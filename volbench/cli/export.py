@@ -1,4 +1,4 @@
-"""`volbench export`: a run's networks as an ONNX file."""
+"""`volbench export`: export the networks of a run to ONNX."""
 
 from pathlib import Path
 
@@ -12,22 +12,22 @@ import click
     "folds",
     multiple=True,
     type=click.IntRange(0),
-    help="Only the network of this fold; repeatable. All finished folds if left out.",
+    help="Export only this fold; repeatable; default: all finished folds.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.onnx",
-    help="The file; named after the run if left out.",
+    help="Output file; default: named after the run.",
 )
 def command(run: Path, folds: tuple[int, ...], output: Path | None) -> None:
-    """Write the networks of RUN into one ONNX file: a prepared volume in, probabilities out.
+    """Export the ensemble of a run to one ONNX file.
 
     Research software; not for clinical use.
 
-    All finished folds go into one graph, which gives the mean of their probabilities and those of
-    each. The file says how volumes must be prepared. It is compared with PyTorch on random volumes
-    first, and not written if they differ. Needs pip install 'volbench[export]'.
+    Input is a prepared volume, output the probabilities of each finished fold and their mean. The
+    metadata of the file describe the preprocessing. The graph is compared with PyTorch on random
+    volumes, and not written if they differ. Requires pip install 'volbench[export]'.
 
     \b
     volbench export runs/mine
@@ -38,7 +38,7 @@ def command(run: Path, folds: tuple[int, ...], output: Path | None) -> None:
     from volbench.predict.results import NOTICE
 
     require_extra()
-    click.echo("exporting: some seconds per fold", err=True)
+    click.echo("exporting: a few seconds per fold", err=True)
     exported = export_onnx(run, output, folds=folds or None)
     click.echo(f"note: {NOTICE}", err=True)
     for note in exported.notes:

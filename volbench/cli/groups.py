@@ -1,4 +1,4 @@
-"""Click groups that import a subcommand only when it is named or listed."""
+"""Lazy click groups: a subcommand is imported when it is called or listed."""
 
 import importlib
 from collections.abc import Mapping
@@ -8,10 +8,10 @@ import click
 
 
 class LazyGroup(click.Group):
-    """A group whose subcommands are modules, each holding one ``command``.
+    """Group whose subcommands are modules, each with one attribute ``command``.
 
     Args:
-        modules: Module path per subcommand, in the order help shows them.
+        modules: Module of each subcommand, in the order of the help page.
     """
 
     def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
@@ -19,11 +19,11 @@ class LazyGroup(click.Group):
         self.modules = modules
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order a newcomer needs them."""
+        """Subcommand names in the order of the help page."""
         return list(self.modules)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the module behind ``name``."""
+        """Import and return the subcommand ``name``."""
         if name not in self.modules:
             return None
         command: click.Command = importlib.import_module(self.modules[name]).command

@@ -1,4 +1,4 @@
-"""`volbench info`: what a component is, where it is from, how it is called and what it costs."""
+"""`volbench info`: signature, source, citation and computational cost of a component."""
 
 import dataclasses
 import json
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Channels of the volumes an encoder is measured with.",
+    help="Input channels for the cost of an encoder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list, one entry per kind.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list with one entry per kind.")
 def command(name: str, in_channels: int, as_json: bool) -> None:
-    """Tell what the component NAME is: signature, source, citation; of an encoder, its cost.
+    """Show signature, source, citation and cost of a component.
 
-    NAME is a name of any kind, or a spec with arguments: 'timm(name="resnet50")'.
+    NAME is a component of any kind, or a spec with arguments: 'timm(name="resnet50")'. The cost,
+    shown for encoders, is parameters, GFLOPs per slice and receptive field.
     """
     if as_json:
         described = _describe(name, in_channels)
@@ -85,7 +86,7 @@ def _print_tables(name: str, in_channels: int) -> None:
     from rich.text import Text
 
     console = Console()
-    with console.status("measuring"):
+    with console.status("measuring the encoder"):
         described = _describe(name, in_channels)
     for one in described:
         table = Table.grid(padding=(0, 2))

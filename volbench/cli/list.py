@@ -1,4 +1,4 @@
-"""`volbench list`: what can be named in a spec, who provides it, and what it is."""
+"""`volbench list`: installed components, recipes and plugins."""
 
 import json
 import sys
@@ -19,11 +19,11 @@ Row = tuple[str, ...]
 @click.argument("kind", type=click.Choice(KINDS), required=False, metavar="[KIND]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(kind: str | None, as_json: bool) -> None:
-    """List what is installed; KIND narrows it.
+    """List installed components, recipes and plugins.
 
     KIND is one of encoders, aggregators, losses, augmentations, datasets, recipes, plugins. Nothing
-    is imported, and a broken plugin is one warning line. `volbench list plugins` goes further: it
-    imports the components of each plugin once, in a process of its own, and says what came of it.
+    is imported, and a broken plugin gives one warning line. `volbench list plugins` also imports
+    the components of each plugin in a subprocess and reports the result.
     """
     kinds = (kind,) if kind else KINDS
     if kind != "plugins":  # whose table has a column for it
@@ -48,14 +48,14 @@ def _items(kind: str) -> list[catalog.Item]:
 
 
 def _rows(kind: str) -> list[Row]:
-    """The name, where it is from, what it is."""
+    """Name, distribution and summary of each component."""
     return [
         (item.name, f"{item.distribution} {item.version}", item.summary) for item in _items(kind)
     ]
 
 
 def _plugin_rows(plugins: Sequence[catalog.Plugin]) -> list[Row]:
-    """The distribution, its version, its state, its components."""
+    """Distribution, version, state and components of each plugin."""
     return [
         (
             plugin.distribution,
@@ -68,7 +68,7 @@ def _plugin_rows(plugins: Sequence[catalog.Plugin]) -> list[Row]:
 
 
 def _plain(kind: str, rows: Sequence[Row], *, heading: bool) -> str:
-    """Align the columns with spaces, so that ``cut``, ``awk`` and a person can read them."""
+    """Align the columns with spaces, readable by ``cut``, ``awk`` and people."""
     count = len(rows[0]) if rows else 0
     widths = [max(len(row[i]) for row in rows) for i in range(count - 1)]
     lines = [

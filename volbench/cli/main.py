@@ -1,4 +1,4 @@
-"""The `volbench` command: finds the subcommand and turns errors into one line and an exit code."""
+"""The `volbench` command: dispatch to subcommands; errors become one line and an exit code."""
 
 import signal
 import sys
@@ -12,10 +12,10 @@ from volbench.errors import StorageError, VolbenchError
 
 
 class Volbench(LazyGroup):
-    """The top of the command line, where every error ends as one line on stderr."""
+    """Top-level group. Every error ends as one line on stderr and an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run, and end with the exit code of what went wrong."""
+        """Run the command and exit with its code, or with that of its error."""
         signal.signal(signal.SIGTERM, _terminate)
         try:
             # Outside standalone mode click returns the code of an Exit instead of ending with it.
@@ -31,14 +31,14 @@ class Volbench(LazyGroup):
         except VolbenchError as error:
             _end(str(error), error.exit_code)
         except (KeyboardInterrupt, click.Abort):
-            _end("interrupted; the same command continues", 130)
+            _end("interrupted; rerun the same command to resume", 130)
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             _end(f"{error.strerror or error}{where}", StorageError.exit_code)
 
 
 def _terminate(number: int, frame: object) -> None:
-    _end("terminated; the same command continues", 128 + number)
+    _end("terminated; rerun the same command to resume", 128 + number)
 
 
 def _end(message: str, exit_code: int) -> None:
@@ -65,4 +65,4 @@ def _end(message: str, exit_code: int) -> None:
 )
 @click.version_option(package_name="volbench")
 def main() -> None:
-    """Which encoder, slice pooling and loss for thick-slice volumes, and is the difference real?"""
+    """Compare encoders, slice pooling and losses for thick-slice volumes on the same folds."""

@@ -1,4 +1,4 @@
-"""Options that every command which trains has in common, in the order in which help shows them."""
+"""Options shared by the commands, in the order of the help page."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,103 +8,121 @@ import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Training precision; auto: bfloat16 where the hardware supports it, else float32.",
+)
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Parallel folds; default: one per core on a CPU, one on a GPU.",
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Check all inputs and print the plan without training."
+)
+
 EXPERIMENT: Sequence[Callable[[Any], Any]] = (
-    click.option("--encoder", required=True, metavar="SPEC", help="Volume to one token per slice."),
-    click.option("--agg", "aggregator", metavar="SPEC", help="Tokens to one vector per case."),
     click.option(
-        "--loss", required=True, metavar="SUM", help="Such as focal(gamma=2)+0.5*triplet."
+        "--encoder", required=True, metavar="SPEC", help="Encoder: volume to one token per slice."
+    ),
+    click.option(
+        "--agg", "aggregator", metavar="SPEC", help="Aggregator: tokens to one vector per case."
+    ),
+    click.option(
+        "--loss",
+        required=True,
+        metavar="SUM",
+        help="Loss or weighted sum, e.g. focal(gamma=2)+0.5*triplet.",
     ),
     click.option(
         "--data",
         default="phantom",
         show_default=True,
         metavar="DATA",
-        help="A data set's spec, a manifest.csv or a prepared folder.",
+        help="Data set: a spec, a manifest.csv or a prepared folder.",
     ),
     click.option(
         "--level",
         type=click.Choice(["volume", "slice"]),
         default="volume",
         show_default=True,
-        help="One prediction per case, or per representative slice.",
+        help="Unit of prediction: a case, or a representative slice.",
     ),
     click.option(
         "--recipe",
         default="standard",
         show_default=True,
         metavar="NAME|FILE",
-        help="How to train; volbench list recipes.",
+        help="Training recipe: a built-in name or a TOML file.",
     ),
     click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Override a key of the recipe, as in training.epochs=30; repeatable.",
+        help="Override a recipe key, e.g. training.epochs=30; repeatable.",
     ),
     click.option(
         "--folds",
         default="10",
         show_default=True,
         metavar="N|official|FILE",
-        help="Number of folds, the data's own split, or a CSV with case,fold.",
+        help="Number of folds, the data set's official split, or a CSV (case,fold).",
     ),
     click.option(
         "--seed",
         default=0,
         show_default=True,
         type=click.IntRange(0),
-        help="Every random number follows from it, the folds too.",
+        help="Random seed of the folds, the initial weights and the training.",
     ),
 )
-"""What is trained, on what, in which folds."""
+"""Options that define the experiment: components, data, folds, seed."""
 
 EXECUTION: Sequence[Callable[[Any], Any]] = (
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+    device_option,
+    precision_option,
+    jobs_option,
     click.option(
-        "--precision",
-        type=click.Choice(["auto", "float32", "bfloat16"]),
-        default="auto",
-        show_default=True,
-        help="auto: bfloat16 on CUDA and on CPUs with instructions for it, else float32.",
+        "--name", metavar="NAME", help="Run name, a folder in --out; default: from the experiment."
     ),
-    click.option(
-        "--jobs",
-        type=click.IntRange(1),
-        help="Folds at a time; by default one per core on a CPU, one on a GPU.",
-    ),
-    click.option("--name", help="Folder in --out; by default named after the experiment."),
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
         default=Path("runs"),
         show_default=True,
-        help="Folder of runs.",
+        help="Output folder of all runs.",
     ),
     click.option(
         "--checkpoint-seconds",
         type=click.FloatRange(0),
         default=30.0,
         show_default=True,
-        help="Shortest time between two checkpoints of a fold.",
+        help="Minimum interval between checkpoints of a fold.",
     ),
-    click.option("--dry-run", is_flag=True, help="Check everything, show the plan, train nothing."),
+    dry_run_option,
 )
-"""How it is carried out and where it is kept."""
+"""Options of execution: device, precision, parallelism, output."""
 
 
 def experiment_options(function: Function) -> Function:
-    """Add the options that say what is trained."""
+    """Add the options that define the experiment."""
     return _added(function, EXPERIMENT)
 
 
 def execution_options(function: Function) -> Function:
-    """Add the options that say how and where."""
+    """Add the options of execution."""
     return _added(function, EXECUTION)
 
 
 def check_name(name: str | None) -> None:
-    """Refuse a name that is no folder's."""
+    """Refuse a run name that is not a valid folder name."""
     if name is not None and (not name or "/" in name or name in (".", "..")):
         raise click.UsageError(f"--name {name!r} is not a folder name; use --out for the folder")
 

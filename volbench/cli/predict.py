@@ -1,10 +1,11 @@
-"""`volbench predict`: a run's networks on new volumes."""
+"""`volbench predict`: predict new volumes with the networks of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from volbench.cli.options import device_option
 from volbench.cli.progress.counter import counter
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     "channels",
     multiple=True,
     metavar="NAME=PATH",
-    help="One image of a volume with several channels, in place of VOLUME; repeatable.",
+    help="Image of one channel, instead of VOLUME, for multi-channel runs; repeatable.",
 )
 @click.option(
     "--mask",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Region of interest of the one volume, where the run crops to it.",
+    help="Region-of-interest mask of the volume, if the run crops to it.",
 )
 @click.option(
     "--format",
@@ -33,20 +34,28 @@ if TYPE_CHECKING:
     type=click.Choice(["csv", "json"]),
     default="csv",
     show_default=True,
-    help="How the predictions are written.",
+    help="Output format.",
 )
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Output file; default: the terminal.",
+)
+@device_option
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default="auto",
     show_default=True,
-    help="auto: what the run's folds were scored in.",
+    help="Inference precision; auto: that of the run.",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Processes that prepare; one per core.")
 @click.option(
-    "--anyway", is_flag=True, help="Predict spacings that the run was not trained on, and warn."
+    "--jobs", type=click.IntRange(1), help="Preprocessing processes; default: one per core."
+)
+@click.option(
+    "--anyway",
+    is_flag=True,
+    help="Predict volumes outside the range of training spacings, with a warning.",
 )
 def command(
     run: Path,
@@ -60,13 +69,13 @@ def command(
     jobs: int | None,
     anyway: bool,
 ) -> None:
-    """Predict volumes with all finished folds of RUN: the mean of their probabilities.
+    """Predict new volumes with the ensemble of all folds.
 
     Research software; not for clinical use.
 
-    A VOLUME is a NIfTI, NRRD or MHA file, a folder that holds one DICOM series, or a manifest.csv,
-    with or without labels. It goes through the run's own preprocessing. A volume unlike those that
-    the run was trained on is refused.
+    The probabilities of all finished folds of RUN are averaged. A VOLUME is a NIfTI, NRRD or MHA
+    file, a folder with one DICOM series, or a manifest.csv with or without labels. It is
+    preprocessed as in the run. A volume outside the range of the training data is refused.
 
     \b
     volbench predict runs/mine scan.nii.gz

@@ -1,4 +1,4 @@
-"""What `volbench run --profile` prints: where the time of the folds went."""
+"""Table of `volbench run --profile`: training time by section."""
 
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def show_profile(outcome: "Outcome") -> None:
-    """Print the sections of all folds that have a profile, and what they amount to."""
+    """Print the time by section over all profiled folds, and the share of the roofline."""
     from volbench.crossval.task import read_timings
     from volbench.profiling.fold_timings import add
 
     console = Console(highlight=False)
     folds = [timings for fold in outcome.results if (timings := read_timings(outcome.path, fold))]
     if not folds:
-        console.print("no profile: these folds were finished before; give --name for a new run")
+        console.print("no profile: these folds were finished before; use --name for a new run")
         return
     whole = add(folds)
     console.print(_table(whole, len(folds)))

@@ -1,4 +1,4 @@
-"""`volbench report`: runs as one page that people read."""
+"""`volbench report`: an HTML report of runs, or a model card."""
 
 from pathlib import Path
 
@@ -14,16 +14,20 @@ import click
     type=click.Path(path_type=Path, dir_okay=False),
     show_default="report.html; with --card, the terminal",
     metavar="FILE",
-    help="The page.",
+    help="Output HTML file.",
 )
-@click.option("--card", is_flag=True, help="A model card and checklists of one run, as Markdown.")
-@click.option("--title", metavar="TEXT", help="Of the page; names the data if left out.")
+@click.option(
+    "--card",
+    is_flag=True,
+    help="Write a model card with reporting checklists of one run, as Markdown.",
+)
+@click.option("--title", metavar="TEXT", help="Title of the report; default: the data set.")
 @click.option(
     "--data",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER",
-    help="A prepared folder to take pictures from; repeatable. The cache is searched anyway.",
+    help="Prepared folder with the images, besides the cache; repeatable.",
 )
 def command(
     paths: tuple[Path, ...],
@@ -32,16 +36,16 @@ def command(
     title: str | None,
     data: tuple[Path, ...],
 ) -> None:
-    """Write one HTML file about runs: what was asked, what was found, what it does not show.
+    """Write a self-contained HTML report, or a model card.
 
     The file needs no network and holds no script, so it can be mailed and archived. It shows
-    patients' names and slices of their scans if the data has them: treat it like the data.
+    patient identifiers and image slices if the data has them: treat it like the data.
 
-    Runs on other data or other folds get a section of their own; named together they are refused,
-    because their numbers cannot be compared.
+    Runs on different data or folds get separate sections; given together by name they are refused,
+    because their numbers are not comparable.
 
-    With --card, write what one run knows of a model card and of the items of CLAIM 2024 and
-    TRIPOD+AI as Markdown; the rest is marked for the author.
+    With --card, write a model card of one run and its answers to the items of CLAIM 2024 and
+    TRIPOD+AI as Markdown; items that only the author can answer are marked.
 
     \b
     volbench report runs
@@ -67,7 +71,7 @@ def command(
         runs,
         title=title,
         data=data,
-        on_section=lambda name: click.echo(f"drawing: {name}", err=True),
+        on_section=lambda name: click.echo(f"rendering: {name}", err=True),
     )
     write_atomic(output, text)
     count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
@@ -81,10 +85,10 @@ def _card(paths: tuple[Path, ...], output: Path | None, *, other: bool) -> None:
     from volbench.model_card import card_markdown
 
     if other:
-        raise UsageError("--title and --data are of the page; leave them out with --card")
+        raise UsageError("--title and --data apply to the HTML report; leave them out with --card")
     found = find_runs(paths)
     if len(found) > 1:
-        raise UsageError(f"--card is about one run, and {len(found)} are named; name one of them")
+        raise UsageError(f"--card takes one run, but got {len(found)}; name one of them")
     text = card_markdown(load_run(found[0]))
     if output is None:
         click.echo(text, nl=False)

@@ -1,4 +1,4 @@
-"""`volbench run`: train and score one candidate over all folds."""
+"""`volbench run`: cross-validate one combination of encoder, aggregator and loss."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,11 @@ FOLD_FAILED = 1
 @click.command("run")
 @experiment_options
 @click.option(
-    "--fold", "only", multiple=True, type=click.IntRange(0), help="Do this fold only; repeatable."
+    "--fold",
+    "only",
+    multiple=True,
+    type=click.IntRange(0),
+    help="Train only this fold; repeatable.",
 )
 @execution_options
 @click.option(
@@ -26,9 +30,11 @@ FOLD_FAILED = 1
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Compile the encoder (torch.compile); auto: where that pays over all folds.",
+    help="Compile the encoder with torch.compile; auto: if it saves time over all folds.",
 )
-@click.option("--profile", is_flag=True, help="Tell where the time goes, section by section.")
+@click.option(
+    "--profile", is_flag=True, help="Report training time by section and the share of the roofline."
+)
 def command(
     encoder: str,
     aggregator: str | None,
@@ -50,10 +56,10 @@ def command(
     compiled: "Compile",
     profile: bool,
 ) -> None:
-    """Train and score one candidate over all folds.
+    """Cross-validate one encoder, aggregator and loss.
 
-    The same command again continues: finished folds are kept, a fold cut off goes on from its last
-    checkpoint, a failed one is tried again.
+    Rerun the same command to resume an interrupted run: finished folds are kept, an interrupted
+    fold continues from its last checkpoint, a failed fold is retried.
 
     \b
     volbench run --encoder rmc5 --agg bilinear --loss focal+triplet

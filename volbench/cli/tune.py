@@ -1,4 +1,4 @@
-"""`volbench tune`: find good hyperparameters without looking at the folds that judge them."""
+"""`volbench tune`: nested cross-validated hyperparameter search."""
 
 import signal
 from collections.abc import Iterator
@@ -33,28 +33,28 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
     type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="Candidates tried per outer fold.",
+    help="Trials per outer fold.",
 )
 @click.option(
     "--inner-folds",
     type=click.IntRange(2),
     default=3,
     show_default=True,
-    help="Folds made of what an outer fold trains on; they choose.",
+    help="Inner folds, drawn from the training part of each outer fold.",
 )
 @click.option(
     "--sampler",
     type=click.Choice(["tpe", "random", "qmc"]),
     default="tpe",
     show_default=True,
-    help="Who proposes the next candidate.",
+    help="Sampler that proposes the hyperparameters of a trial.",
 )
 @click.option(
     "--pruner",
     type=click.Choice(["wilcoxon", "median", "none"]),
     default="wilcoxon",
     show_default=True,
-    help="Ends a trial early: after an inner fold, or (median) after an epoch.",
+    help="Early stopping of trials: after an inner fold, or (median) after an epoch.",
 )
 @click.option(
     "--prune-below",
@@ -62,18 +62,18 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
     default=0.1,
     show_default=True,
     metavar="P",
-    help="Of the Wilcoxon test against the best trial.",
+    help="Significance level at which the Wilcoxon pruner stops a trial.",
 )
 @click.option(
     "--flat",
     is_flag=True,
-    help="One cheap search on all cases; the result is marked as selected on these data.",
+    help="One search on all cases, not nested; results are marked as selected on these data.",
 )
 @click.option(
     "--storage",
     metavar="URL",
-    help="Database for many machines, such as postgresql+psycopg://host/name; by default a "
-    "SQLite file in the run's folder.",
+    help="Database shared by several machines, e.g. postgresql+psycopg://host/name; default: a "
+    "SQLite file in the run folder.",
 )
 @click.option(
     "--heartbeat",
@@ -81,7 +81,7 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
     default=15,
     show_default=True,
     metavar="SECONDS",
-    help="Between two signs of life; a trial silent for four times as long is tried again.",
+    help="Heartbeat interval; a trial silent for four intervals is retried.",
 )
 @execution_options
 @click.option(
@@ -91,7 +91,7 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
     expose_value=False,
     callback=_show,
     metavar="RUN",
-    help="Show what a tuned run found, and end.",
+    help="Print the results of a tuned run and exit.",
 )
 def command(
     encoder: str,
@@ -119,15 +119,15 @@ def command(
     checkpoint_seconds: float,
     dry_run: bool,
 ) -> None:
-    """Find good hyperparameters without looking at the folds that judge them.
+    """Tune hyperparameters by nested cross-validation.
 
-    Values of specs and of --set may be search spaces: uniform(low=0, high=5), loguniform,
-    integer(low=1, high=8), choice(among=("mean", "sum")). A bare name is searched where its
-    component says. In each outer fold, inner folds made of its training part choose; the outer fold
-    only scores the winner.
+    A value in a spec or in --set may be a search space: uniform(low=0, high=5), loguniform,
+    integer(low=1, high=8), choice(among=("mean", "sum")). A component without arguments is
+    searched over its own default space. In each outer fold, inner folds drawn from its training
+    part choose the hyperparameters; the outer fold only scores the winner.
 
-    The same command again continues; started twice at once, the two share the work. Ctrl-C ends
-    after the trainings that run, a second one at once.
+    Rerun the same command to resume; processes started at the same time share the work. The first
+    Ctrl-C stops after the running trainings, a second one at once.
 
     \b
     volbench tune --encoder rmc5 --agg bilinear --loss focal+triplet
@@ -181,7 +181,7 @@ def command(
             stopped=lambda: bool(asked),
         )
     if outcome.stopped:
-        click.echo("volbench: interrupted; the same command continues", err=True)
+        click.echo("volbench: interrupted; rerun the same command to resume", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
     page = write_page(outcome.path)
     click.echo(show_tuning(outcome.path), nl=False)
@@ -192,14 +192,16 @@ def command(
 
 @contextmanager
 def _patience() -> Iterator[list[int]]:
-    """Note the first Ctrl-C instead of obeying it; a second one is obeyed."""
+    """Defer the first Ctrl-C until running trainings end; a second one interrupts at once."""
     asked: list[int] = []
 
     def note(number: int, frame: object) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        click.echo("\nending after the trainings that run; Ctrl-C again ends now", err=True)
+        click.echo(
+            "\nstopping after the running trainings; press Ctrl-C again to stop now", err=True
+        )
 
     before = signal.signal(signal.SIGINT, note)
     try:

@@ -1,4 +1,4 @@
-"""What a tuned run found, as text: winners, optimism, importances, trials."""
+"""Results of a tuned run as text: trials, importances, winners, optimism."""
 
 import io
 from pathlib import Path
@@ -14,10 +14,10 @@ WIDTH = 100
 
 
 def show_tuning(run: Path) -> str:
-    """Put everything in tables.
+    """Format the trials, importances and winners as tables.
 
     Raises:
-        StateError: it is no tuned run.
+        StateError: the folder is not a tuned run.
     """
     summary = load_summary(run)
     text = io.StringIO()
@@ -80,7 +80,7 @@ def _words(summary: TuningSummary) -> str:
             f"{found['best']['line']}"
         )
     if not found["complete"]:
-        lines.append("Incomplete: the same command continues.")
+        lines.append("Incomplete: rerun the same command to resume.")
     return "\n".join(lines)
 
 

@@ -134,7 +134,7 @@ def run(
 
 
 def _audit(plan: Plan, folder: RunFolder, callback: Callback) -> None:
-    """Keep beside the run what its labels give away without a picture, on the same folds."""
+    """Keep beside the run what its labels give away without the image, on the same folds."""
     path = folder.path / AUDIT
     if path.is_file():
         return

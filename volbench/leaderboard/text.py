@@ -126,7 +126,7 @@ def pair_notes(found: Comparison) -> list[str]:
 def shortcut_notes(found: Comparison) -> list[str]:
     """What the rows of the audit are."""
     notes = [
-        "Simple models on the same folds that see no picture (volbench data audit); "
+        "Simple models on the same folds that do not see the image (volbench data audit); "
         f"mean ± standard deviation over folds, one score per "
         f"{'case' if found.unit == 'slice' else found.unit}."
     ]

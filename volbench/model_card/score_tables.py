@@ -139,7 +139,7 @@ def _audit(facts: RunFacts) -> str:
     ]
     header = ["features", "model", "note", "AUC", "std"]
     return (
-        "Shortcut audit: what simple models reach on the same folds without a picture (mean and "
+        "Shortcut audit: what simple models reach on the same folds without the image (mean and "
         f"standard deviation over folds).\n\n{table(header, rows, text=3)}"
     )
 

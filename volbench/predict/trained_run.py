@@ -97,7 +97,7 @@ def load_trained(path: Path, *, folds: Sequence[int] | None = None) -> TrainedRu
     if not finished:
         why = next(iter(missing.values()), "not started")
         raise StateError(
-            f"{path}: no fold is finished (fold 0: {why}); run it again, the same command continues"
+            f"{path}: no fold is finished (fold 0: {why}); rerun the same command to resume"
         )
     facts = _data(run)
     recipe = _recipe(run)

@@ -13,7 +13,7 @@ from volbench.evaluation import Items, gather
 from volbench.predict.trained_run import TrainedRun, load_trained
 from volbench.report.attribution import SliceValues, slice_values
 from volbench.report.gradcam import Maps, grad_cam
-from volbench.report.images import Picture, indices, overlay, plain, slices_of, windowed
+from volbench.report.images import SliceImage, indices, overlay, plain, slices_of, windowed
 from volbench.report.report_row import ReportRow
 from volbench.training.classifier import SliceIndex
 from volbench.types import Volume
@@ -30,7 +30,7 @@ class Example:
         decided: Name of the class it was called; what is explained is the evidence for it.
         probability: Of that class, by the network of the fold that held the case out.
         strips: Slice by slice; empty at slice level and for a single slice.
-        views: For some slices the picture and the picture with the map; without the map where
+        views: For some slices the image and the image with the map; without the map where
             the encoder has none.
         mapped: Whether there is a map.
     """
@@ -42,7 +42,7 @@ class Example:
     right: bool
     probability: float
     strips: tuple[SliceValues, ...]
-    views: tuple[tuple[Picture, Picture | None], ...]
+    views: tuple[tuple[SliceImage, SliceImage | None], ...]
     mapped: bool
 
 
@@ -129,14 +129,14 @@ def _example(
 
 def _views(
     case: PreparedCase, volume: Volume, heat: Maps | None
-) -> list[tuple[Picture, Picture | None]]:
-    """Pictures of what the network saw: the representative slices, or where the map is largest."""
+) -> list[tuple[SliceImage, SliceImage | None]]:
+    """Images of what the network saw: the representative slices, or where the map is largest."""
     grey = windowed(volume[0, 0].numpy())
     numbers = slices_of(case)
     if heat is not None and not case.representative:
         strongest = np.argsort(-heat.max(axis=(1, 2)), kind="stable")[: len(numbers)]
         numbers = tuple(sorted(map(int, strongest)))
-    found: list[tuple[Picture, Picture | None]] = []
+    found: list[tuple[SliceImage, SliceImage | None]] = []
     for number in numbers:
         text = f"{case.name}, slice {number + 1}"
         drawn = None

@@ -1,4 +1,4 @@
-"""Slices as small pictures inside the page: a grey window that stray voxels do not move."""
+"""Slices as small images inside the page: a grey window that stray voxels do not move."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from PIL import Image
 from volbench.data.cache.packed import Prepared, PreparedCase
 
 SIDE = 160
-"""Pixels of a picture at most; smaller slices stay as they are."""
+"""Pixels of an image at most; smaller slices stay as they are."""
 
 QUALITY = 80
 WINDOW = (1.0, 99.0)
@@ -24,7 +24,7 @@ Greys = UInt8[np.ndarray, "slice height width"]
 
 
 @dataclass(frozen=True)
-class Picture:
+class SliceImage:
     """An image and what it shows."""
 
     uri: str
@@ -39,12 +39,12 @@ def slices_of(case: PreparedCase, *, most: int = 3) -> tuple[int, ...]:
     return tuple(dict.fromkeys(middle))
 
 
-def pictures(prepared: Prepared, index: int) -> list[Picture]:
+def slice_images(prepared: Prepared, index: int) -> list[SliceImage]:
     """Some slices of a case, first channel."""
     case = prepared.cases[index]
     grey = windowed(prepared.volume(index)[:, 0])
     return [
-        Picture(_uri(Image.fromarray(grey[number])), f"{case.name}, slice {number + 1}")
+        SliceImage(_uri(Image.fromarray(grey[number])), f"{case.name}, slice {number + 1}")
         for number in slices_of(case)
     ]
 
@@ -57,7 +57,7 @@ def windowed(volume: Float[np.ndarray, "slice height width"]) -> Greys:
     return np.asarray(np.clip(255 * shares, 0, 255).astype(np.uint8))
 
 
-def overlay(grey: Grey, heat: Heat, *, text: str) -> Picture:
+def overlay(grey: Grey, heat: Heat, *, text: str) -> SliceImage:
     """A slice with a coarser map from 0 to 1 laid over it, in colours the colour-blind can read."""
     from matplotlib import colormaps
 
@@ -68,12 +68,12 @@ def overlay(grey: Grey, heat: Heat, *, text: str) -> Picture:
     color = (255 * colormaps["inferno"](strength)[..., :3]).astype(np.float32)
     weight = 0.65 * strength[..., None]
     mixed = np.asarray(image, dtype=np.float32) * (1 - weight) + color * weight
-    return Picture(_uri(Image.fromarray(mixed.astype(np.uint8))), text)
+    return SliceImage(_uri(Image.fromarray(mixed.astype(np.uint8))), text)
 
 
-def plain(grey: Grey, *, text: str) -> Picture:
+def plain(grey: Grey, *, text: str) -> SliceImage:
     """A slice as it is."""
-    return Picture(_uri(Image.fromarray(grey)), text)
+    return SliceImage(_uri(Image.fromarray(grey)), text)
 
 
 def indices(prepared: Prepared, cases: Sequence[str]) -> list[int | None]:

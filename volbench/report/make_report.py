@@ -24,7 +24,7 @@ def make_report(
     Args:
         runs: From :func:`volbench.leaderboard.load_run`.
         title: Of the page.
-        data: Prepared folders to take pictures from; the cache is searched in any case.
+        data: Prepared folders to take images from; the cache is searched in any case.
         on_section: Hears the name of the data before each section is made.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from volbench.data.cache.packed import Prepared
 from volbench.evaluation import gather
 from volbench.leaderboard.statistics.comparison import Comparison
-from volbench.report.images import Picture, indices, pictures
+from volbench.report.images import SliceImage, indices, slice_images
 from volbench.report.report_row import ReportRow
 
 MOST = 8
@@ -31,7 +31,7 @@ class MisclassifiedCase:
     probabilities: tuple[float, ...]
     mean: float
     wrong: int
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[SliceImage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def misclassified_cases(
             *(case, *known[case], tuple(probability[case])),
             mean=float(np.mean(probability[case])),
             wrong=wrong[case],
-            pictures=tuple(pictures(prepared, place)) if prepared and place is not None else (),
+            images=tuple(slice_images(prepared, place)) if prepared and place is not None else (),
         )
         for case, place in zip(worst, places, strict=True)
     )

@@ -35,7 +35,7 @@ def render(sections: Sequence[ReportSection], *, title: str) -> str:
 
 
 def policy(style: str) -> str:
-    """What a browser may do with the page: show it, its own pictures and this one style sheet."""
+    """What a browser may do with the page: show it, its own images and this one style sheet."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "

@@ -49,7 +49,7 @@ class ReportSection:
     learning: Sequence[Panel]
     cost: tables.Table
     wrong: MisclassifiedCases | None
-    pictured: bool
+    has_images: bool
     examples: Examples | None
     origins: Sequence[RunProvenance]
 
@@ -66,7 +66,7 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
     Args:
         comparison: What to show.
         number: Of the section on its page, for names that are unique there.
-        folders: Prepared folders to look for pictures in.
+        folders: Prepared folders to look for images in.
     """
     candidates = report_rows(comparison)
     run = comparison.first_run
@@ -122,7 +122,7 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
         ),
         cost=tables.cost(comparison, candidates),
         wrong=misclassified_cases(comparison, candidates, prepared),
-        pictured=prepared is not None,
+        has_images=prepared is not None,
         examples=explained,
         origins=origins(candidates),
     )

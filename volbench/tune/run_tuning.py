@@ -150,7 +150,7 @@ def _progress(searches: list[Search]) -> tuple[int, int]:
 
 
 def _audit(tuning: TuningPlan, folder: RunFolder, callback: TuningCallback) -> None:
-    """Keep beside the run what its labels give away without a picture, as any run does."""
+    """Keep beside the run what its labels give away without the image, as any run does."""
     path = folder.path / AUDIT
     if path.is_file():
         return

@@ -36,7 +36,7 @@ def test_every_fold_leaves_one_line_with_its_auc(plan, tmp_path, capsys):
     folds = [line for line in err[1:] if line.startswith("fold")]
     assert [line.split()[1] for line in folds] == ["0", "1", "2"]
     assert "(3 of 3 folds, mean AUC" in folds[-1]
-    assert err[4:] == ["auditing: what the label gives away without a picture, on the same folds"]
+    assert err[4:] == ["running shortcut baselines on the same folds"]
     assert out[0].startswith("mean AUC")
     assert "3 finished folds" in out[0]
     assert out[1] == f"compare with: volbench compare {tmp_path}"

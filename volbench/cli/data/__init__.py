@@ -1,4 +1,4 @@
-"""The `volbench data` commands: look at, check and prepare the volumes before any training."""
+"""The `volbench data` commands: check, describe, prepare and audit data sets."""
 
 import click
 
@@ -18,4 +18,4 @@ from volbench.cli.groups import LazyGroup
     },
 )
 def command() -> None:
-    """Check, describe, prepare, show and audit volumes; write the phantom as files."""
+    """Check, describe, prepare, show and audit a data set."""

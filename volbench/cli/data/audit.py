@@ -1,4 +1,4 @@
-"""`volbench data audit`: what gives the label away before any network looks at a picture."""
+"""`volbench data audit`: shortcut baselines that predict the label without the image."""
 
 import math
 from collections.abc import Sequence
@@ -20,17 +20,21 @@ WIDTH = 100
     default="10",
     show_default=True,
     metavar="N|official|FILE",
-    help="As in volbench run: the same folds and seed give the same division.",
+    help="Folds as in volbench run: the same folds and seed give the same split.",
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of folds and forests."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Random seed of the folds and the random forests.",
 )
 @click.option(
     "settings",
     "--set",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change an option, e.g. preprocessing.size=64; may be repeated.",
+    help="Override a preprocessing option, e.g. preprocessing.size=64; repeatable.",
 )
 @click.option(
     "--format",
@@ -38,18 +42,22 @@ WIDTH = 100
     type=click.Choice(["table", "csv", "json"]),
     default="table",
     show_default=True,
-    help="How the result is written.",
+    help="Output format.",
 )
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Output file; default: the terminal.",
+)
 def command(
     data: str, folds: str, seed: int, settings: tuple[str, ...], style: str, output: Path | None
 ) -> None:
-    """Find shortcuts: what simple models reach without looking at a picture.
+    """Run shortcut baselines: predict the label without images.
 
-    A logistic regression and a random forest predict the label, on the folds of the runs, from the
-    geometry of the files, the volume of the mask, the brightness of the whole volume, each column
-    of the manifest, and all of it together. A network that does not beat them has not shown that it
-    looks at the picture.
+    Logistic regression and a random forest predict the label on the same folds as the runs, from
+    the geometry of the files, the mask volume, the intensity histogram, each column of the
+    manifest, and all of them together. A network that does not beat these baselines has not shown
+    that it uses the image content.
 
     \b
     volbench data audit manifest.csv
@@ -147,7 +155,7 @@ def _notes(scores: "Sequence[AuditScore]", folds: int) -> list[str]:
     there = {STRATUM if row.features.startswith(STRATUM) else row.features: row for row in scores}
     lines = [
         f"{'stratum ...' if name == STRATUM else name}: "
-        f"{'that column of the manifest, by itself' if name == STRATUM else there[name].meaning}."
+        f"{'that column of the manifest alone' if name == STRATUM else there[name].meaning}."
         for name in (GEOMETRY, ROI, INTENSITY, STRATUM, STRATA, EVERYTHING)
         if name in there
     ]

@@ -1,15 +1,16 @@
-"""`volbench data check`: read every volume, list all problems."""
+"""`volbench data check`: read every volume and list all problems."""
 
 import click
 
 
 @click.command("check")
 @click.argument("data")
-@click.option("--jobs", type=click.IntRange(1), help="Processes that read; all cores if left out.")
+@click.option("--jobs", type=click.IntRange(1), help="Reader processes; default: one per core.")
 def command(data: str, jobs: int | None) -> None:
-    """Read every volume of DATA (a manifest.csv or a data set's spec) and list all problems.
+    """Read every volume and list all problems.
 
-    Ends with exit code 3 if there are any; warnings and notes do not count.
+    DATA is a manifest.csv or the spec of a data set. The exit code is 3 if there are problems;
+    warnings and notes do not count.
     """
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter

@@ -1,4 +1,4 @@
-"""`volbench data describe`: what is in a data set, in figures."""
+"""`volbench data describe`: summary statistics of a data set."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,12 @@ SHOWN_VALUES = 8
 
 @click.command("describe")
 @click.argument("data")
-@click.option("--jobs", type=click.IntRange(1), help="Processes that read; all cores if left out.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--jobs", type=click.IntRange(1), help="Reader processes; default: one per core.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(data: str, jobs: int | None, as_json: bool) -> None:
-    """Sum up DATA (a manifest.csv or a data set's spec): cases, sizes, spacings, strata.
+    """Summarise cases, sizes, spacings and strata.
 
-    Three figures are the smallest, the median and the largest.
+    DATA is a manifest.csv or the spec of a data set. Three figures are minimum, median and maximum.
     """
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter

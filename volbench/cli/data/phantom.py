@@ -1,4 +1,4 @@
-"""`volbench data phantom`: the built-in phantom as files and a manifest."""
+"""`volbench data phantom`: write the built-in phantom as image files with a manifest."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import click
 
 
 def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[int, int]:
-    """Read a number, or a range such as 3-6."""
+    """Parse a number or a range such as 3-6."""
     least, dash, most = value.partition("-")
     if not least.isdecimal() or (dash and not most.isdecimal()):
         raise click.BadParameter(f"{value!r} is neither a number nor a range such as 3-6.")
@@ -15,23 +15,29 @@ def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tup
 
 @click.command("phantom")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--patients", type=int, default=90, show_default=True, help="How many volumes.")
-@click.option("--size", type=int, default=32, show_default=True, help="Pixels per row and column.")
+@click.option(
+    "--patients",
+    type=int,
+    default=90,
+    show_default=True,
+    help="Number of volumes, one per patient.",
+)
+@click.option("--size", type=int, default=32, show_default=True, help="In-plane size in pixels.")
 @click.option(
     "--slices",
     callback=_slices,
     metavar="N|MIN-MAX",
     default="3-6",
     show_default=True,
-    help="Slices per volume.",
+    help="Slices per volume, a number or a range.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Names the cohort.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the cohort.")
 @click.option(
     "--difficulty",
     type=float,
     default=0.1,
     show_default=True,
-    help="From 0 (a hundred small volumes teach it) to 1 (hundreds of large ones do).",
+    help="From 0 (learnable from a hundred small volumes) to 1 (needs hundreds of large ones).",
 )
 @click.option(
     "--format",
@@ -39,7 +45,7 @@ def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tup
     type=click.Choice(["nifti", "nrrd", "mha"]),
     default="nifti",
     show_default=True,
-    help="Of images and masks.",
+    help="File format of images and masks.",
 )
 def command(
     out: Path,
@@ -50,10 +56,10 @@ def command(
     difficulty: float,
     form: str,
 ) -> None:
-    """Write the phantom into the folder OUT: images, masks and manifest.csv.
+    """Write the built-in phantom as images with a manifest.
 
-    Interrupted, the same command continues. truth.csv tells what was drawn: tumour volumes and
-    geometry.
+    The folder OUT receives images, masks, manifest.csv, and truth.csv with the tumour volumes and
+    geometry that were drawn. Rerun the same command to resume.
     """
     from volbench.cli.progress.counter import counter
     from volbench.datasets.phantom import Phantom
@@ -66,6 +72,6 @@ def command(
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
-    with counter("Writing the phantom", "volumes") as report:
+    with counter("writing", "volumes") as report:
         manifest = export(phantom, out, form=form, report=report)
     click.echo(f"{manifest}: {patients} cases; try: volbench data check {manifest}")

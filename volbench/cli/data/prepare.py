@@ -14,20 +14,23 @@ from volbench.cli.progress.counter import counter
     "--set",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change an option, e.g. preprocessing.size=64; may be repeated.",
+    help="Override a preprocessing option, e.g. preprocessing.size=64; repeatable.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Also copy the result there, whole, to be carried to another machine.",
+    help="Copy the prepared data there as well, e.g. for another machine.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Processes; one per CPU if left out.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Preprocessing processes; default: one per core."
+)
 def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | None) -> None:
-    """Prepare the volumes of a data set once, so that every run only opens them.
+    """Preprocess a data set once, before training.
 
-    A preparation that was cut off goes on where it was. Given a prepared FOLDER, every voxel in it
-    is compared with its checksum, as is right after a copy.
+    Runs then open the prepared volumes from the cache. Rerun the same command to resume an
+    interrupted preparation. Given a prepared FOLDER, every voxel is verified against its checksum,
+    as one should after a copy.
     """
     import time
 

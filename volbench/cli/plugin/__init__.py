@@ -1,4 +1,4 @@
-"""`volbench plugin`: write a plugin, and check that it keeps its contract."""
+"""The `volbench plugin` commands: create a plugin and check it against its contract."""
 
 import click
 
@@ -14,4 +14,4 @@ from volbench.cli.groups import LazyGroup
     },
 )
 def command() -> None:
-    """Write a component of your own, and check that it keeps its contract."""
+    """Create a plugin, or check it against its contract."""

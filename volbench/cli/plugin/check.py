@@ -1,4 +1,4 @@
-"""`volbench plugin check`: run the contract suites on installed components, and show a table."""
+"""`volbench plugin check`: run the contract tests on installed components."""
 
 import dataclasses
 import json
@@ -18,20 +18,21 @@ HEAD = ("component", "kind", "from", "passed", "failed", "skipped", "what to cha
 
 @click.command("check")
 @click.argument("names", nargs=-1, metavar="[SPEC]...")
-@click.option("--all", "built_in", is_flag=True, help="Check volbench's own components too.")
+@click.option("--all", "built_in", is_flag=True, help="Also check the built-in components.")
 @click.option(
     "--import-seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=15.0,
     show_default=True,
-    help="How long importing a component may take, PyTorch and volbench left aside.",
+    help="Time limit for importing a component, without PyTorch and volbench.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(names: tuple[str, ...], built_in: bool, import_seconds: float, as_json: bool) -> None:
-    """Check that components keep their contract; without SPEC, all that plugins provide.
+    """Run the contract tests on plugin components.
 
-    SPEC is a name, or a spec with arguments: 'lse(r=4)'. Each component is tried in a process of
-    its own, with tests that say what to change. They need pytest: pip install 'volbench[test]'.
+    SPEC is a name, or a spec with arguments: 'lse(r=4)'; without SPEC, all components of plugins
+    are checked. Each component is tested in a subprocess, and a failure says what to change.
+    Requires pytest: pip install 'volbench[test]'.
     """
     from volbench.testing.run import check, find_targets
 

@@ -1,4 +1,4 @@
-"""`volbench plugin new`: a package with one working component, to be changed into your own."""
+"""`volbench plugin new`: create a plugin package with one working component."""
 
 import shlex
 from pathlib import Path
@@ -15,19 +15,20 @@ from volbench.plugins.scaffold import Names, providers_of, write_plugin
     "--kind",
     type=click.Choice([registry.kind for registry in REGISTRIES.values()]),
     required=True,
-    help="What it is.",
+    help="Kind of component.",
 )
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    help="The folder that gets the plugin's own.  [default: this one]",
+    help="Parent folder of the new package.  [default: the current one]",
 )
 def command(name: str, kind: str, into: Path) -> None:
-    """Write a package with one small component, its test, and all that it takes to publish it.
+    """Create a plugin package with a working component.
 
-    NAME is what a spec will say, such as log-sum-exp: the component becomes log_sum_exp, the
-    package volbench-log-sum-exp.
+    The package has a small component, its test, and all files needed to publish it. NAME is the
+    name in a spec, such as log-sum-exp: the component becomes log_sum_exp, the package
+    volbench-log-sum-exp.
     """
     names = Names.of(name)
     folder = write_plugin(name, kind, into)

@@ -1,4 +1,4 @@
-"""A context manager that closes itself at the end, however it ends."""
+"""Base class of progress displays: a context manager that closes itself."""
 
 from abc import ABC, abstractmethod
 from typing import TypeVar
@@ -7,11 +7,11 @@ Kept = TypeVar("Kept", bound="Closing")
 
 
 class Closing(ABC):
-    """Closed when the ``with`` block ends; says nothing about errors."""
+    """Closed when the ``with`` block ends; does not handle errors."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back the terminal."""
+        """Restore the terminal."""
 
     def __enter__(self: Kept) -> Kept:
         return self

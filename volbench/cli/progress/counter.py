@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal, a few plain lines elsewhere."""
+"""Progress of counted work: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -8,25 +8,25 @@ from contextlib import contextmanager
 import click
 
 PARTS = 10
-"""Plain lines at most, but for those after a long silence."""
+"""Maximum number of plain lines, besides those after a long silence."""
 
 SILENCE_S = 60.0
 SHORTEST_S = 1.0
-"""Plain lines keep this distance, so that quick work does not scroll by."""
+"""Minimum interval between plain lines, in seconds."""
 
 Report = Callable[[int, int], None]
-"""Takes how many are done and how many there are."""
+"""Called with the number of items done and the total."""
 
 
 @contextmanager
 def counter(label: str, unit: str) -> Iterator[Report]:
     """Show the progress of counted work on stderr, which leaves stdout to results.
 
-    Nothing is shown until the first report, so work that turns out to be done stays silent.
+    Nothing is shown before the first report, so work that is already done stays silent.
 
     Args:
-        label: What is being done.
-        unit: What is counted, in the plural.
+        label: The work, e.g. ``preparing``.
+        unit: The counted items, in the plural.
     """
     with _bar(label, unit) if sys.stderr.isatty() else _lines(label, unit) as report:
         yield report
@@ -80,9 +80,9 @@ def _lines(label: str, unit: str) -> Iterator[Report]:
 
 
 class _Pace:
-    """Rate and time left, from what was done since the first report.
+    """Rate and time left since the first report.
 
-    What was there before is no work done now, so a resumed run does not look too fast.
+    Items that were done before do not count, so a resumed run does not look too fast.
     """
 
     def __init__(self, unit: str) -> None:
@@ -90,7 +90,7 @@ class _Pace:
         self._start: tuple[int, float] | None = None
 
     def after(self, done: int, total: int) -> str:
-        """Put the pace in words; empty while nothing can be said."""
+        """Rate and time left as text; empty while unknown."""
         now = time.monotonic()
         if self._start is None:
             self._start = (done, now)

@@ -1,4 +1,4 @@
-"""What a person sees while a suite runs: which experiment, its folds, the time left over all."""
+"""Progress of a suite: current experiment, its folds, total time left."""
 
 import shlex
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from volbench.training.fold import EpochReport
 
 
 def describe_suite(suite: Suite, planned: Sequence[Planned], out: Path) -> str:
-    """Tell in a few lines what would be run, and what is there already."""
+    """Plan of a suite in a few lines, with what is finished already."""
     plans = [each.plan for each in planned if each.plan is not None]
     folds = sum(len(plan.split.folds) for plan in plans)
     done = sum(_done(plan, out) for plan in plans)
@@ -53,7 +53,7 @@ def _describe_data(plan: Plan) -> str:
 
 
 class SuiteProgress(Closing, SuiteCallback):
-    """Shows the folds of each experiment as `volbench run` does; a context manager."""
+    """Progress display of a suite, with that of `volbench run` for each experiment."""
 
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
@@ -63,13 +63,13 @@ class SuiteProgress(Closing, SuiteCallback):
         self.run: TrainingProgress | None = None
 
     def close(self) -> None:
-        """Close the folds of the experiment that is open, if one is."""
+        """Close the display of the current experiment, if any."""
         if self.run is not None:
             self.run.close()
             self.run = None
 
     def on_suite(self, planned: Sequence[Planned], out: Path) -> None:
-        """Say how much there is to do."""
+        """Print the number of experiments and folds to run."""
         plans = [each.plan for each in planned if each.plan is not None]
         folds = sum(len(plan.split.folds) for plan in plans)
         done = sum(_done(plan, out) for plan in plans)
@@ -82,13 +82,13 @@ class SuiteProgress(Closing, SuiteCallback):
                 self._say(f"cannot be run: {each.candidate.label}: {each.error}")
 
     def on_experiment(self, number: int, planned: Planned) -> None:
-        """Say which experiment it is."""
+        """Print the number and label of the experiment."""
         self.number = number
         if planned.plan is not None:
             self._say(f"{number} of {self.total}: {planned.candidate.label}")
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
-        """Open the experiment's folds, unless all are finished."""
+        """Open the display of the experiment, unless all its folds are finished."""
         if len(done) == len(asked):
             self._say(f"finished already: {len(done)} folds")
             return
@@ -96,35 +96,35 @@ class SuiteProgress(Closing, SuiteCallback):
         self.run.on_plan(plan, path, done, asked)
 
     def on_start(self, fold: int) -> None:
-        """A fold starts."""
+        """Show a started fold."""
         assert self.run is not None
         self.run.on_start(fold)
 
     def on_epoch(self, report: EpochReport) -> None:
-        """An epoch ended."""
+        """Show a finished epoch."""
         assert self.run is not None
         self.left.epoch(self._key(report.fold), report.epoch, report.epochs)
         self.run.on_epoch(report)
 
     def on_end(self, result: FoldResult) -> None:
-        """A fold ended."""
+        """Show a finished or failed fold."""
         assert self.run is not None
         self.left.end(self._key(result.fold))
         self.run.on_end(result)
 
     def on_audit(self) -> None:
-        """The data are looked at; the first experiment waits for it, the others find it done."""
+        """Show that the shortcut baselines run, once per data set."""
         if self.run is not None:
             self.run.on_audit()
 
     def on_result(self, number: int, result: Result) -> None:
-        """Close the experiment's folds."""
+        """Close the display of the experiment."""
         self.close()
         if result.outcome is None:
             self._say(f"failed: {result.candidate.label}: {result.error}")
 
     def summarise(self, results: Sequence[Result], out: Path | None) -> None:
-        """Print how the suite ended and what to do next."""
+        """Print the outcome of the suite and the command that shows it."""
         failed = [result for result in results if result.error is not None]
         finished = len(results) - len(failed)
         plural = "" if finished == 1 else "s"
@@ -144,7 +144,7 @@ class SuiteProgress(Closing, SuiteCallback):
         return f"suite {left}" if left else ""
 
     def _key(self, fold: int) -> int:
-        """A number for each fold of each experiment."""
+        """Unique number of a fold across experiments."""
         return self.number * 1_000_000 + fold
 
     def _say(self, text: str) -> None:
@@ -159,7 +159,7 @@ def _done(plan: Plan, out: Path) -> int:
 
 
 def _label(candidate: SuiteCandidate, results: Sequence[Result]) -> str:
-    """The components in short; in full where two experiments share the short form."""
+    """Short label of an experiment; the full specs where two share the short one."""
     labels = [result.candidate.label for result in results]
     if labels.count(candidate.label) == 1:
         return candidate.label

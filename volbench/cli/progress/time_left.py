@@ -1,15 +1,15 @@
-"""How long the folds of a run will still take, from the epochs done so far."""
+"""Estimate of the remaining time of a run from the epochs done so far."""
 
 import time
 from collections.abc import Callable
 
 
 class TimeLeft:
-    """Extrapolates from what this process has done, not from what it found finished.
+    """Remaining time, extrapolated from the epochs of this process only.
 
     Args:
-        folds: Folds to do.
-        clock: Seconds, for tests.
+        folds: Number of folds to train.
+        clock: Time in seconds; replaced in tests.
     """
 
     def __init__(self, folds: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -20,7 +20,7 @@ class TimeLeft:
         self._left = float(folds)
 
     def epoch(self, fold: int, epoch: int, epochs: int) -> None:
-        """Count an epoch; a fold's first report may be of a later one, if it goes on."""
+        """Count an epoch; the first report of a resumed fold may be of a later one."""
         before = self._shares.get(fold, (epoch - 1) / epochs)
         if fold not in self._shares:
             self._left -= before
@@ -30,7 +30,7 @@ class TimeLeft:
         self._shares[fold] = share
 
     def end(self, fold: int) -> None:
-        """Count a fold as over, however it ended."""
+        """Count a fold as ended, finished or failed."""
         self._left -= 1 - self._shares.pop(fold, 0.0)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees while folds are trained: bars on a terminal, plain lines elsewhere."""
+"""Progress of training: bars on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from volbench.training.fold import EpochReport
 
 
 def describe_plan(plan: Plan, path: Path) -> str:
-    """Tell in a few lines what would be run."""
+    """Plan of a run in a few lines."""
     experiment, cases = plan.experiment, plan.prepared.cases
     counts = [
         f"{sum(case.label == index for case in cases)} {name}"
@@ -49,14 +49,14 @@ def describe_plan(plan: Plan, path: Path) -> str:
 
 
 PLAIN_SECONDS = 30.0
-"""Longest silence between two lines where there are no bars, as far as epochs allow."""
+"""Longest interval between plain lines, in seconds, if an epoch is not longer."""
 
 
 class TrainingProgress(Closing, Callback):
-    """Shows folds, epochs, time left and the running AUC; a context manager.
+    """Progress display: folds, epochs, time left and the running AUC.
 
     Args:
-        beyond: What to say of what comes after this run; asked again at every step.
+        beyond: Text about work after this run, such as the time left of a suite.
     """
 
     def __init__(self, *, beyond: Callable[[], str] = str) -> None:
@@ -72,11 +72,11 @@ class TrainingProgress(Closing, Callback):
         self.rows: dict[int, TaskID] = {}
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         self.live.stop()
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
-        """Say what is run and what is already there."""
+        """Print the experiment and the number of finished folds."""
         self.path = path
         experiment = plan.experiment
         pooling = experiment.aggregator or "slice level"
@@ -94,11 +94,11 @@ class TrainingProgress(Closing, Callback):
             self.live.start()
 
     def on_start(self, fold: int) -> None:
-        """Open the fold's bar."""
+        """Add the bar of a fold."""
         self.rows[fold] = self.active.add_task("starting", fold=fold, total=None)
 
     def on_epoch(self, report: EpochReport) -> None:
-        """Move the fold's bar."""
+        """Advance the bar of a fold."""
         self.left.epoch(report.fold, report.epoch, report.epochs)
         auc = "" if report.auc is None else f"  validation AUC {report.auc:.3f}"
         reached = f"loss {report.loss:.3f}{auc}"
@@ -114,7 +114,7 @@ class TrainingProgress(Closing, Callback):
             self._say(f"{epoch}  {reached}  ({self.left})")
 
     def on_end(self, result: FoldResult) -> None:
-        """Close the fold's bar and print one line that stays."""
+        """Remove the bar of a fold and print its result."""
         self.active.remove_task(self.rows.pop(result.fold))
         self.left.end(result.fold)
         if result.status == "failed":
@@ -133,15 +133,15 @@ class TrainingProgress(Closing, Callback):
         self._say(line)
 
     def on_warning(self, text: str) -> None:
-        """Say what whoever runs it should know."""
+        """Print a warning."""
         self._say(f"warning: {text}")
 
     def on_audit(self) -> None:
-        """Say what takes the last seconds."""
-        self._say("auditing: what the label gives away without a picture, on the same folds")
+        """Print that the shortcut baselines run."""
+        self._say("running shortcut baselines on the same folds")
 
     def summarise(self, outcome: Outcome) -> None:
-        """Print how the run ended and what to do next."""
+        """Print the outcome of the run and the command that compares it."""
         finished = len(outcome.results) - len(outcome.failed)
         failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
         mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""

@@ -1,4 +1,4 @@
-"""What a person sees while hyperparameters are searched: trials, folds, best so far, time left."""
+"""Progress of tuning: trials, inner folds, best so far, time left."""
 
 import time
 from pathlib import Path
@@ -19,14 +19,14 @@ from volbench.tune.trial import ActiveTrial
 
 
 def describe_tuning(tuning: TuningPlan, path: Path) -> str:
-    """Tell in a few lines what would be searched."""
+    """Plan of a search in a few lines."""
     plan, settings = tuning.plan, tuning.settings
     shown = tuning.template.shown()
     inner = next(iter(tuning.inner.values()))
     part = inner.part(inner.split.folds[0], plan.experiment)
     studies = len(tuning.inner)
     most = studies * settings.trials * settings.inner_folds + len(plan.split.folds)
-    where = "all cases" if settings.flat else "what each outer fold trains on"
+    where = "all cases" if settings.flat else "the training part of each outer fold"
     lines = [
         f"run        {path}",
         f"encoder    {shown['encoder']}",
@@ -47,7 +47,7 @@ def describe_tuning(tuning: TuningPlan, path: Path) -> str:
 
 
 class TuningProgress(Closing, TuningCallback):
-    """Shows trials, inner folds, the best so far and the time left; a context manager."""
+    """Progress display: trials, inner folds, best so far and time left."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
@@ -64,11 +64,11 @@ class TuningProgress(Closing, TuningCallback):
         self.outer = 0
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self.bar.stop()
 
     def on_plan(self, tuning: TuningPlan, path: Path, done: int, total: int) -> None:
-        """Say what is searched and what is already there."""
+        """Print the search and the number of finished trials."""
         shown, settings = tuning.template.shown(), tuning.settings
         self.folds = settings.inner_folds
         self.outer = len(tuning.plan.split.folds)
@@ -88,7 +88,7 @@ class TuningProgress(Closing, TuningCallback):
             self.bar.start()
 
     def on_epoch(self, task: Task, report: EpochReport, trial: ActiveTrial | None) -> None:
-        """Move the time left."""
+        """Update the time left."""
         number = self.numbers.setdefault((task.run, task.fold), len(self.numbers))
         self.left.epoch(number, report.epoch, report.epochs)
         where = f"outer fold {task.fold}" if trial is None else f"{_name(trial)} fold {task.fold}"
@@ -97,11 +97,11 @@ class TuningProgress(Closing, TuningCallback):
             self._say(f"{where}  epoch {report.epoch} of {report.epochs}  ({self.left})")
 
     def on_score(self, trial: ActiveTrial, fold: int) -> None:
-        """Count an inner fold as over."""
+        """Count a finished inner fold."""
         self.left.end(self.numbers.pop((trial.folder.path, fold), len(self.numbers)))
 
     def on_told(self, trial: ActiveTrial, best: float | None) -> None:
-        """Print one line per trial that stays."""
+        """Print the result of a trial."""
         if best is not None:
             self.best[trial.inner.outer] = best
         for _ in range(self.folds - len(trial.scores)):  # those it was spared
@@ -122,24 +122,24 @@ class TuningProgress(Closing, TuningCallback):
         self._update("")
 
     def on_winner(self, fold: int, winner: FoldWinner) -> None:
-        """Say what the outer fold is scored with."""
+        """Print the hyperparameters chosen for an outer fold."""
         tried = ", ".join(f"{name}={value}" for name, value in winner.values.items())
         self._say(f"outer fold {fold}: trial {winner.trial} won, {tried}")
 
     def on_outer(self, result: FoldResult, winner: FoldWinner | None) -> None:
-        """Say how an outer fold ended."""
+        """Print the result of an outer fold."""
         if result.status == "failed":
             self._say(f"outer fold {result.fold}  failed: {result.error}")
         else:
             self._say(f"outer fold {result.fold}  trained and scored, {result.seconds:.0f} s")
 
     def on_wait(self) -> None:
-        """Say that others are at it."""
-        self._say("waiting for trials that other processes run")
+        """Print that other processes run the remaining trials."""
+        self._say("waiting for trials running in other processes")
 
     def on_audit(self) -> None:
-        """Say what takes the last seconds."""
-        self._say("auditing: what the label gives away without a picture, on the same folds")
+        """Print that the shortcut baselines run."""
+        self._say("running shortcut baselines on the same folds")
 
     def _update(self, what: str) -> None:
         best = max(self.best.values(), default=None)

@@ -1,4 +1,4 @@
-"""The `volbench suite` commands: the experiments of a file, run together and shown as tables."""
+"""The `volbench suite` commands: run and show the experiments of a suite file."""
 
 import click
 
@@ -11,4 +11,4 @@ from volbench.cli.groups import LazyGroup
     modules={"run": "volbench.cli.suite.run", "show": "volbench.cli.suite.show"},
 )
 def command() -> None:
-    """Run the experiments that a file lists, and show them as its tables."""
+    """Run the experiments of a suite file and show its tables."""

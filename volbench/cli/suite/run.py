@@ -1,9 +1,11 @@
-"""`volbench suite run`: train and score every experiment of a file."""
+"""`volbench suite run`: run all experiments of a suite file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from volbench.cli.options import device_option, dry_run_option, jobs_option, precision_option
 
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Precision
@@ -13,39 +15,33 @@ EXPERIMENT_FAILED = 1
 
 @click.command("run")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--scale", metavar="NAME", help="One of the file's scales: its data and settings.")
 @click.option(
-    "--data", metavar="DATA", help="In place of the file's: a spec, a manifest, a folder."
+    "--scale", metavar="NAME", help="Scale defined in the file: a set of data and settings."
 )
-@click.option("--recipe", metavar="NAME|FILE", help="In place of every recipe of the file.")
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Data set instead of the file's: a spec, a manifest.csv or a prepared folder.",
+)
+@click.option("--recipe", metavar="NAME|FILE", help="Recipe instead of all recipes of the file.")
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Override a key of every recipe, as in training.epochs=3; repeatable.",
+    help="Override a key of all recipes, e.g. training.epochs=3; repeatable.",
 )
-@click.option("--folds", metavar="N|official|FILE", help="In place of the file's.")
-@click.option("--seed", type=click.IntRange(0), help="In place of the file's.")
+@click.option("--folds", metavar="N|official|FILE", help="Folds instead of the file's.")
+@click.option("--seed", type=click.IntRange(0), help="Random seed instead of the file's.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the runs; by default runs/<suite>-<scale>.",
+    help="Output folder of the runs; default: runs/<suite>-<scale>.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="auto: bfloat16 on CUDA and on CPUs with instructions for it, else float32.",
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    help="Folds at a time; by default one per core on a CPU, one on a GPU.",
-)
-@click.option("--dry-run", is_flag=True, help="Check everything, show the plan, train nothing.")
+@device_option
+@precision_option
+@jobs_option
+@dry_run_option
 def command(
     file: Path,
     scale: str | None,
@@ -60,10 +56,10 @@ def command(
     jobs: int | None,
     dry_run: bool,
 ) -> None:
-    """Train and score every experiment of a file; what is finished is kept.
+    """Run all experiments of a suite file.
 
-    An experiment that cannot be planned, or whose folds fail, is kept as a row with its reason, and
-    the others go on. The same command again does what is missing.
+    An experiment that cannot be planned, or whose folds fail, is kept as a row with its error, and
+    the others continue. Rerun the same command to resume: finished folds are kept.
 
     \b
     volbench suite run benchmarks/rectal2022/table4.toml --scale small

@@ -1,4 +1,4 @@
-"""`volbench suite show`: the tables of a suite as they stand."""
+"""`volbench suite show`: tables of a suite, finished or not."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--scale", metavar="NAME", help="The scale that was run.")
+@click.option("--scale", metavar="NAME", help="Scale that was run.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the suite's runs; by default runs/<suite>-<scale>.",
+    help="Folder of the suite's runs; default: runs/<suite>-<scale>.",
 )
 @click.option(
     "--format",
@@ -23,13 +23,19 @@ if TYPE_CHECKING:
     type=click.Choice(["table", "md"]),
     default="table",
     show_default=True,
-    help="How the tables are written.",
+    help="Output format.",
 )
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Output file; default: the terminal.",
+)
 def command(
     file: Path, scale: str | None, out: Path | None, style: "Style", output: Path | None
 ) -> None:
-    """Show the tables of a suite; what was not run, or failed, is a row too.
+    """Show the tables of a suite with the results so far.
+
+    Experiments that were not run, or that failed, are rows too.
 
     \b
     volbench suite show benchmarks/rectal2022/paper.toml --scale small

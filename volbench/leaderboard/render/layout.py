@@ -1,4 +1,4 @@
-"""A comparison as sections of ready text: headline, what needs no picture, pairs."""
+"""A comparison as sections of ready text: headline, what needs no image, pairs."""
 
 import math
 from collections import Counter
@@ -132,7 +132,7 @@ def _shortcuts(found: Comparison) -> TextTable:
     }
     if any(shortcut.note for shortcut in found.shortcuts):
         cells["note"] = [shortcut.note for shortcut in found.shortcuts]
-    return TextTable("What no picture is needed for", cells, shortcut_notes(found))
+    return TextTable("Shortcut baselines (no image used)", cells, shortcut_notes(found))
 
 
 def _pairs(found: Comparison, *, all_pairs: bool) -> TextTable:

@@ -134,7 +134,7 @@ class PowerAnalysis:
 
 @dataclass(frozen=True)
 class Shortcut:
-    """A row of the audit: what a simple model reaches without a picture.
+    """A row of the audit: what a simple model reaches without the image.
 
     Attributes:
         features: Name of the feature set.

@@ -1,4 +1,4 @@
-"""What no picture is needed for: the best rows of the runs' audit, and who beats the best of them.
+"""Shortcut baselines: the best rows of the audit of the runs, and which runs beat the best one.
 
 The audit predicts the same held-out cases in the same folds, so its rows are paired like runs.
 """

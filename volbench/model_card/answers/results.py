@@ -161,7 +161,7 @@ def shortcut(facts: RunFacts) -> str:
     """The best row of the audit and whether the model beats it; a sentence."""
     bar, against = facts.comparison.bar, facts.row.bar
     assert bar is not None
-    said = f"without a picture, {safe(bar.features)} ({bar.model}) has AUC {number(bar.auc.mean)}"
+    said = f"without the image, {safe(bar.features)} ({bar.model}) has AUC {number(bar.auc.mean)}"
     if against is None:
         return f"{said}; not compared."
     verdict = "is shown to be better" if against.beaten else "is NOT shown to be better"
