@@ -319,10 +319,10 @@ class Executor(abc.ABC):
     def describe(self, tasks: Sequence[ExecutorTask], folder: Path) -> str:
         """Tell what `submit` would do, as a command or a script, without doing it."""
 
-    def cancel(self, keys: Collection[str]) -> None:
+    def cancel(self, keys: Collection[str]) -> None:  # noqa: B027
         """End tasks that wait or run; the default leaves them alone."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """End processes and connections of this one's own; the default has none."""
 
     def __enter__(self) -> "Executor":
