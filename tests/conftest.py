@@ -7,6 +7,10 @@ import sys
 # Read by the thread pools when they are first loaded, in this process and in those it starts.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Without a GPU, kernels written in Triton are interpreted; read when their module is imported.
+if not os.path.exists("/dev/nvidiactl"):
+    os.environ["TRITON_INTERPRET"] = "1"
+
 # A shell starts what runs in its background with Ctrl-C ignored, which is inherited: the programs
 # that tests interrupt would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

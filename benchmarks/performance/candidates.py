@@ -11,7 +11,7 @@ from torch import nn
 
 from volbench.aggregators.bilinear import Bilinear
 from volbench.encoders import resnet
-from volbench.encoders.packing import Packing
+from volbench.encoders.packed_slices import Packing
 from volbench.training.classifier import Classifier
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last_3d}

@@ -9,7 +9,7 @@ import torch
 from volbench.data.cache.packed import open_prepared
 from volbench.data.loading.sampler import epoch_batches
 from volbench.datasets.phantom import Phantom
-from volbench.encoders.packing import plan_packing
+from volbench.encoders.packed_slices import plan_packing
 
 BATCH = 8
 EPOCHS = 20

@@ -10,10 +10,10 @@ from tests.helpers.small import write_small
 from volbench.cli.main import main
 from volbench.crossval import make_plan, run
 from volbench.crossval import precision_check as precision
-from volbench.crossval.precision_check import bfloat16_fault
+from volbench.crossval.precision_check import check_bfloat16
 from volbench.crossval.run import Callback
 from volbench.profiling.section_timer import SECTIONS
-from volbench.training.compute import choose_compute
+from volbench.training.compute import Compute, choose_compute
 from volbench.training.precision_selftest import Fault
 
 
@@ -32,7 +32,7 @@ def command(data, out, *options):
 
 def plan_for(data, **options):
     parts = {"encoder": "rmc5(width=2)", "aggregator": "average", "loss": "focal", "folds": "3"}
-    return make_plan(**parts, data=str(data), overrides=("training.epochs=1",), **options)
+    return make_plan(**{**parts, **options}, data=str(data), overrides=("training.epochs=1",))
 
 
 def test_a_profile_is_shown_section_by_section_and_kept_beside_the_fold(data, tmp_path):
@@ -41,12 +41,12 @@ def test_a_profile_is_shown_section_by_section_and_kept_beside_the_fold(data, tm
     lines = done.stdout.splitlines()
     start = next(n for n, line in enumerate(lines) if line.split()[:1] == ["section"])
     shares = {}
-    for line in lines[start + 1 : start + 8]:
+    for line in lines[start + 1 : start + 2 + len(SECTIONS)]:
         name, _, share, _ = re.split(r"\s{2,}", line.strip())
         shares[name] = float(share.rstrip("%"))
     assert list(shares) == [*SECTIONS, "other"]
     assert sum(shares.values()) == pytest.approx(100, abs=0.5)
-    assert lines[start + 8].startswith("2 folds")
+    assert lines[start + 2 + len(SECTIONS)].startswith("2 folds")
     assert "volumes per second" in done.stdout
     assert re.search(r"[\d.]+% of the roofline", done.stdout)
     (kept,) = tmp_path.glob("*/folds/00/profile.json")
@@ -117,14 +117,46 @@ def test_a_fault_of_bfloat16_is_a_warning_with_the_way_out(data, tmp_path, monke
 def test_float32_is_not_tried(data, monkeypatch):
     monkeypatch.setattr(precision, "tell_fault", lambda *arguments: pytest.fail("tried"))
     plan = plan_for(data)
-    assert bfloat16_fault(plan, choose_compute("cpu", "float32", jobs=1)) is None
+    assert check_bfloat16(plan, choose_compute("cpu", "float32", jobs=1))[1] == []
 
 
 def test_the_sizes_tried_are_those_the_network_sees(data, monkeypatch):
     tried = []
     monkeypatch.setattr(precision, "tell_fault", lambda layers, compute: tried.append(layers))
     plan = plan_for(data)
-    bfloat16_fault(plan, choose_compute("cpu", "bfloat16", jobs=1))
+    check_bfloat16(plan, choose_compute("cpu", "bfloat16", jobs=1))
     ((stem, *_),) = tried
     shortest = min(case.slices for case in plan.prepared.cases)
     assert stem.input == (shortest, 1, *plan.prepared.voxels.shape[2:])
+
+
+def test_on_a_gpu_each_layer_that_goes_wrong_is_computed_in_another_way(data, monkeypatch):
+    plan = plan_for(data, encoder="r2d(width=2)")
+    wrong = []
+
+    def find_faults(layers, compute):
+        wrong[:] = layers[0], layers[-1]
+        return [Fault(layer, "result", 0.5) for layer in (*wrong, *wrong)]
+
+    monkeypatch.setattr(precision, "find_faults", find_faults)
+    ways = iter(["stacked", "float32"])
+    monkeypatch.setattr(precision, "choose_way", lambda fault, compute: next(ways))
+    # As for a GPU, but where shapes alone are needed.
+    compute, lines = check_bfloat16(plan, Compute("meta", "bfloat16", 1))
+    shapes = [layer.weight for layer in wrong]
+    assert compute.fallbacks == ((shapes[0], "stacked"), (shapes[1], "float32"))
+    assert [line.rpartition("; ")[2] for line in lines] == [
+        "it is computed from slices stacked with their neighbours instead",
+        "it is computed in float32 instead",
+    ]
+
+
+def test_a_foreign_layer_that_goes_wrong_is_a_warning(data, monkeypatch):
+    plan = plan_for(data, encoder="timm(name='resnet10t')")
+    monkeypatch.setattr(
+        precision, "find_faults", lambda layers, compute: [Fault(layers[0], "result", 0.5)]
+    )
+    monkeypatch.setattr(precision, "choose_way", lambda fault, compute: "float32")
+    compute, (line,) = check_bfloat16(plan, Compute("meta", "bfloat16", 1))
+    assert compute.fallbacks == ()
+    assert line.endswith("is off by 50%; use --precision float32, or larger slices")

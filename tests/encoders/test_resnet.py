@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from volbench.encoders import packing
+from volbench.encoders import packed_slices
 from volbench.encoders.resnet import BasicBlock, ResNet
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
@@ -311,7 +311,7 @@ def test_gradients_come_back_in_the_layout_of_what_they_belong_to(
     name: str, lengths: tuple[int, int], stacked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if stacked:
-        monkeypatch.setattr(packing, "plan_solid", lambda *_, **__: None)
+        monkeypatch.setattr(packed_slices, "plan_layout", lambda *_, **__: None)
     assert gradients_in_another_layout(name, lengths, "cpu") == []
 
 
@@ -336,3 +336,59 @@ def test_large_volumes_of_few_slices_equal_plain_conv3d_and_have_room(
     layers = convolutions_of(encoder, tuple(volume.shape))
     # oneDNN in bfloat16 spoils the gradient of the weights where there are two.
     assert {layer.input[2] for layer in layers if len(layer.input) == 5} == {3}
+
+
+@pytest.mark.parametrize("way", ["stacked", "float32"])
+@pytest.mark.parametrize("rows", [False, True], ids=["packed", "in rows as on a GPU"])
+def test_a_layer_computed_in_another_way_gives_the_same(
+    way: str, rows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoders.build("r3d(width=4)", ResNet, 1).eval()
+    volume, mask = draw(channels=1, size=LARGE)
+    volume = volume.float()
+    expected = encoder(volume, mask)
+    if rows:
+        monkeypatch.setattr(ResNet, "_plan", in_rows)
+    for module in encoder.modules():
+        if getattr(module, "way", None):
+            module.way = way
+    torch.testing.assert_close(encoder(volume, mask), expected, rtol=1e-4, atol=1e-5)
+
+
+def in_rows(encoder: ResNet, volume: Tensor, mask: Tensor | None) -> packed_slices.Packing:
+    """Pack as on a GPU."""
+    return packed_slices.plan_rows(volume, mask, spaced=encoder._has_3d)
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+@pytest.mark.parametrize("name", ["r2d", "r3d", "r2plus1d", "rmc5"])
+def test_rows_without_a_slice_change_neither_tokens_nor_gradients_nor_statistics(
+    name: str, training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, mask = draw(channels=2)
+    results = []
+    for plan in (ResNet._plan, in_rows):
+        monkeypatch.setattr(ResNet, "_plan", plan)
+        encoder, _, _ = both(name, channels=2)
+        tokens = encoder.train(training)(volume, mask)
+        tokens.square().sum().backward()
+        gradients = {key: p.grad for key, p in encoder.named_parameters()}
+        results.append((tokens, gradients, dict(encoder.named_buffers())))
+    torch.testing.assert_close(results[1], results[0])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "spaced", "rows"), [((5, 4, 2), True, 16), ((5, 4, 2), False, 16), ((30, 70), True, 104)]
+)
+def test_rows_come_in_few_numbers(lengths: tuple[int, ...], spaced: bool, rows: int) -> None:
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    volume = torch.randn(len(lengths), 1, max(lengths), 4, 4)
+    packing = packed_slices.plan_rows(volume, mask, spaced=spaced)
+    packed = packing.pack(volume)
+    assert len(packed) == len(packing.real) == rows
+    assert packing.real.sum() == sum(lengths)
+    assert not packed[~packing.real].any()
+    assert packing.real[lengths[0]].item() is not spaced
+    back = packing.unpack(packed.flatten(1))
+    expected = volume.movedim(1, 2).flatten(2).where(mask[..., None], 0)
+    assert torch.equal(back, expected)

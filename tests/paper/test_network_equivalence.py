@@ -8,7 +8,7 @@ from released_formulas import FOCAL, sigmoid_focal
 from released_network import ReleasedNetwork, channels_between, convolve, normalise
 from torch import nn
 
-from volbench.encoders.packing import plan_packing
+from volbench.encoders.packed_slices import plan_packing
 from volbench.encoders.resnet import Convolution, Factorised, ResNet
 from volbench.interfaces import Loss, Problem
 from volbench.plugins.registry import losses

@@ -1,5 +1,7 @@
 """The comparison of bfloat16 with float32, with faults planted as machines have them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,13 @@ from torch import nn
 from volbench.profiling.conv_trace import convolutions_of
 from volbench.training import precision_selftest as selftest
 from volbench.training.compute import Compute
-from volbench.training.precision_selftest import find_fault, tell_fault
+from volbench.training.precision_selftest import (
+    Fault,
+    choose_way,
+    find_fault,
+    find_faults,
+    tell_fault,
+)
 
 CPU = Compute("cpu", "bfloat16", 1)
 LAYERS = convolutions_of(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1)), (6, 1, 8, 8))
@@ -118,3 +126,31 @@ def test_2d_convolutions_are_tried_here(monkeypatch):
     monkeypatch.setattr(selftest, "ask", lambda *arguments, **options: pytest.fail("asked"))
     plant(monkeypatch, 0, lambda values: values * 1.5)
     assert tell_fault(LAYERS, CPU) == str(find_fault(LAYERS, CPU))
+
+
+def test_every_fault_is_found_and_a_layer_has_one(monkeypatch):
+    plant(monkeypatch, 0, lambda values: values * 1.5)
+    assert [fault.convolution for fault in find_faults(LAYERS, CPU)] == [
+        replace(layer, input=(2, *layer.input[1:])) for layer in LAYERS
+    ]
+
+
+@pytest.mark.parametrize(("wrong_in_2d", "way"), [(False, "stacked"), (True, "float32")])
+def test_a_3d_layer_is_stacked_where_that_goes_right(monkeypatch, wrong_in_2d, way):
+    tried = []
+
+    def find(layers, compute):
+        tried.extend(layers)
+        return Fault(layers[0], "result", 1.0) if wrong_in_2d else None
+
+    monkeypatch.setattr(selftest, "find_fault", find)
+    (layer,) = in_3d(2, 1, 9, 8, 8)
+    assert choose_way(Fault(layer, "result", 1.0), CPU) == way
+    (stacked,) = tried
+    assert stacked.weight == (2, 3, 3, 3)
+    assert stacked.input == (18, 3, 8, 8)
+    assert stacked.output == (18, 2, 8, 8)
+
+
+def test_a_2d_layer_goes_on_in_float32():
+    assert choose_way(Fault(LAYERS[0], "result", 1.0), CPU) == "float32"

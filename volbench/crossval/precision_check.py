@@ -1,24 +1,75 @@
 """Before the folds start: does this machine compute the network in bfloat16 as it should?"""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import torch
 
 from volbench.crossval.plan import Plan
 from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
-from volbench.profiling.conv_trace import convolutions_of
+from volbench.profiling.conv_trace import Convolution, convolutions_of
 from volbench.training.compute import Compute
-from volbench.training.precision_selftest import tell_fault
+from volbench.training.network import set_ways
+from volbench.training.precision_selftest import choose_way, find_faults, tell_fault
 from volbench.training.tta import build_views
 
+INSTEAD = {
+    "stacked": "it is computed from slices stacked with their neighbours instead",
+    "float32": "it is computed in float32 instead",
+}
 
-def bfloat16_fault(plan: Plan, compute: Compute) -> str | None:
-    """Try the encoder's convolutions on the sizes of the data; tell what is wrong and the way out.
+
+def check_bfloat16(plan: Plan, compute: Compute) -> tuple[Compute, list[str]]:
+    """Try the encoder's convolutions on the sizes of the data.
 
     On a CPU the shortest case is tried, to save time; on a GPU also a batch of the longest ones,
     as some faults are those of large inputs.
+
+    Returns:
+        How to compute, and a line for each fault: what is wrong, and what is done about it. On a
+        GPU, layers of the built-in encoders are computed in another way, each by itself; else the
+        line says what whoever runs it can do.
     """
     if compute.precision != "bfloat16":
-        return None
+        return compute, []
+    experiment, prepared = plan.experiment, plan.prepared
+    with torch.random.fork_rng(devices=[]):
+        encoder = encoders.build(experiment.encoder, Encoder, len(prepared.channels))
+    if compute.device == "cpu":
+        # Shapes alone tell what a CPU calls.
+        for layers in _layers(plan, encoder, compute):
+            if (fault := tell_fault(layers, compute)) is not None:
+                return compute, [_go_on(fault)]
+        return compute, []
+    return _fall_back(encoder, list(_layers(plan, encoder, compute)), compute)
+
+
+def _fall_back(
+    encoder: Encoder, tried: list[list[Convolution]], compute: Compute
+) -> tuple[Compute, list[str]]:
+    """Give each layer that goes wrong another way of its own."""
+    ways, lines = {}, []
+    for fault in find_faults([layer for layers in tried for layer in layers], compute):
+        shape = fault.convolution.weight
+        if shape in ways:
+            continue
+        way = choose_way(fault, compute)
+        if set_ways(encoder, [(shape, way)]):
+            ways[shape] = way
+            lines.append(f"bfloat16 goes wrong on this machine: {fault}; {INSTEAD[way]}")
+        else:
+            lines.append(_go_on(str(fault)))
+    return replace(compute, fallbacks=tuple(ways.items())), lines
+
+
+def _go_on(fault: str) -> str:
+    return (
+        f"bfloat16 goes wrong on this machine: {fault}; use --precision float32, or larger slices"
+    )
+
+
+def _layers(plan: Plan, encoder: Encoder, compute: Compute) -> Iterator[list[Convolution]]:
     experiment, prepared = plan.experiment, plan.prepared
     slices = [case.slices for case in prepared.cases]
     shapes = [(1, min(slices))]
@@ -26,17 +77,9 @@ def bfloat16_fault(plan: Plan, compute: Compute) -> str | None:
         shapes.append((experiment.recipe.training.batch_size, max(slices)))
     channels, *plane = prepared.voxels.shape[1:]
     still = build_views(experiment.recipe, experiment.seed).training.eval_view
-    with torch.random.fork_rng(devices=[]):
-        encoder = encoders.build(experiment.encoder, Encoder, channels)
     for batch, length in shapes:
         # A view of one number: only its shape counts.
         volume = still(torch.zeros(()).expand(1, channels, length, *plane))
-        # Shapes alone tell what a CPU calls; on a GPU an encoder may call other convolutions.
+        # On a GPU an encoder may call other convolutions than on a CPU.
         device = "meta" if compute.device == "cpu" else compute.device
-        layers = convolutions_of(encoder, (batch, *volume.shape[1:]), device=device)
-        if (fault := tell_fault(layers, compute)) is not None:
-            return (
-                f"bfloat16 goes wrong on this machine: {fault}; "
-                "use --precision float32, or larger slices"
-            )
-    return None
+        yield convolutions_of(encoder, (batch, *volume.shape[1:]), device=device)

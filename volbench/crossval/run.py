@@ -10,7 +10,7 @@ from volbench._utils.moved import renamed
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.plan import Plan
-from volbench.crossval.precision_check import bfloat16_fault
+from volbench.crossval.precision_check import check_bfloat16
 from volbench.crossval.task import Task
 from volbench.crossval.workers import Workers, execute
 from volbench.data.cache.location import cache_root
@@ -103,6 +103,10 @@ def run(
         )
         results = _finished(folder, asked)
         callback.on_plan(plan, folder.path, sorted(results), asked)
+        if len(results) < len(asked):
+            compute, faults = check_bfloat16(plan, compute)
+            for fault in faults:
+                callback.on_warning(fault)
         tasks = [
             Task(
                 experiment=plan.experiment,
@@ -117,8 +121,6 @@ def run(
             for fold in asked
             if fold not in results
         ]
-        if tasks and (fault := bfloat16_fault(plan, compute)):
-            callback.on_warning(fault)
         for result in execute(
             tasks,
             jobs=jobs,

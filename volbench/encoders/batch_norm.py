@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from volbench.encoders.packing import Maps
+from volbench.encoders.packed_slices import Maps
 
 Rows: TypeAlias = Float[Tensor, "1 filter pixel 1"]
 PerChannel: TypeAlias = Float[Tensor, " filter"]

@@ -8,7 +8,7 @@ its token. Which of the five layers are 3D is all that ten of the eleven encoder
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from einops import rearrange, reduce
@@ -16,17 +16,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from volbench.encoders.batch_norm import BatchNorm
-from volbench.encoders.packing import Maps, Packing, Slices, of_any_number, plan_packing
+from volbench.encoders.fused_norm import norm_relu
+from volbench.encoders.packed_slices import (
+    Maps,
+    Packing,
+    Slices,
+    of_any_number,
+    plan_packing,
+    plan_rows,
+)
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Tokens, Volume
 
 Depths = tuple[int, int, int, int, int]
+Way = Literal["volumes", "stacked", "float32"]
 
 
 class Convolution(nn.Module):
     """A depth×size×size convolution without bias on packed slices, zero-padded by half a kernel.
 
     The weight is shaped as that of ``nn.Conv2d`` (depth 1) or ``nn.Conv3d`` (depth 3).
+
+    Attributes:
+        way: How a 3D kernel is applied: to volumes where the packing lays them out, to slices
+            ``stacked`` with their neighbours, or to volumes in ``float32``. The last two are for
+            devices whose libraries get the first one wrong.
     """
 
     def __init__(
@@ -37,23 +51,30 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, *kernel))
         self.stride = stride
         self.padding = size // 2
+        self.way: Way = "volumes"
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, slices: Slices, packing: Packing) -> Maps:
         """Convolve; a 3D kernel meets zeros beyond the ends of each volume."""
+        if self.way == "float32":
+            with torch.autocast(slices.device.type, enabled=False):
+                return self._convolve(slices.float(), packing).to(slices.dtype)
+        return self._convolve(slices, packing)
+
+    def _convolve(self, slices: Slices, packing: Packing) -> Maps:
         weight: Tensor = self.weight
-        if weight.ndim == 5 and packing.solid is not None:
-            volumes = packing.solid.apart(slices)
+        if weight.ndim == 5 and packing.layout is not None and self.way != "stacked":
+            volumes = packing.layout.to_volumes(slices)
             stride, padding = (1, self.stride, self.stride), (1, self.padding, self.padding)
             maps = F.conv3d(volumes, weight, stride=stride, padding=padding)
-            return packing.solid.together(maps)
+            return packing.layout.to_slices(maps)
         if weight.ndim == 5:
             slices = packing.with_neighbours(slices)
             weight = rearrange(weight, "o i d h w -> o (d i) h w")
-        if weight.shape[-1] == 1 and self.stride > 1:
+        if weight.shape[-1] == 1 and self.stride > 1 and not slices.is_cuda:
             # The same, but for PyTorch 2.11: on CPUs its gradient of a 1x1 convolution with stride
             # writes beyond its memory, for channels last and fewer than 16 of them. Pooling, unlike
-            # indexing, leaves the gradient in the layout of the slices.
+            # indexing, leaves the gradient in the layout of the slices. On a GPU it is slow.
             return F.conv2d(F.avg_pool2d(slices, 1, self.stride), weight)
         return F.conv2d(slices, weight, stride=self.stride, padding=self.padding)
 
@@ -75,7 +96,7 @@ class Factorised(nn.Module):
 
     def forward(self, slices: Slices, packing: Packing) -> Maps:
         """Convolve within the slices, then across them."""
-        slices = F.relu(self.norm(self.within(slices, packing)), inplace=True)
+        slices = norm_relu(self.norm, self.within(slices, packing), packing.real)
         convolved: Maps = self.across(slices, packing)
         return convolved
 
@@ -110,11 +131,12 @@ class BasicBlock(nn.Module):
 
     def forward(self, slices: Slices, packing: Packing) -> Maps:
         """Add what two convolutions find to what came in."""
-        found = F.relu(self.norm1(self.conv1(slices, packing)), inplace=True)
-        found = self.norm2(self.conv2(found, packing))
+        found = norm_relu(self.norm1, self.conv1(slices, packing), packing.real)
+        found = self.conv2(found, packing)
         if self.projection is not None:
-            slices = self.projection_norm(self.projection(slices, packing))
-        return F.relu(found.add_(slices), inplace=True)
+            slices = self.projection(slices, packing)
+            slices = norm_relu(self.projection_norm, slices, packing.real, relu=False)
+        return norm_relu(self.norm2, found, packing.real, residual=slices)
 
 
 class ResNet(Encoder):
@@ -151,17 +173,26 @@ class ResNet(Encoder):
                 BasicBlock(filters, filters, depth=depth, stride=1, factorised=factorised),
             ]
         self.num_features = 8 * width
+        self._has_3d = 3 in depths
         self._compiled: Callable[[Slices, Packing], Maps] | None = None
 
     def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:
         """Encode; ``mask`` may stay on the CPU, see ``plan_packing``."""
-        packing = plan_packing(volume, mask)
+        return self.encode(*self.pack(volume, mask))
+
+    def pack(self, volume: Volume, mask: SliceMask | None = None) -> tuple[Slices, Packing]:
+        """Lay the slices out for ``encode``; all that depends on sizes read on the host."""
+        packing = self._plan(volume, mask)
+        return packing.pack(volume, channels_last=True), packing
+
+    def encode(self, slices: Slices, packing: Packing) -> Tokens:
+        """Encode packed slices; reads nothing on the host."""
         # A mean, not adaptive pooling, whose backward pass is not deterministic on CUDA.
-        return packing.unpack(reduce(self._features(volume, packing), "n f h w -> n f", "mean"))
+        return packing.unpack(reduce(self._features(slices, packing), "n f h w -> n f", "mean"))
 
     def feature_map(self, volume: Volume) -> Maps:
         """Return what is pooled into tokens, for the receptive field."""
-        return self._features(volume, plan_packing(volume, None))
+        return self._features(*self.pack(volume, None))
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile what runs on packed slices, for any number of them.
@@ -174,17 +205,21 @@ class ResNet(Encoder):
         """Leave out what was compiled: a copy has weights of its own."""
         return {**super().__getstate__(), "_compiled": None}  # type: ignore[no-untyped-call]
 
-    def _features(self, volume: Volume, packing: Packing) -> Maps:
-        slices = packing.pack(volume, channels_last=True)
+    def _plan(self, volume: Volume, mask: SliceMask | None) -> Packing:
+        if not volume.is_cuda:
+            return plan_packing(volume, mask)
+        return plan_rows(volume, mask, spaced=self._has_3d)
+
+    def _features(self, slices: Slices, packing: Packing) -> Maps:
         if self._compiled is None:
             return self._on_slices(slices, packing)
-        places = None if packing.solid is None else packing.solid.places
-        of_any_number(slices, packing.starts, packing.ends, places)
+        places = None if packing.layout is None else packing.layout.places
+        of_any_number(slices, packing.starts, packing.ends, places, packing.real)
         maps: Maps = self._compiled(slices, packing)
         return maps
 
     def _on_slices(self, slices: Slices, packing: Packing) -> Maps:
-        slices = F.relu(self.norm(self.stem(slices, packing)), inplace=True)
+        slices = norm_relu(self.norm, self.stem(slices, packing), packing.real)
         for block in self.blocks:
             slices = block(slices, packing)
         return slices

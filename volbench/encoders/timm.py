@@ -15,7 +15,13 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from volbench.encoders.packing import Maps, Slices, of_any_number, plan_packing
+from volbench.encoders.packed_slices import (
+    Maps,
+    Packing,
+    Slices,
+    of_any_number,
+    plan_packing,
+)
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Tokens, Volume
@@ -79,6 +85,14 @@ class Timm(Encoder):
         Raises:
             SpecError: the volume's plane is not what the model was built for.
         """
+        return self.encode(*self.pack(volume, mask))
+
+    def pack(self, volume: Volume, mask: SliceMask | None = None) -> tuple[Slices, Packing]:
+        """Lay the slices out for ``encode``; all that depends on sizes read on the host.
+
+        Raises:
+            SpecError: as ``forward``.
+        """
         plane = tuple(volume.shape[-2:])
         if self.image_size is not None and plane != (self.image_size, self.image_size):
             raise SpecError(
@@ -87,7 +101,10 @@ class Timm(Encoder):
                 "change image_size or the size that volumes are prepared at"
             )
         packing = plan_packing(volume, mask)
-        slices = _padded(packing.pack(volume), self.multiple)
+        return _padded(packing.pack(volume), self.multiple), packing
+
+    def encode(self, slices: Slices, packing: Packing) -> Tokens:
+        """Encode packed slices; reads nothing on the host."""
         if self._is_compiled:
             of_any_number(slices)
         return packing.unpack(self.backbone(slices))

@@ -7,12 +7,13 @@ from typing import TypeAlias
 
 import torch
 
-WAIT, AUGMENT, FORWARD, BACKWARD, OPTIMISER, EVALUATE = SECTIONS = (
+WAIT, AUGMENT, FORWARD, BACKWARD, OPTIMISER, STEP, EVALUATE = SECTIONS = (
     "wait for data",
     "augment",
     "forward",
     "backward",
     "optimiser",
+    "step as a graph",
     "evaluate",
 )
 
@@ -32,12 +33,22 @@ class Clock:
     def __init__(self, device: torch.device, *, on: bool = True) -> None:
         self._cuda = device.type == "cuda"
         self.on = on
+        self._paused = False
         self._open: list[tuple[str, Moment, Moment]] = []
         self._seconds = dict.fromkeys(SECTIONS, 0.0)
 
     def section(self, name: str) -> AbstractContextManager[None]:
         """Count what happens inside as one of ``SECTIONS``."""
-        return self._measured(name) if self.on else nullcontext()
+        return self._measured(name) if self.on and not self._paused else nullcontext()
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Count no section that begins inside."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     @contextmanager
     def _measured(self, name: str) -> Generator[None]:

@@ -49,7 +49,13 @@ class Classifier(nn.Module):
         """
         on_device = None if mask is None else send(mask, volume.device)
         tokens = self.encoder(volume, mask if self.encoder.mask_on_host else on_device)
-        embedding = self._embed(tokens, on_device, slices)
+        return self.classify(tokens, on_device, slices)
+
+    def classify(
+        self, tokens: Tokens, mask: SliceMask | None = None, slices: SliceIndex | None = None
+    ) -> Output:
+        """Classify what the encoder made of a batch; the mask is on its device."""
+        embedding = self._embed(tokens, mask, slices)
         return Output(logits=self.head(embedding), embedding=embedding)
 
     def _embed(

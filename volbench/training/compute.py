@@ -1,7 +1,7 @@
 """Where and how numbers are computed: device, precision, threads, determinism."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import torch
@@ -11,6 +11,8 @@ from volbench.errors import UsageError
 from volbench.training.memory import forget_peak
 
 Precision: TypeAlias = Literal["float32", "bfloat16"]
+Way: TypeAlias = Literal["stacked", "float32"]
+"""Another way to compute a convolution; see ``volbench.encoders.resnet.Convolution``."""
 
 KEPT_PRIMITIVES = "256"
 """Layers that oneDNN keeps compiled, with their memory. Packed batches differ in slices, so nearly
@@ -27,12 +29,17 @@ class Compute:
             on how many folds are left to do: sums over threads differ in the last digits, and where
             one of them decides on which side of a ReLU's zero a value lies, trainings drift apart.
         compiled: Whether the encoder is compiled; that changes last digits, too.
+        graphs: Whether training steps are recorded and replayed; the numbers are the same.
+        fallbacks: Shapes of weights whose convolutions this device's library gets wrong, each
+            with the way they are computed instead.
     """
 
     device: str
     precision: Precision
     threads: int
     compiled: bool = False
+    graphs: bool = field(default=False, repr=False)
+    fallbacks: tuple[tuple[tuple[int, ...], Way], ...] = field(default=(), repr=False)
 
     def enter(self) -> torch.device:
         """Apply the settings to this process, forget its peak of memory, return the device."""

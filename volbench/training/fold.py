@@ -18,7 +18,7 @@ from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition
 from volbench.profiling.fold_timings import Timings, take_timings
-from volbench.profiling.section_timer import BACKWARD, EVALUATE, FORWARD, OPTIMISER, Clock
+from volbench.profiling.section_timer import EVALUATE, Clock
 from volbench.training.batches import TrainingBatches
 from volbench.training.checkpoint import (
     Progress,
@@ -38,8 +38,8 @@ from volbench.training.optimizer import (
     learning_rates,
     set_learning_rate,
 )
+from volbench.training.step import TrainingStep
 from volbench.training.tta import Views, build_views
-from volbench.types import Output
 
 CHECKPOINT_SECONDS = 30.0
 """Shortest time between two checkpoints: writing one takes about as long as a short epoch."""
@@ -47,13 +47,19 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What is told after every epoch; ``auc`` is that of the inner validation part, if any."""
+    """What is told after every epoch.
+
+    Attributes:
+        auc: Of the inner validation part, if any.
+        warning: What whoever runs it should know of how this machine trains.
+    """
 
     fold: int
     epoch: int
     epochs: int
     loss: float
     auc: float | None
+    warning: str | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,14 @@ class FoldTrainer:
             self.clock,
         )
         self.optimizer = build_optimizer(self.recipe.optimizer, self.model, self.criterion)
+        self.step = TrainingStep(
+            self.model,
+            self.criterion,
+            self.optimizer,
+            compute,
+            clip_norm=self.recipe.training.clip_norm,
+            clock=self.clock,
+        )
 
     def run(self) -> Trained:
         """Train to the last epoch, then score the held-out cases with the selected weights.
@@ -204,7 +218,8 @@ class FoldTrainer:
             best = snapshot(self.model)
         epochs = self.recipe.training.epochs
         auc = row.get("validation_auc")
-        self.on_epoch(EpochReport(self.fold, progress.epoch, epochs, loss, auc))
+        report = EpochReport(self.fold, progress.epoch, epochs, loss, auc, self.step.refusal)
+        self.on_epoch(report)
         return best
 
     def _train_epoch(self, epoch: int, losses: list[float]) -> float:
@@ -228,20 +243,7 @@ class FoldTrainer:
         slices, labels = None, batch.labels
         if self.model.aggregator is None:
             slices, labels = representative_items(batch, self.prepared.cases)
-        with self.clock.section(FORWARD):
-            with self.compute.autocast():
-                output = self.model(batch.volume, batch.mask, slices)
-            loss: torch.Tensor = self.criterion(
-                Output(output.logits.float(), output.embedding.float()), labels
-            )
-        with self.clock.section(BACKWARD):
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-        with self.clock.section(OPTIMISER):
-            if clip := self.recipe.training.clip_norm:
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
-            self.optimizer.step()
-        return loss.detach()
+        return self.step(batch, slices, labels)
 
     def _predict(self, indices: tuple[int, ...], views: Views) -> Scores:
         with self.clock.section(EVALUATE):

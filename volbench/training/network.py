@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from torch import nn
 
 from volbench.data.cache.packed import Prepared
 from volbench.experiment.experiment import Experiment
@@ -10,7 +11,7 @@ from volbench.interfaces import Loss, Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.training.classifier import Classifier, build_classifier
 from volbench.training.compile import compiled
-from volbench.training.compute import Compute
+from volbench.training.compute import Compute, Way
 
 
 def build_network(experiment: Experiment, prepared: Prepared, compute: Compute) -> Classifier:
@@ -22,10 +23,27 @@ def build_network(experiment: Experiment, prepared: Prepared, compute: Compute) 
         in_channels=in_channels,
         num_classes=num_classes,
     ).to(compute.device)
+    set_ways(network.encoder, compute.fallbacks)
     if not compute.compiled:
         return network
     key = experiment.encoder, experiment.aggregator, in_channels, num_classes, compute
     return compiled(network, *key)
+
+
+def set_ways(
+    encoder: nn.Module, fallbacks: Sequence[tuple[tuple[int, ...], Way]]
+) -> set[tuple[int, ...]]:
+    """Have convolutions that can be computed in other ways do so; return their weights' shapes."""
+    ways = dict(fallbacks)
+    done = set()
+    for module in encoder.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, nn.Parameter) and hasattr(module, "way"):
+            shape = tuple(weight.shape)
+            if shape in ways:
+                module.way = ways[shape]
+                done.add(shape)
+    return done
 
 
 def build_criterion(

@@ -19,10 +19,13 @@ def build_optimizer(
     Lee et al. (2022) do.
     """
     trained = _trained((*model.parameters(), *criterion.parameters()))
+    on_gpu = any(parameter.is_cuda for parameter in trained)
+    # On a GPU the rate is read there, so that a step can be recorded once and replayed.
+    rate = torch.tensor(recipe.lr, device=trained[0].device) if on_gpu else recipe.lr
     if recipe.name == "sgd":
         return torch.optim.SGD(
             trained,
-            lr=recipe.lr,
+            lr=rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
             fused=True,
@@ -34,12 +37,16 @@ def build_optimizer(
         {"params": decayed, "weight_decay": recipe.weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],
-        lr=recipe.lr,
+        lr=rate,
         betas=(recipe.momentum, 0.999),
         fused=True,
+        capturable=on_gpu,
     )
+    # It would warn of every step that is not recorded; the kernel is the same.
+    optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+    return optimizer
 
 
 def learning_rates(recipe: Recipe, steps: int, losses: Sequence[float]) -> list[float]:
@@ -92,7 +99,10 @@ def plateau_share(losses: Sequence[float], *, factor: float, patience: int) -> f
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     """Set the learning rate of every group."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(value)
+        else:
+            group["lr"] = value
 
 
 def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

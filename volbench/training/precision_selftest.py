@@ -14,7 +14,7 @@ from torch import Tensor
 
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
 from volbench.profiling.conv_trace import Convolution
-from volbench.training.compute import Compute
+from volbench.training.compute import Compute, Way
 
 TOLERANCE = 0.02
 """Of the largest value; bfloat16 rounds to 0.4 %, and there is one rounding."""
@@ -65,11 +65,37 @@ def find_fault(convolutions: Sequence[Convolution], compute: Compute) -> Fault |
 
     On a CPU two items of each 2D convolution are compared, to save time; 3D ones have one item.
     """
+    return next(find_faults(convolutions, compute), None)
+
+
+def find_faults(convolutions: Sequence[Convolution], compute: Compute) -> Iterator[Fault]:
+    """Yield the first fault of each convolution that has one; see ``find_fault``."""
     for convolution in _to_try(convolutions, compute):
         for part, error in _errors(convolution, torch.device(compute.device)):
             if not error <= TOLERANCE:
-                return Fault(convolution, part, error)
-    return None
+                yield Fault(convolution, part, error)
+                break
+
+
+def choose_way(fault: Fault, compute: Compute) -> Way:
+    """Choose how a convolution that goes wrong is computed instead.
+
+    From slices stacked with their neighbours, where that is another convolution and goes right;
+    else in float32.
+    """
+    layer = fault.convolution
+    if len(layer.weight) == 5:
+        stacked = replace(
+            layer,
+            input=(layer.input[0] * layer.input[2], 3 * layer.input[1], *layer.input[3:]),
+            weight=(layer.weight[0], 3 * layer.weight[1], *layer.weight[3:]),
+            stride=layer.stride[1:],
+            padding=layer.padding[1:],
+            dilation=layer.dilation[1:],
+        )
+        if find_fault([stacked], compute) is None:
+            return "stacked"
+    return "float32"
 
 
 def main(pipe: int) -> None:
@@ -101,7 +127,11 @@ def _errors(layer: Convolution, device: torch.device) -> Iterator[tuple[str, flo
 
     def draw(*shape: int) -> Float[Tensor, "..."]:
         # Rounded, so that both precisions start from the same numbers.
-        return torch.randn(shape, generator=generator).bfloat16().to(device)
+        drawn = torch.randn(shape, generator=generator).bfloat16().to(device)
+        if device.type == "cpu":
+            return drawn
+        layouts = {4: torch.channels_last, 5: torch.channels_last_3d}  # as encoders convolve there
+        return drawn.contiguous(memory_format=layouts[len(shape)])
 
     volume, weight, gradient = draw(*layer.input), draw(*layer.weight), draw(*layer.output)
     expected = _results(layer, volume.float(), weight.float(), gradient.float())

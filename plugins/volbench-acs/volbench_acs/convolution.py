@@ -4,7 +4,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
-from volbench.encoders.packing import Maps, Slices
+from volbench.encoders.packed_slices import Maps, Slices
 
 from volbench_acs.neighbours import Neighbours
 

@@ -6,7 +6,7 @@ The 2D networks: https://github.com/huggingface/pytorch-image-models
 from collections.abc import Mapping
 from typing import ClassVar
 
-from volbench.encoders.packing import Maps, plan_packing
+from volbench.encoders.packed_slices import Maps, plan_packing
 from volbench.encoders.timm import Timm
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder

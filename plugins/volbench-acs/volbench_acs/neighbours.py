@@ -1,6 +1,6 @@
 """Which slices are neighbours, for the convolutions of one network, during one forward pass.
 
-The slices of a batch lie packed end to end, without padding, see ``volbench.encoders.packing``. A
+The slices of a batch lie packed end to end, without padding, see ``volbench.encoders.packed_slices``. A
 2D network runs on them as it is; what its convolutions know of the third axis, they learn here.
 """
 
@@ -11,7 +11,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
-from volbench.encoders.packing import Packing
+from volbench.encoders.packed_slices import Packing
 
 
 class Neighbours:

@@ -1,0 +1,158 @@
+"""One training step: forward, loss, backward, optimiser; run as it is or replayed as a graph."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from volbench.data.loading.loader import Batch
+from volbench.encoders.packed_slices import Packing
+from volbench.profiling.section_timer import BACKWARD, FORWARD, OPTIMISER, STEP, Clock
+from volbench.training.compute import Compute
+from volbench.training.graphs import RecordedSteps, Recording, record_cuda_graph
+from volbench.interfaces import Loss
+from volbench.losses.weighted_sum import WeightedSum
+from volbench.training.classifier import Classifier, SliceIndex
+from volbench._utils.device import send
+from volbench.types import Labels, Output, Scalar, SliceMask, Tokens, Volume
+
+LENGTH_STEP = 8
+"""Padded batches on a GPU are as long as a multiple of this, so that they come in few sizes."""
+
+
+@runtime_checkable
+class PackingEncoder(Protocol):
+    """An encoder whose reading of sizes on the host is apart from its computing on the device."""
+
+    def pack(
+        self, volume: Volume, mask: SliceMask | None = None
+    ) -> tuple[Float[Tensor, "..."], Packing]:
+        """Lay the slices of a batch out."""
+
+    def encode(self, slices: Float[Tensor, "..."], packing: Packing) -> Tokens:
+        """Encode what was laid out."""
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """All that a step reads; two of them whose tensors are alike can share a recording.
+
+    Attributes:
+        volume: The batch, or its packed slices where there is a ``packing``.
+        packing: How they are packed; None for encoders that take volumes.
+        mask: On the device.
+        host_mask: For encoders that take the mask from the host.
+        slices: What is predicted at slice level.
+        labels: Of each item.
+    """
+
+    volume: Float[Tensor, "..."]
+    packing: Packing | None
+    mask: SliceMask | None
+    host_mask: SliceMask | None
+    slices: SliceIndex | None
+    labels: Labels
+
+
+class TrainingStep:
+    """Does the steps of a fold.
+
+    Args:
+        model: Trained in place.
+        criterion: Its parameters are trained, too.
+        optimizer: Over the parameters of both.
+        compute: Where and how; says whether steps are recorded.
+        clip_norm: Longest gradient; 0 clips none.
+        clock: Told of forward, backward and optimiser, or of whole steps that are replayed.
+        record: How steps are recorded; by default as CUDA graphs.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        criterion: Loss,
+        optimizer: torch.optim.Optimizer,
+        compute: Compute,
+        *,
+        clip_norm: float,
+        clock: Clock,
+        record: Callable[[Callable[[], Tensor]], tuple[Recording, Tensor]] | None = None,
+    ) -> None:
+        self.model = model
+        self.criterion = criterion
+        self.optimizer = optimizer
+        self.compute = compute
+        self.clip_norm = clip_norm
+        self.clock = clock
+        self.recorded: RecordedSteps | None = None
+        if record is None and compute.graphs:
+            record = record_cuda_graph(torch.cuda.graph_pool_handle())
+        if record is not None:
+            self.recorded = RecordedSteps(
+                self._run, record, self._parts(), torch.device(compute.device)
+            )
+
+    @property
+    def refusal(self) -> str | None:
+        """Why steps that should be recorded are not."""
+        return None if self.recorded is None else self.recorded.refusal
+
+    def __call__(self, batch: Batch, slices: SliceIndex | None, labels: Labels) -> Scalar:
+        """Train on a batch; the loss is valid until the next step."""
+        inputs = self._inputs(batch, slices, labels)
+        if self.recorded is None or self.recorded.refusal is not None:
+            return self._run(inputs)
+        with self.clock.section(STEP), self.clock.paused():
+            return self.recorded(inputs)
+
+    def _inputs(self, batch: Batch, slices: SliceIndex | None, labels: Labels) -> StepInputs:
+        encoder = self.model.encoder
+        volume, mask = batch.volume, batch.mask
+        if mask is not None and volume.is_cuda:
+            short = -volume.shape[2] % LENGTH_STEP
+            volume, mask = F.pad(volume, (0, 0, 0, 0, 0, short)), F.pad(mask, (0, short))
+        on_device = None if mask is None else send(mask, volume.device)
+        if isinstance(encoder, PackingEncoder):
+            packed, packing = encoder.pack(volume, mask)
+            return StepInputs(packed, packing, on_device, None, slices, labels)
+        host_mask = mask if encoder.mask_on_host else None
+        return StepInputs(volume, None, on_device, host_mask, slices, labels)
+
+    def _run(self, inputs: StepInputs) -> Scalar:
+        with self.clock.section(FORWARD):
+            with self.compute.autocast():
+                output = self._forward(inputs)
+            loss: Tensor = self.criterion(
+                Output(output.logits.float(), output.embedding.float()), inputs.labels
+            )
+        with self.clock.section(BACKWARD):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        with self.clock.section(OPTIMISER):
+            if self.clip_norm:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.optimizer.step()
+        return loss.detach()
+
+    def _forward(self, inputs: StepInputs) -> Output:
+        encoder = self.model.encoder
+        if inputs.packing is not None:
+            assert isinstance(encoder, PackingEncoder)
+            tokens = encoder.encode(inputs.volume, inputs.packing)
+        else:
+            mask = inputs.host_mask if encoder.mask_on_host else inputs.mask
+            tokens = encoder(inputs.volume, mask)
+        return self.model.classify(tokens, inputs.mask, inputs.slices)
+
+    def _parts(self) -> dict[str, torch.nn.Module]:
+        parts: dict[str, torch.nn.Module] = {"encoder": self.model.encoder}
+        if self.model.aggregator is not None:
+            parts["aggregator"] = self.model.aggregator
+        losses = self.criterion
+        listed = losses.losses if isinstance(losses, WeightedSum) else [losses]
+        return parts | {f"loss {number}:": loss for number, loss in enumerate(listed, 1)}
+
