@@ -41,6 +41,25 @@ def _one_torch_thread():
         torch.set_num_threads(1)
 
 
+@pytest.fixture
+def no_waiting():
+    """Make waiting for the GPU an error, within ``with no_waiting():`` and not beyond."""
+    import contextlib
+
+    import torch
+
+    @contextlib.contextmanager
+    def forbidden():
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
+    return forbidden
+
+
 def pytest_runtest_setup(item):
     if item.get_closest_marker("gpu"):
         import torch

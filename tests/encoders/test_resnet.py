@@ -378,7 +378,8 @@ def test_rows_without_a_slice_change_neither_tokens_nor_gradients_nor_statistics
 
 
 @pytest.mark.parametrize(
-    ("lengths", "spaced", "rows"), [((5, 4, 2), True, 16), ((5, 4, 2), False, 16), ((30, 70), True, 104)]
+    ("lengths", "spaced", "rows"),
+    [((5, 4, 2), True, 16), ((5, 4, 2), False, 16), ((30, 70), True, 104)],
 )
 def test_rows_come_in_few_numbers(lengths: tuple[int, ...], spaced: bool, rows: int) -> None:
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]

@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training.test_fold import make_experiment, make_trainer
 from tests.helpers.small import write_small
+from tests.training.test_fold import make_experiment, make_trainer
 from volbench.encoders.packed_slices import plan_rows
 from volbench.encoders.resnet import ResNet
+from volbench.errors import UsageError
 from volbench.training import graphs
 from volbench.training.compute import choose_compute
 from volbench.training.graphs import HostReads, RecordedSteps, choose_graphs, copied, key_of
 from volbench.training.optimizer import set_learning_rate
 from volbench.training.step import TrainingStep
-from volbench.errors import UsageError
 
 CPU = torch.device("cpu")
 NETWORKS = {
@@ -163,7 +163,8 @@ def test_a_part_that_waits_for_the_device_is_named(read, operation):
 
 
 @pytest.mark.parametrize(
-    "harmless", [lambda x: x.where(x > 0, 0), lambda x: x.masked_fill(x > 0, 1), lambda x: x.double()]
+    "harmless",
+    [lambda x: x.where(x > 0, 0), lambda x: x.masked_fill(x > 0, 1), lambda x: x.double()],
 )
 def test_what_stays_on_the_device_is_no_reading(harmless):
     part = Reading(harmless)
@@ -195,7 +196,8 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is():
     steps = steps_of(lambda x: x.sum(), record)
     assert [float(steps(torch.full((2,), float(n)))) for n in range(4)] == [0, 2, 4, 6]
     assert steps.refusal == (
-        "no CUDA graphs: a step cannot be recorded (operation not permitted when stream is capturing)"
+        "no CUDA graphs: a step cannot be recorded "
+        "(operation not permitted when stream is capturing)"
     )
 
 
@@ -224,9 +226,7 @@ def test_a_loss_that_waits_trains_without_graphs_on_a_gpu(prepared, tmp_path, mo
     experiment = make_experiment(prepared)
     compute = replace(choose_compute("cuda", "bfloat16", jobs=1), graphs=True)
     reports = []
-    trainer = make_trainer(
-        prepared, tmp_path, experiment, compute=compute, on_epoch=reports.append
-    )
+    trainer = make_trainer(prepared, tmp_path, experiment, compute=compute, on_epoch=reports.append)
     loss = trainer.criterion.losses[0]
     forward = loss.forward
     loss.forward = lambda output, labels: forward(output, labels) * float(labels.sum() >= 0)

@@ -68,7 +68,9 @@ def test_no_value_is_read_in_an_epoch(prepared, tmp_path, candidate):
 @pytest.mark.gpu
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("candidate", CANDIDATES.values(), ids=CANDIDATES)
-def test_an_epoch_on_a_gpu_never_waits(prepared, tmp_path, candidate, resident, monkeypatch):
+def test_an_epoch_on_a_gpu_never_waits(
+    prepared, tmp_path, candidate, resident, monkeypatch, no_waiting
+):
     monkeypatch.setattr("volbench.data.loading.loader._kept", {})
     monkeypatch.setattr("volbench.data.loading.loader.RESIDENT_SHARE", 0.5 if resident else 0.0)
     experiment = make_experiment(prepared, **candidate)
@@ -77,8 +79,5 @@ def test_an_epoch_on_a_gpu_never_waits(prepared, tmp_path, candidate, resident, 
     assert trainer.loader.resident is resident
     an_epoch(trainer)  # what is done once, such as choosing algorithms, may wait
     torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         an_epoch(trainer)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

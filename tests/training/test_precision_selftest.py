@@ -114,7 +114,7 @@ def test_3d_convolutions_are_tried_in_another_process(monkeypatch):
 
 def test_a_convolution_that_ends_its_process_is_a_fault(monkeypatch):
     died = iter([(0, {"fault": None}), (1, {"died": "ends the whole process (signal 11)"})])
-    monkeypatch.setattr(selftest, "ask", lambda module, tasks, limit_s: died)
+    monkeypatch.setattr(selftest, "run_in_subprocess", lambda module, tasks, limit_s: died)
     layers = in_3d(1, 1, 9, 8, 8) + in_3d(1, 1, 5, 8, 8, kernel=7)
     assert tell_fault(layers, CPU) == (
         "a 7x7x7 convolution with stride 1x1x1, 1 to 2 channels, on 5x8x8 "
@@ -123,7 +123,7 @@ def test_a_convolution_that_ends_its_process_is_a_fault(monkeypatch):
 
 
 def test_2d_convolutions_are_tried_here(monkeypatch):
-    monkeypatch.setattr(selftest, "ask", lambda *arguments, **options: pytest.fail("asked"))
+    monkeypatch.setattr(selftest, "run_in_subprocess", lambda *_, **__: pytest.fail("asked"))
     plant(monkeypatch, 0, lambda values: values * 1.5)
     assert tell_fault(LAYERS, CPU) == str(find_fault(LAYERS, CPU))
 

@@ -10,12 +10,9 @@ def test_a_tensor_that_is_there_already_is_not_copied():
 
 
 @pytest.mark.gpu
-def test_a_copy_to_a_gpu_asks_for_no_wait_and_holds_the_same():
+def test_a_copy_to_a_gpu_asks_for_no_wait_and_holds_the_same(no_waiting):
     tensor = torch.arange(6).reshape(2, 3).T
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         sent = send(tensor, "cuda")
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert sent.is_cuda
     assert torch.equal(sent.cpu(), tensor)

@@ -59,6 +59,7 @@ MOVED: dict[str, str] = {
     "data.workers": "data.preparation.process_pool",
     "describe": "plugins.component_info",
     "distributions": "plugins.discovery",
+    "encoders.packing": "encoders.packed_slices",
     "engine": "training",
     "engine.clock": "profiling.section_timer",
     "engine.compiling": "training.compile",

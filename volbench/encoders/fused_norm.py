@@ -104,7 +104,7 @@ def by_kernel(
         )
     result: Maps = _Fused.apply(
         maps, norm.weight, norm.bias, residual, real, running, norm.eps, relu
-    )  # type: ignore[no-untyped-call]
+    )
     return result
 
 

@@ -158,7 +158,9 @@ def _normalise(
         # Not maximum, which would make a number of NaN.
         values = tl.where(values <= 0.0, 0.0, values)
     values = tl.where(mask, values, 0.0)
-    tl.store(y + at, values.to(y.dtype.element_ty), mask=(places < count)[:, None] & inside[None, :])
+    tl.store(
+        y + at, values.to(y.dtype.element_ty), mask=(places < count)[:, None] & inside[None, :]
+    )
 
 
 @triton.jit

@@ -180,9 +180,7 @@ def plan_packing(volume: Volume, mask: SliceMask | None) -> Packing:
     if _is_large(volume) and not volume.is_cuda:
         layout = plan_layout(starts, batch=batch, padded=True)
     starts, ends = (rearrange(send(part, device), "n -> n 1 1 1") for part in (starts, ends))
-    return Packing(
-        batch=batch, slices=slices, index=index, layout=layout, starts=starts, ends=ends
-    )
+    return Packing(batch=batch, slices=slices, index=index, layout=layout, starts=starts, ends=ends)
 
 
 def plan_rows(volume: Volume, mask: SliceMask | None, *, spaced: bool) -> Packing:
@@ -230,9 +228,7 @@ def round_rows(rows: int) -> int:
     return -(-rows // step) * step
 
 
-def plan_layout(
-    starts: Bool[Tensor, " item"], *, batch: int, padded: bool
-) -> VolumeLayout:
+def plan_layout(starts: Bool[Tensor, " item"], *, batch: int, padded: bool) -> VolumeLayout:
     """Find the places of packed slices.
 
     Args:
@@ -256,9 +252,7 @@ def _unpadded(volume: Volume, *, as_volumes: bool = False) -> Packing:
     elif _is_large(volume) and not volume.is_cuda:
         layout = plan_layout(starts, batch=batch, padded=False)
     starts, ends = (rearrange(part, "n -> n 1 1 1") for part in (starts, ends))
-    return Packing(
-        batch=batch, slices=slices, index=None, layout=layout, starts=starts, ends=ends
-    )
+    return Packing(batch=batch, slices=slices, index=None, layout=layout, starts=starts, ends=ends)
 
 
 def _edges(mask: SliceMask) -> tuple[Bool[Tensor, " item"], Bool[Tensor, " item"]]:

@@ -66,8 +66,7 @@ def add(parts: list[Timings]) -> Timings:
 
     return Timings(
         seconds={
-            name: sum(part.seconds.get(name, 0.0) for part in parts)
-            for name in (*SECTIONS, OTHER)
+            name: sum(part.seconds.get(name, 0.0) for part in parts) for name in (*SECTIONS, OTHER)
         },
         volumes=volumes,
         peak_memory_mb=max(part.peak_memory_mb for part in parts),

@@ -157,11 +157,11 @@ class HostReads(TorchDispatchMode):
                 module.register_forward_pre_hook(lambda *_, name=name: self._inside.append(name)),
                 module.register_forward_hook(lambda *_: self._left(), always_call=True),
             ]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for hook in self._hooks:
             hook.remove()
 
@@ -235,7 +235,7 @@ def key_of(inputs: object, device: torch.device) -> object:
 def copied(inputs: Inputs) -> Inputs:
     """Copy all tensors, in their layout."""
     if isinstance(inputs, Tensor):
-        return inputs.clone()
+        return inputs.clone()  # type: ignore[return-value]
     if is_dataclass(inputs) and not isinstance(inputs, type):
         parts = {field.name: copied(getattr(inputs, field.name)) for field in fields(inputs)}
         return replace(inputs, **parts)

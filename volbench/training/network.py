@@ -41,7 +41,7 @@ def set_ways(
         if isinstance(weight, nn.Parameter) and hasattr(module, "way"):
             shape = tuple(weight.shape)
             if shape in ways:
-                module.way = ways[shape]
+                setattr(module, "way", ways[shape])  # noqa: B010
                 done.add(shape)
     return done
 

@@ -9,15 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from volbench._utils.device import send
 from volbench.data.loading.loader import Batch
 from volbench.encoders.packed_slices import Packing
-from volbench.profiling.section_timer import BACKWARD, FORWARD, OPTIMISER, STEP, Clock
-from volbench.training.compute import Compute
-from volbench.training.graphs import RecordedSteps, Recording, record_cuda_graph
 from volbench.interfaces import Loss
 from volbench.losses.weighted_sum import WeightedSum
+from volbench.profiling.section_timer import BACKWARD, FORWARD, OPTIMISER, STEP, Clock
 from volbench.training.classifier import Classifier, SliceIndex
-from volbench._utils.device import send
+from volbench.training.compute import Compute
+from volbench.training.graphs import RecordedSteps, Recording, record_cuda_graph
 from volbench.types import Labels, Output, Scalar, SliceMask, Tokens, Volume
 
 LENGTH_STEP = 8
@@ -155,4 +155,3 @@ class TrainingStep:
         losses = self.criterion
         listed = losses.losses if isinstance(losses, WeightedSum) else [losses]
         return parts | {f"loss {number}:": loss for number, loss in enumerate(listed, 1)}
-

@@ -3,7 +3,7 @@ import torch
 from three_d import conv_3d
 from torch import nn
 from torch.testing import assert_close
-from volbench.encoders.packing import plan_packing
+from volbench.encoders.packed_slices import plan_packing
 
 from volbench_acs.convolution import ACSConvolution, thirds
 from volbench_acs.neighbours import Neighbours

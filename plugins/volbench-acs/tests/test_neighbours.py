@@ -1,6 +1,6 @@
 import pytest
 import torch
-from volbench.encoders.packing import plan_packing
+from volbench.encoders.packed_slices import plan_packing
 
 from volbench_acs.neighbours import Neighbours
 
