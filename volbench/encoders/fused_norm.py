@@ -102,7 +102,7 @@ def by_kernel(
         running = norm_kernels.Running(
             norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.momentum
         )
-    result: Maps = _Fused.apply(
+    result: Maps = _Fused.apply(  # type: ignore[no-untyped-call]
         maps, norm.weight, norm.bias, residual, real, running, norm.eps, relu
     )
     return result
@@ -132,7 +132,7 @@ class _Fused(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: Maps) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Maps) -> tuple[Tensor | None, ...]:
         from volbench.encoders import norm_kernels
 
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted

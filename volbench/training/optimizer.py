@@ -45,7 +45,7 @@ def build_optimizer(
         capturable=on_gpu,
     )
     # It would warn of every step that is not recorded; the kernel is the same.
-    optimizer._warned_capturable_if_run_uncaptured = True  # type: ignore[attr-defined]
+    optimizer._warned_capturable_if_run_uncaptured = True
     return optimizer
 
 

@@ -1,7 +1,8 @@
 """Which slices are neighbours, for the convolutions of one network, during one forward pass.
 
 The slices of a batch lie packed end to end, without padding, see
-``volbench.encoders.packed_slices``. A 2D network runs on them as it is; what its convolutions know of the third axis, they learn here.
+``volbench.encoders.packed_slices``. A 2D network runs on them as it is; what its convolutions know
+of the third axis, they learn here.
 """
 
 from collections.abc import Iterator
