@@ -89,6 +89,7 @@ def read(path: Path) -> list[Line]:
 
 def write(path: Path, lines: list[Line]) -> None:
     """Write all of them, at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, [field.name for field in fields(Line)], lineterminator="\n")
@@ -130,7 +131,6 @@ def main() -> None:
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="default: all")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    options.results.mkdir(parents=True, exist_ok=True)
     for name in options.scenario or SCENARIOS:
         started = time.monotonic()
         lines = simulate(name, options.studies, options.seed, options.results)

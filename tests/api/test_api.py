@@ -148,7 +148,8 @@ def test_the_summary_has_means_intervals_and_letters(folder, runs):
     assert frame.loc["one", "table"] == frame.loc["failed", "table"]
 
 
-def test_pairs_are_tested_within_a_table_by_the_corrected_test(folder, runs):
+def test_pairs_are_tested_within_a_table_by_the_corrected_test(folder):
+    runs = volbench.load_runs(folder, test="corrected_t")
     (pair,) = runs.pairs.to_dict("records")
     assert {pair["first"], pair["second"]} == {"one", "two"}
     differences = areas(folder / pair["first"]) - areas(folder / pair["second"])
@@ -162,6 +163,8 @@ def test_pairs_are_tested_within_a_table_by_the_corrected_test(folder, runs):
     assert pair["p_same"] == pytest.approx(above - below)
     assert pair["p_worse"] + pair["p_same"] + pair["p_better"] == pytest.approx(1)
     assert pair["verdict"] == "no difference shown"
+    assert pair["decided_by"] == "corrected_t"
+    assert volbench.load_runs(folder).pairs["decided_by"].item() == "combined"
 
 
 def test_seeds_are_put_together_where_asked(tmp_path):

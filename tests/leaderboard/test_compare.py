@@ -64,9 +64,44 @@ def test_means_and_deviations_are_those_of_scikit_learn_on_the_files(pair):
     assert population.score("auc").std == pytest.approx(np.std(expected["auc"]))
 
 
+def test_the_verdict_is_that_of_the_larger_variance_enlarged_by_half(pair):
+    found = compare(*pair)
+    difference = areas(pair[0]) - areas(pair[1])
+    each = [read(path) for path in pair]
+    truth, folds = (
+        np.concatenate([np.full(len(t), k) if what else t for k, (t, _, _) in enumerate(each[0])])
+        for what in (False, True)
+    )
+    within = delong_test(
+        truth.astype(int),
+        *(np.concatenate([p for _, p, _ in one]) for one in each),
+        clusters=np.array([row["patient"] for _, _, rows in each[0] for row in rows]),
+        folds=folds,
+    )
+    error = math.sqrt(1.5 * max(within.standard_error**2, difference.var(ddof=1) / 5))
+    (only,) = found.pairs
+    assert only.difference == pytest.approx(difference.mean())
+    assert only.standard_error == pytest.approx(error)
+    assert only.p == pytest.approx(2 * stats.norm.sf(difference.mean() / error))
+    assert only.low == pytest.approx(difference.mean() - stats.norm.ppf(0.975) * error)
+    assert (only.test, only.verdict, found.decided_by) == ("combined", "better", "combined")
+    design = found.design
+    assert stats.norm.sf(1.959964 - design.detectable / error) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_no_interval_of_a_difference_leaves_what_areas_can_differ_by(tmp_path):
+    runs = [
+        write_rival(tmp_path, name, encoder=name, noise=noise, folds=2, patients=16)
+        for noise, name in enumerate(("r2d", "r3d"))
+    ]
+    for test in ("combined", "corrected_t"):
+        (only,) = compare(*runs, test=test).pairs
+        assert -1 <= only.low <= only.difference <= only.high <= 1
+
+
 def test_the_verdict_is_that_of_the_corrected_t_test_by_hand(pair):
     """Nadeau and Bengio for five folds: t = d / sqrt((1/5 + 1/4) s^2), four degrees of freedom."""
-    found = compare(*pair)
+    found = compare(*pair, test="corrected_t")
     difference = areas(pair[0]) - areas(pair[1])
     error = math.sqrt((1 / 5 + 1 / 4) * difference.var(ddof=1))
     p = 2 * stats.t.sf(abs(difference.mean()) / error, 4)
@@ -139,7 +174,8 @@ def test_the_interval_of_three_classes_is_that_of_the_bootstrap_too(tmp_path):
     found = compare(one, two, resamples=300)
     (only,) = found.pairs
     assert only.p_bootstrap == pytest.approx(expected.p)
-    assert math.isnan(only.p_delong), "DeLong's test is for two classes"
+    assert only.test == "combined"
+    assert only.p_delong == pytest.approx(only.p_bootstrap, abs=0.03)
     assert found.rows[0].score("auc").low < found.rows[0].score("auc").mean
 
 
@@ -162,7 +198,7 @@ def test_what_could_be_seen_follows_from_the_median_spread(tmp_path):
         write_rival(tmp_path, name, encoder=name, noise=noise, signal=1 + noise / 5)
         for noise, name in enumerate(("r2d", "r3d", "mc3"))
     ]
-    found = compare(*paths)
+    found = compare(*paths, test="corrected_t")
     each = [areas(path) for path in paths]
     spreads = [
         np.std(a - b, ddof=1)
@@ -215,7 +251,7 @@ def test_a_fold_without_a_class_has_no_area_and_is_left_out_of_the_test(tmp_path
         )
         for noise, name in enumerate(("r2d", "r3d"))
     ]
-    found = compare(*paths)
+    found = compare(*paths, test="corrected_t")
     assert found.undefined == (2,)
     assert all(math.isnan(row.score("auc").mean) for row in found.rows)
     assert all(math.isnan(row.score("auc").low) for row in found.rows)
@@ -319,7 +355,7 @@ def test_seeds_on_the_same_folds_are_averaged_first(tmp_path):
 def test_a_run_that_does_not_beat_the_audit_is_marked_and_one_that_does_is_not(tmp_path):
     strong = write_rival(tmp_path, "strong", signal=3.0, audit=0.3, patients=200)
     weak = write_rival(tmp_path, "weak", encoder="r3d", signal=0.3, noise=1, patients=200)
-    found = compare(strong, weak)
+    found = compare(strong, weak, test="corrected_t")
     (shortcut,) = found.shortcuts
     assert (shortcut.features, found.bar) == ("geometry", shortcut)
     assert [row.bar.beaten for row in found.rows] == [True, False]
@@ -343,6 +379,10 @@ def test_a_run_that_does_not_beat_the_audit_is_marked_and_one_that_does_is_not(t
     smaller, larger = sorted(raw)
     assert found.rows[0].bar.p == pytest.approx(2 * smaller)
     assert found.rows[1].bar.p == pytest.approx(max(larger, 2 * smaller))
+    sharper = compare(strong, weak)
+    assert [row.bar.beaten for row in sharper.rows] == [True, False]
+    assert [row.bar.test for row in sharper.rows] == ["combined"] * 2
+    assert sharper.rows[0].bar.p < found.rows[0].bar.p
 
 
 def test_a_column_that_is_the_label_is_no_bar_and_the_rest_is_at_most_four(tmp_path):

@@ -2,6 +2,7 @@
 
 from volbench._api.runs import AnyPath, load_runs
 from volbench.evaluation.items import Unit
+from volbench.evaluation.statistics import PairTest
 from volbench.leaderboard.statistics.comparison import Comparison
 
 
@@ -10,6 +11,7 @@ def compare(
     unit: Unit | None = None,
     threshold: str | float = 0.5,
     repeats: bool = False,
+    test: PairTest = "combined",
 ) -> tuple[Comparison, ...]:
     """Compare runs as ``volbench compare`` does: one comparison per data set and split.
 
@@ -18,6 +20,7 @@ def compare(
         unit: ``slice``, ``case`` or ``patient``; None means what the runs predict.
         threshold: A number, or a rule such as ``youden`` that sets it on the validation part.
         repeats: Whether runs that differ in the seed only are one row.
+        test: ``combined``, the cross-validated z-test, or ``corrected_t``.
 
     Raises:
         UsageError: a path holds no run.
@@ -26,4 +29,4 @@ def compare(
     >>> for table in compare("runs"):  # doctest: +SKIP
     ...     print([(row.name, row.score("auc").mean, row.letters) for row in table.rows])
     """
-    return load_runs(*paths, unit=unit, threshold=threshold, repeats=repeats).comparisons
+    return load_runs(*paths, unit=unit, threshold=threshold, repeats=repeats, test=test).comparisons

@@ -28,6 +28,7 @@ PAIRS = (
     "margin",
     "verdict",
     "test",
+    "decided_by",
 )
 """Columns of the frame of pairs, there even where no pair is."""
 
@@ -75,6 +76,7 @@ def pair_row(number: int, comparison: Comparison, pair: Pair) -> Row:
         "margin": comparison.margin,
         "verdict": pair.verdict,
         "test": comparison.test,
+        "decided_by": pair.test,
     }
 
 

@@ -18,6 +18,7 @@ from volbench._api.frame_rows import (
     summary_row,
 )
 from volbench.evaluation import Unit
+from volbench.evaluation.statistics import PairTest
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.runs.load import LoadedRun, find_runs, load_run
@@ -38,18 +39,26 @@ class Runs:
         unit: What is scored; None means what the runs of a table predict.
         threshold: How two classes are told apart: a number or a rule such as ``youden``.
         repeats: Whether runs that differ in the seed only are one row of ``summary``.
+        test: The test over folds that decides: ``combined`` or ``corrected_t``.
     """
 
     loaded: tuple[LoadedRun, ...]
     unit: Unit | None = None
     threshold: str | float = 0.5
     repeats: bool = False
+    test: PairTest = "combined"
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
         """One comparison per table: runs on the same data and folds."""
         return tuple(
-            compare_runs(together, unit=self.unit, threshold=self.threshold, repeats=self.repeats)
+            compare_runs(
+                together,
+                unit=self.unit,
+                threshold=self.threshold,
+                repeats=self.repeats,
+                test=self.test,
+            )
             for together in tables_of(self.loaded, repeats=self.repeats)
         )
 
@@ -133,6 +142,7 @@ def load_runs(
     unit: Unit | None = None,
     threshold: str | float = 0.5,
     repeats: bool = False,
+    test: PairTest = "combined",
 ) -> Runs:
     """Read runs: those named and those inside the folders named; all in ``runs`` by default.
 
@@ -142,10 +152,12 @@ def load_runs(
         threshold: Where two classes part: a number, or a rule that sets it on the validation part
             of each fold: ``youden``, ``specificity=0.9``, ``sensitivity=0.9``.
         repeats: Whether runs that differ in the seed only are one row of the summary.
+        test: The test over folds that decides: ``combined``, the cross-validated z-test, or
+            ``corrected_t``.
 
     Raises:
         UsageError: a path holds no run.
         StateError: a file of a run is missing or damaged.
     """
     found = find_runs(Path(path) for path in (paths or ("runs",)))
-    return Runs(tuple(map(load_run, found)), unit, threshold, repeats)
+    return Runs(tuple(map(load_run, found)), unit, threshold, repeats, test)

@@ -1,7 +1,7 @@
 """`volbench compare`: leaderboard with confidence intervals and significance tests."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -70,6 +70,14 @@ if TYPE_CHECKING:
     help="Degrees of freedom of the standard deviation over folds: 1 sample, 0 population.",
 )
 @click.option(
+    "test",
+    "--test",
+    type=click.Choice(["combined", "corrected-t"]),
+    default="combined",
+    show_default=True,
+    help="Over folds: the cross-validated z-test, or Nadeau and Bengio's corrected t-test.",
+)
+@click.option(
     "--repeats", is_flag=True, help="Pool runs that differ only in the seed into one row."
 )
 @click.option(
@@ -106,6 +114,7 @@ def command(
     metrics: str | None,
     columns: tuple[str, ...],
     ddof: int,
+    test: Literal["combined", "corrected-t"],
     repeats: bool,
     seed: int,
     style: "Format | None",
@@ -115,7 +124,7 @@ def command(
     """Compare runs: leaderboard, intervals, significance tests.
 
     Compares all runs in runs/, or those given. Rows that share a letter do not differ
-    significantly: pairs of runs are tested fold by fold on the AUC (corrected resampled t-test,
+    significantly: pairs of runs are tested within folds on the AUC (cross-validated z-test,
     Holm-adjusted). Runs on different data or folds are shown in separate tables; given together
     by name they are refused, because their numbers are not comparable.
 
@@ -157,6 +166,7 @@ def command(
             ddof=ddof,
             repeats=repeats,
             seed=seed,
+            test="combined" if test == "combined" else "corrected_t",
         )
         for table in tables
     ]

@@ -43,13 +43,16 @@ class BatchNorm(nn.BatchNorm2d):
             normalised: Maps = super().forward(maps)
             return normalised
         assert self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         mean, variance = statistics(maps.detach())
         rows = maps.numel() // maps.shape[1]
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.float(), self.momentum)
             self.running_var.lerp_((variance * (rows / (rows - 1))).float(), self.momentum)
-        found: Maps = _Normalise.apply(
+        found: Maps = _Normalise.apply(  # type: ignore[no-untyped-call]
             maps, self.weight, self.bias, mean.float(), variance.float(), self.eps
         )
         return found

@@ -1,10 +1,16 @@
 """What must be said in plain words above and beneath a comparison."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from volbench.leaderboard.statistics.comparison import Candidate, Comparison
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides
 
+NAMES: Mapping[Decides, str] = {
+    "combined": "cross-validated z-test",
+    "corrected_t": "corrected t-test on folds",
+    "delong": "DeLong's test",
+    "bootstrap": "bootstrap of patients",
+}
 DAGGER, DOUBLE_DAGGER = "†", "‡"
 
 
@@ -80,7 +86,7 @@ def daggers(found: Comparison) -> list[str]:
     tested = sum(row.bar is not None for row in found.rows)
     return [
         f"{DAGGER} not shown to beat {found.bar.features} alone, {found.bar.auc.mean:.2f}: "
-        f"{_test_name(found)}, Holm over {_count(tested, 'run')}."
+        f"{test_name(found)}, Holm over {_count(tested, 'run')}."
     ]
 
 
@@ -103,9 +109,9 @@ def _searches(found: Comparison) -> list[str]:
 def pair_notes(found: Comparison) -> list[str]:
     """How the table of pairs is to be read."""
     if found.test == "cases":
-        test = "DeLong's test" if len(found.classes) == 2 else "the bootstrap of patients"
         return [
-            f"Difference: AUC of the row less that of the reference; interval and p by {test}, p "
+            "Difference: AUC of the row less that of the reference; interval and p by "
+            f"{test_name(found)}, p "
             f"adjusted by Holm over {_count(len(found.pairs), 'pair')}. With one fold, this is "
             "about these trained networks, not about training them again."
         ]
@@ -117,9 +123,9 @@ def pair_notes(found: Comparison) -> list[str]:
     )
     return [
         "Difference: mean over folds, the row's AUC less that of the reference, with its own 95 % "
-        "interval (corrected t-test). The last column follows p, adjusted by Holm over "
+        f"interval ({test_name(found)}). The last column follows p, adjusted by Holm over "
         f"{_count(len(found.pairs), 'pair')}. {delong}P(same): probability that both are within "
-        f"{found.margin:g} AUC (Bayesian t-test)."
+        f"{found.margin:g} AUC (Bayesian correlated t-test)."
     ]
 
 
@@ -152,7 +158,7 @@ def _groups(found: Comparison) -> list[str]:
         return []
     pairs = _count(len(found.pairs), "pair")
     notes = [
-        f"group: rows that share a letter cannot be told apart by AUC ({_test_name(found)}, Holm "
+        f"group: rows that share a letter cannot be told apart by AUC ({test_name(found)}, Holm "
         f"over {pairs}, level {found.alpha:g}). Sharing one does not mean equal."
     ]
     if found.design:
@@ -169,10 +175,9 @@ def _groups(found: Comparison) -> list[str]:
     return notes
 
 
-def _test_name(found: Comparison) -> str:
-    if found.first_run.experiment["folds"] > 1:
-        return "corrected t-test on folds"
-    return "DeLong's test" if len(found.classes) == 2 else "bootstrap of patients"
+def test_name(found: Comparison) -> str:
+    """What the test that decides is called."""
+    return NAMES[found.decided_by or "delong"]
 
 
 def _count(number: int, what: str) -> str:

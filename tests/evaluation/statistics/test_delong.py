@@ -291,3 +291,57 @@ def test_naming_the_other_class_positive_turns_the_area_over(seed):
     labels, (one, other), _ = study(seed, patients=24, ties=True)
     a, b = delong_test(labels, one, other), delong_test(1 - labels, -one, -other)
     assert (a.first, a.p) == pytest.approx((b.first, b.p))
+
+
+def several(seed, *, patients=150, classes=3, most=1):
+    """Labels, two models' scores per class, and the patient of each case."""
+    random = np.random.default_rng(seed)
+    of_case = np.repeat(np.arange(patients), random.integers(1, most + 1, patients))
+    labels = (np.arange(patients) % classes)[of_case]
+    scores = random.normal(size=(2, patients, classes))[:, of_case]
+    scores += 0.7 * random.normal(size=scores.shape)
+    scores[:, np.arange(len(labels)), labels] += 1
+    return labels, scores, of_case
+
+
+def test_several_classes_have_the_area_of_scikit_learn_and_the_jackknifes_covariance():
+    labels, scores, patients = several(0)
+    shares = np.exp(scores) / np.exp(scores).sum(axis=2, keepdims=True)
+    found = delong(labels, shares)
+    for area, each in zip(found.areas, shares, strict=True):
+        assert area == pytest.approx(roc_auc_score(labels, each, multi_class="ovr"))
+    left_out = np.array(
+        [delong(labels[kept], shares[:, kept]).areas for kept in ~np.eye(len(labels), dtype=bool)]
+    )
+    jackknife = sum(
+        (of - 1) / of * (d := left_out[labels == c] - left_out[labels == c].mean(axis=0)).T @ d
+        for c, of in enumerate(np.bincount(labels))
+    )
+    np.testing.assert_allclose(found.covariance, jackknife, rtol=0.03)
+    assert patients.max() == 149
+
+
+def test_two_columns_are_the_second_one():
+    labels, scores, _ = study(1)
+    pair = np.stack([1 - scores, scores], axis=2)
+    assert delong(labels, pair).covariance == pytest.approx(delong(labels, scores).covariance)
+
+
+def test_the_error_of_several_classes_is_the_spread_over_studies():
+    drawn = [several(seed, patients=60, most=2) for seed in range(400)]
+    found = [delong(labels, scores, clusters=of) for labels, scores, of in drawn]
+    differences = np.array([each.areas[0] - each.areas[1] for each in found])
+    contrast = np.array([1.0, -1.0])
+    variance = np.mean([contrast @ each.covariance @ contrast for each in found])
+    assert differences.var(ddof=1) == pytest.approx(variance, rel=0.25)
+
+
+def test_an_area_of_each_fold_stands_beside_their_mean():
+    labels, scores, patients = several(2)
+    folds = patients // 3 % 3
+    found = delong(labels, scores, folds=folds)
+    for fold in range(3):
+        inside = folds == fold
+        alone = delong(labels[inside], scores[:, inside])
+        assert found.by_fold[:, fold] == pytest.approx(alone.areas)
+    np.testing.assert_allclose(np.nanmean(found.by_fold, axis=1), found.areas)

@@ -1,8 +1,9 @@
 """Statistics of comparisons: what may be said of two candidates, and how surely.
 
-Pure functions of arrays; nothing here reads files. One-way traffic: scores of folds go to
-:func:`corrected_t_test` and on to :func:`rope`; scores of held-out cases to :func:`delong_test` or
-:func:`bootstrap_difference`; their p values to :func:`holm`, and those to :func:`verdict` and
+Pure functions of arrays; nothing here reads files. One-way traffic: scores of held-out cases go to
+:func:`delong` and on to :func:`cross_validated_test` (training again) or :func:`area_test` (these
+networks), or to :func:`bootstrap_difference`; scores of folds to :func:`corrected_t_test` and on to
+:func:`rope`; p values to :func:`holm`, and those to :func:`verdict` and
 :func:`letters`.
 """
 
@@ -12,10 +13,16 @@ from volbench.evaluation.statistics.bootstrap import (
     bootstrap_difference,
     bootstrap_interval,
 )
+from volbench.evaluation.statistics.cross_validated import (
+    CrossValidatedTest,
+    PairTest,
+    cross_validated_test,
+)
 from volbench.evaluation.statistics.delong import (
     AreaInterval,
     Areas,
     AreaTest,
+    area_test,
     delong,
     delong_interval,
     delong_test,
@@ -41,12 +48,16 @@ __all__ = [
     "Areas",
     "BootstrapDifference",
     "BootstrapInterval",
+    "CrossValidatedTest",
+    "PairTest",
     "ResampledTest",
     "Rope",
     "Verdict",
+    "area_test",
     "bootstrap_difference",
     "bootstrap_interval",
     "corrected_t_test",
+    "cross_validated_test",
     "delong",
     "delong_interval",
     "delong_test",

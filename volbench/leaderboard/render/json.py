@@ -11,7 +11,17 @@ from volbench.leaderboard.statistics.strata import ByStratum
 from volbench.leaderboard.text import headline_notes, label
 
 SCHEMA = 2
-COMPARED = ("difference", "low", "high", "std", "p", "p_holm", "p_delong", "p_bootstrap")
+COMPARED = (
+    "difference",
+    "low",
+    "high",
+    "std",
+    "standard_error",
+    "p",
+    "p_holm",
+    "p_delong",
+    "p_bootstrap",
+)
 """What is measured of a pair, under these names wherever it is written."""
 
 
@@ -108,6 +118,7 @@ def pair_values(pair: Pair, rows: Sequence[Candidate]) -> dict[str, Any]:
         "probability_worse": rope and rope.worse,
         "probability_same": rope and rope.same,
         "probability_better": rope and rope.better,
+        "decided_by": pair.test,
         "verdict": pair.verdict,
     }
 

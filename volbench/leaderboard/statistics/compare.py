@@ -8,6 +8,7 @@ import numpy as np
 
 from volbench.evaluation import Unit
 from volbench.evaluation.metrics import metrics_for
+from volbench.evaluation.statistics import PairTest
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
 from volbench.evaluation.statistics.multiple_comparisons import ALPHA
 from volbench.evaluation.statistics.rope import MARGIN
@@ -65,6 +66,7 @@ def compare_runs(
     seed: int = 0,
     alpha: float = ALPHA,
     margin: float = MARGIN,
+    test: PairTest = "combined",
 ) -> Comparison:
     """Compare runs on the same data and the same folds: one table.
 
@@ -83,6 +85,7 @@ def compare_runs(
         seed: Of these draws.
         alpha: Level of the tests.
         margin: Differences of AUC up to this one are practically none.
+        test: Which test decides over folds; of rows of several runs it is ``corrected_t``.
 
     Raises:
         UsageError: a run cannot be scored at this unit or threshold, or the column is unknown.
@@ -95,7 +98,7 @@ def compare_runs(
         for together in (put_together(runs) if repeats else [[run] for run in runs])
     ]
     classes = next((run.classes for run in runs if run.classes), ())
-    table = _Table(scored, chosen, classes, ddof, resamples, seed, alpha, margin)
+    table = _Table(scored, chosen, classes, ddof, resamples, seed, alpha, margin, test)
     rows = sort_values([table.candidate(each) for each in scored], sort)
     return table.compared(
         rows,
@@ -129,6 +132,7 @@ class _Table:
     seed: int
     alpha: float
     margin: float
+    test: PairTest
 
     def candidate(self, runs: Sequence[Scored]) -> Candidate:
         """A row without what it takes other rows to know."""
@@ -174,7 +178,7 @@ class _Table:
             for place, each in zip(complete, draws, strict=True)
         ]
         contenders = [each for each in contenders if np.isfinite(each.areas).any()]
-        pairs = compare_pairs(contenders, alpha=self.alpha, margin=self.margin)
+        pairs = compare_pairs(contenders, alpha=self.alpha, margin=self.margin, test=self.test)
         best_first = sorted(contenders, key=lambda each: -float(np.nanmean(each.areas)))
         order = [each.place for each in best_first]
         letters = letters_of(pairs, order, alpha=self.alpha) if pairs else {}
@@ -220,12 +224,13 @@ class _Table:
             return shortcuts, {}
         areas, items = bars[0]
         places = [each.place for each in contenders]
-        if fold_test_applies(contenders[0].areas - areas):
-            mine = [case_areas(each.runs) for each in contenders]
-            tested = against_bar(mine, areas, alpha=self.alpha)
-        elif len(self.classes) == 2 and len(loaded) == len(self.scored):
+        over_folds = fold_test_applies(contenders[0].areas - areas)
+        if len(loaded) == len(self.scored) and (self.test == "combined" or not over_folds):
             cases = [case_items(each.runs[0], items.unit) for each in contenders]
             tested = against_bar_by_case(cases, items, alpha=self.alpha)
+        elif over_folds:
+            mine = [case_areas(each.runs) for each in contenders]
+            tested = against_bar(mine, areas, alpha=self.alpha)
         else:
             return shortcuts, {}
         return shortcuts, dict(zip(places, tested, strict=True))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import pandas as pd
@@ -10,6 +10,9 @@ import pandas as pd
 from volbench.evaluation import Unit
 from volbench.evaluation.statistics import Rope, Verdict
 from volbench.runs.load import LoadedRun
+
+Decides: TypeAlias = Literal["combined", "corrected_t", "delong", "bootstrap"]
+"""The test whose p value counts."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,9 @@ class ShortcutTest:
     """A candidate against the best row of the audit, on the same folds; the candidate comes first.
 
     Attributes:
-        p: Of the corrected t-test, adjusted by Holm for the candidates of the table.
+        p: Of the test that decides between rows, adjusted by Holm for the candidates of the table.
         beaten: Whether the candidate is shown to be better.
+        test: The test that says so.
     """
 
     difference: float
@@ -59,6 +63,7 @@ class ShortcutTest:
     high: float
     p: float
     beaten: bool
+    test: Decides
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,13 @@ class Pair:
         low: Lower end of its 95 % interval, by the test that decides; not widened for many pairs.
         high: Upper end.
         std: Standard deviation of the differences over folds (ddof 1); NaN where cases decide.
+        standard_error: Of the difference, by the test that decides; NaN for the bootstrap.
         p: Of the test that decides.
         p_holm: Adjusted for all pairs of the table.
         p_delong: DeLong's test within folds, by patient; NaN where it does not apply.
         p_bootstrap: Bootstrap of patients.
         rope: Probabilities of worse, practically the same and better; None where cases decide.
+        test: The one that decides.
         verdict: What is shown about the first.
     """
 
@@ -86,28 +93,26 @@ class Pair:
     low: float
     high: float
     std: float
+    standard_error: float
     p: float
     p_holm: float
     p_delong: float
     p_bootstrap: float
     rope: Rope | None
+    test: Decides
     verdict: Verdict
 
     def turned(self) -> "Pair":
         """The same pair seen from the second."""
         turn: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
         rope = self.rope
-        return Pair(
+        return replace(
+            self,
             first=self.second,
             second=self.first,
             difference=-self.difference,
             low=-self.high,
             high=-self.low,
-            std=self.std,
-            p=self.p,
-            p_holm=self.p_holm,
-            p_delong=self.p_delong,
-            p_bootstrap=self.p_bootstrap,
             rope=rope and Rope(rope.better, rope.same, rope.worse, rope.margin),
             verdict=turn.get(self.verdict, self.verdict),
         )
@@ -120,6 +125,7 @@ class PowerAnalysis:
     Attributes:
         folds: Fold differences per pair.
         std: Median over pairs of the standard deviation of the fold differences.
+        standard_error: Median over pairs of that of the difference.
         smallest_significant: A mean difference beyond it has p < alpha, for one pair.
         detectable: True difference found with a chance of 80 %, for one pair.
         detectable_holm: The same at the strictest step of Holm, alpha over the number of pairs.
@@ -127,6 +133,7 @@ class PowerAnalysis:
 
     folds: int
     std: float
+    standard_error: float
     smallest_significant: float
     detectable: float
     detectable_holm: float
@@ -250,8 +257,8 @@ class Comparison:
         threshold: How the threshold was set.
         sort: What the rows are sorted by.
         ddof: Of all standard deviations over folds.
-        test: ``folds``: corrected t-test; ``cases``: DeLong's test or, of more than two classes,
-            the bootstrap, where there is one fold; None where no pair was tested.
+        test: ``folds``: the cross-validated test or the corrected t-test; ``cases``: DeLong's test,
+            where there is one fold; None where no pair was tested.
         design: None unless folds decide.
         shortcuts: Best rows of the audit, best first.
         undefined: Folds without an AUC, because a class is missing in them.
@@ -293,6 +300,12 @@ class Comparison:
     def repeats(self) -> int:
         """Divisions into folds that were put together."""
         return len(self.splits)
+
+    @property
+    def decided_by(self) -> Decides | None:
+        """The test of pairs of rows, or of rows and the audit; None where nothing was tested."""
+        tested = [*(row.bar for row in self.rows if row.bar), *self.pairs]
+        return tested[-1].test if tested else None
 
     @property
     def bar(self) -> Shortcut | None:

@@ -15,20 +15,23 @@ from scipy import stats
 
 from volbench.errors import DataError
 from volbench.evaluation.statistics import (
+    Areas,
+    PairTest,
+    area_test,
     corrected_t_test,
-    delong_test,
+    cross_validated_test,
+    delong,
     detectable_effect,
     holm,
     letters,
     rope,
     verdict,
 )
-from volbench.evaluation.statistics.delong import AreaTest
 from volbench.leaderboard.statistics.comparison import Pair, PowerAnalysis
 from volbench.leaderboard.statistics.intervals import Draws, interval, two_sided
 from volbench.leaderboard.statistics.run_scores import Scored
 
-Areas = Float[np.ndarray, "repeat fold"]
+FoldAreas = Float[np.ndarray, "repeat fold"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +47,16 @@ class Contender:
 
     place: int
     runs: Sequence[Scored]
-    areas: Areas
+    areas: FoldAreas
     draws: Draws
 
 
 def compare_pairs(
-    contenders: Sequence[Contender], *, alpha: float, margin: float
+    contenders: Sequence[Contender], *, alpha: float, margin: float, test: PairTest = "combined"
 ) -> tuple[Pair, ...]:
     """Compare every pair and adjust their p values together (Holm); the higher row comes first."""
     found = [
-        _pair(first, second, alpha=alpha, margin=margin)
+        _pair(first, second, alpha=alpha, margin=margin, test=test)
         for first, second in combinations(contenders, 2)
     ]
     adjusted = holm(np.array([pair.p for pair in found]))
@@ -70,31 +73,42 @@ def letters_of(pairs: Sequence[Pair], order: Sequence[int], *, alpha: float) -> 
     return dict(zip(order, letters(adjusted, alpha=alpha), strict=True))
 
 
-def fold_test_applies(areas: Areas) -> bool:
+def fold_test_applies(areas: FoldAreas) -> bool:
     """Whether at least two folds have an AUC, so that differences have a spread."""
     return int(np.isfinite(areas).sum()) >= 2
 
 
-def design_of(areas: Areas, pairs: Sequence[Pair], *, alpha: float) -> PowerAnalysis | None:
-    """What differences these folds can show, at the median spread of the pairs."""
-    spreads = [pair.std for pair in pairs if pair.std > 0]
-    if not spreads:
+def design_of(areas: FoldAreas, pairs: Sequence[Pair], *, alpha: float) -> PowerAnalysis | None:
+    """What differences these folds can show, at the median standard error of the pairs."""
+    known = [pair for pair in pairs if pair.standard_error > 0]
+    if not known:
         return None
-    std = float(np.median(spreads))
+    error = float(np.median([pair.standard_error for pair in known]))
     folds = int(np.isfinite(areas).sum())
-    error = math.sqrt(1 / folds + 1 / (areas.shape[1] - 1)) * std
+    by_t = any(pair.test == "corrected_t" for pair in known)
+    critical = stats.t(folds - 1) if by_t else stats.norm
     return PowerAnalysis(
         folds=folds,
-        std=std,
-        smallest_significant=float(stats.t.ppf(1 - alpha / 2, folds - 1)) * error,
-        detectable=detectable_effect(folds - 1, alpha=alpha) * error,
-        detectable_holm=detectable_effect(folds - 1, alpha=alpha / len(pairs)) * error,
+        std=float(np.median([pair.std for pair in known])),
+        standard_error=error,
+        smallest_significant=float(critical.ppf(1 - alpha / 2)) * error,
+        detectable=_effect(folds, alpha, by_t=by_t) * error,
+        detectable_holm=_effect(folds, alpha / len(pairs), by_t=by_t) * error,
     )
 
 
-def _pair(first: Contender, second: Contender, *, alpha: float, margin: float) -> Pair:
+def _effect(folds: int, alpha: float, *, by_t: bool, power: float = 0.8) -> float:
+    """True difference, in standard errors, that is found with a chance of 80 %."""
+    if by_t:
+        return detectable_effect(folds - 1, alpha=alpha, power=power)
+    return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
+
+
+def _pair(
+    first: Contender, second: Contender, *, alpha: float, margin: float, test: PairTest
+) -> Pair:
     differences = first.areas - second.areas
-    of_cases = _delong(first.runs, second.runs, alpha=alpha)
+    areas = _areas(first.runs, second.runs)
     draws = first.draws - second.draws
     pair = Pair(
         first=first.place,
@@ -103,45 +117,77 @@ def _pair(first: Contender, second: Contender, *, alpha: float, margin: float) -
         low=math.nan,
         high=math.nan,
         std=math.nan,
+        standard_error=math.nan,
         p=math.nan,
         p_holm=math.nan,
-        p_delong=math.nan if of_cases is None else of_cases.p,
+        p_delong=math.nan if areas is None else area_test(areas).p,
         p_bootstrap=two_sided(draws),
         rope=None,
+        test="bootstrap",
         verdict="no difference shown",
     )
     if fold_test_applies(differences):
-        test = corrected_t_test(differences, undefined="omit", alpha=alpha)
+        return _over_folds(pair, differences, areas, alpha=alpha, margin=margin, test=test)
+    if areas is not None:
+        found = area_test(areas, alpha=alpha)
         return replace(
             pair,
-            low=test.low,
-            high=test.high,
-            std=test.std,
-            p=test.p,
-            rope=rope(test, margin=margin),
+            low=found.low,
+            high=found.high,
+            standard_error=found.standard_error,
+            p=found.p,
+            test="delong",
         )
-    if of_cases is not None:
-        return replace(pair, low=of_cases.low, high=of_cases.high, p=of_cases.p)
     low, high = interval(draws, alpha=alpha)
     return replace(pair, low=low, high=high, p=pair.p_bootstrap)
 
 
-def _delong(first: Sequence[Scored], second: Sequence[Scored], *, alpha: float) -> AreaTest | None:
-    """DeLong's test within folds; None for several runs a row, or more than two classes."""
+def _over_folds(
+    pair: Pair,
+    differences: FoldAreas,
+    areas: Areas | None,
+    *,
+    alpha: float,
+    margin: float,
+    test: PairTest,
+) -> Pair:
+    """Decide by folds: with the cases behind them, where each row is one run."""
+    resampled = corrected_t_test(differences, undefined="omit", alpha=alpha)
+    pair = replace(pair, std=resampled.std, rope=rope(resampled, margin=margin))
+    if areas is None or test == "corrected_t":
+        return replace(
+            pair,
+            low=max(-1.0, resampled.low),
+            high=min(1.0, resampled.high),
+            standard_error=resampled.standard_error,
+            p=resampled.p,
+            test="corrected_t",
+        )
+    combined = cross_validated_test(areas, alpha=alpha)
+    return replace(
+        pair,
+        low=combined.low,
+        high=combined.high,
+        standard_error=combined.standard_error,
+        p=combined.p,
+        test="combined",
+    )
+
+
+def _areas(first: Sequence[Scored], second: Sequence[Scored]) -> Areas | None:
+    """Areas of both within folds, with their covariance; None for several runs a row."""
     one, two = first[0].items, second[0].items
     assert one is not None
     assert two is not None
-    if len(first) > 1 or len(second) > 1 or len(one.classes) != 2:
+    if len(first) > 1 or len(second) > 1:
         return None
     try:
-        return delong_test(
+        return delong(
             one.labels,
-            one.probabilities[:, 1],
-            two.probabilities[:, 1],
+            np.stack([one.probabilities, two.probabilities]),
             clusters=np.array(one.patients),
             folds=one.folds,
             undefined="omit",
-            alpha=alpha,
         )
     except DataError:  # one patient of a class in every fold: no spread to be told
         return None

@@ -14,7 +14,15 @@ from volbench.audit.features import STRATA, STRATUM
 from volbench.audit.result import NEARLY_THE_LABEL
 from volbench.errors import DataError, UsageError
 from volbench.evaluation import Items, Unit, gather
-from volbench.evaluation.statistics import corrected_t_test, delong_test, holm
+from volbench.evaluation.statistics import (
+    AreaTest,
+    CrossValidatedTest,
+    area_test,
+    corrected_t_test,
+    cross_validated_test,
+    delong,
+    holm,
+)
 from volbench.leaderboard.statistics.comparison import Shortcut, ShortcutTest
 from volbench.leaderboard.statistics.run_scores import estimate, fold_areas, sorted_items
 from volbench.runs.folder import AUDIT
@@ -85,30 +93,46 @@ def against_bar(rows: Sequence[Areas], bar: Areas, *, alpha: float) -> list[Shor
     tests = [corrected_t_test(areas - bar, undefined="omit", alpha=alpha) for areas in rows]
     adjusted = holm(np.array([test.p for test in tests]))
     return [
-        ShortcutTest(test.mean, test.low, test.high, float(p), bool(p < alpha and test.mean > 0))
+        ShortcutTest(
+            difference=test.mean,
+            low=max(-1.0, test.low),
+            high=min(1.0, test.high),
+            p=float(p),
+            beaten=bool(p < alpha and test.mean > 0),
+            test="corrected_t",
+        )
         for test, p in zip(tests, adjusted, strict=True)
     ]
 
 
 def against_bar_by_case(rows: Sequence[Items], bar: Items, *, alpha: float) -> list[ShortcutTest]:
-    """Test each row against a row of the audit on the cases of one fold (DeLong, by patient)."""
+    """Test each row against a row of the audit on the same cases, as rows are tested in pairs."""
     try:
-        tests = [
-            delong_test(
-                bar.labels,
-                items.probabilities[:, 1],
-                bar.probabilities[:, 1],
-                clusters=np.array(bar.patients),
-                alpha=alpha,
-            )
-            for items in rows
-        ]
+        tests = [_by_case(items, bar, alpha=alpha) for items in rows]
     except DataError:  # one patient only of a class: no spread to be told
-        return [ShortcutTest(math.nan, math.nan, math.nan, math.nan, False) for _ in rows]
+        return [ShortcutTest(math.nan, math.nan, math.nan, math.nan, False, "delong") for _ in rows]
     adjusted = holm(np.array([test.p for test in tests]))
     return [
         ShortcutTest(
-            test.difference, test.low, test.high, float(p), bool(p < alpha and test.difference > 0)
+            difference=test.difference,
+            low=test.low,
+            high=test.high,
+            p=float(p),
+            beaten=bool(p < alpha and test.difference > 0),
+            test="delong" if isinstance(test, AreaTest) else "combined",
         )
         for test, p in zip(tests, adjusted, strict=True)
     ]
+
+
+def _by_case(items: Items, bar: Items, *, alpha: float) -> AreaTest | CrossValidatedTest:
+    areas = delong(
+        bar.labels,
+        np.stack([items.probabilities, bar.probabilities]),
+        clusters=np.array(bar.patients),
+        folds=bar.folds,
+        undefined="omit",
+    )
+    if areas.folds > 1:
+        return cross_validated_test(areas, alpha=alpha)
+    return area_test(areas, alpha=alpha)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from volbench.evaluation.metrics import metrics_for
+from volbench.leaderboard.text import NAMES
 from volbench.model_card.answers.answer import Answer
 from volbench.model_card.answers.data import PLACE
 from volbench.model_card.markdown import counted, estimate, number, safe, span
@@ -167,7 +168,7 @@ def shortcut(facts: RunFacts) -> str:
     verdict = "is shown to be better" if against.beaten else "is NOT shown to be better"
     return (
         f"{said}; the model {verdict} (difference {against.difference:+.3f}, 95 % interval "
-        f"{against.low:+.3f} to {against.high:+.3f}, corrected t-test p = {against.p:.3f})."
+        f"{against.low:+.3f} to {against.high:+.3f}, {NAMES[against.test]}, p = {against.p:.3f})."
     )
 
 
