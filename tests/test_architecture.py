@@ -81,7 +81,7 @@ def test_there_is_no_circle_of_imports():
     [
         ({"click", "rich"}, {"cli", "leaderboard", "report"}),
         ({"SimpleITK"}, {"data", "datasets"}),
-        ({"torchio"}, {"data", "datasets", "augmentations"}),
+        ({"torchio"}, {"data", "datasets", "augmentations", "plugins"}),
         ({"pydicom", "nibabel"}, {"data", "datasets"}),
         ({"timm"}, {"encoders"}),
         ({"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}, set()),

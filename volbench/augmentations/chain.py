@@ -9,10 +9,10 @@ from typing import Any
 
 from volbench._utils.case_generator import CaseGenerator
 from volbench.augmentations.none import NoAugmentation
-from volbench.augmentations.torchio_bridge import build_random, is_bridged
 from volbench.errors import SpecError
 from volbench.interfaces import Augmentation
 from volbench.plugins.registry import augmentations
+from volbench.plugins.torchio_transforms import build_random, is_bridged
 from volbench.spec import parse_sum
 from volbench.types import SliceMask, Volume
 

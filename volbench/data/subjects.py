@@ -484,7 +484,7 @@ def _representative(
 def _index_affine(volume: OrientedVolume, axes: tuple[int, int, int]) -> Float[np.ndarray, "4 4"]:
     """From index (slice, row, column) to position in mm, in RAS."""
     placed = volume.affine[:, [*axes, 3]]
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ placed
+    return np.asarray(np.diag([-1.0, -1.0, 1.0, 1.0]) @ placed)
 
 
 def _mode(plane: NDArray[Any]) -> int:

@@ -11,6 +11,7 @@ from volbench.plugins.discovery import Origin, installed
 from volbench.plugins.import_check import SLOW_S, Trial, try_imports
 from volbench.plugins.registry import REGISTRIES, Registry, nearest
 from volbench.plugins.static_check import defect, summary
+from volbench.plugins.torchio_transforms import installed_version, random_names
 
 OK = "ok"
 
@@ -50,11 +51,20 @@ class Plugin:
 
 
 def components(kinds: str) -> list[Item]:
-    """List one kind of component (a key of ``registry.REGISTRIES``), by name."""
-    return [
+    """List one kind of component (a key of ``registry.REGISTRIES``), by name.
+
+    TorchIO's random transforms are augmentations, after those that distributions declare.
+    """
+    declared = [
         Item(name, origin.distribution, origin.version, summary(origin.entry))
         for name, origins in sorted(REGISTRIES[kinds].origins.items())
         for origin in origins
+    ]
+    if kinds != "augmentations":
+        return declared
+    bridged = random_names()
+    return declared + [
+        Item(name, "torchio", installed_version(), line) for name, line in bridged.items()
     ]
 
 

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 
 from volbench.errors import PluginError, SpecError, UnknownComponentError
 from volbench.plugins.registry import REGISTRIES, Factory, Registry, nearest
+from volbench.plugins.torchio_transforms import (
+    installed_version,
+    is_bridged,
+    options_of,
+    random_names,
+    transform_class,
+)
 from volbench.spec import Spec, parse
 
 CITATIONS = (
@@ -57,6 +64,8 @@ def describe(text: str) -> tuple[ComponentInfo, ...]:
         PluginError: the component cannot be imported or built.
     """
     spec = parse(text)
+    if is_bridged(spec.name):
+        return (_describe_transform(spec),)
     found = _sound([registry for registry in REGISTRIES.values() if spec.name in registry], spec)
     if not found:
         raise UnknownComponentError(_unknown(spec.name))
@@ -110,6 +119,26 @@ def _describe(registry: Registry, spec: Spec) -> ComponentInfo:
         source=f"{module}:{getattr(factory, '__qualname__', spec.name)}",
         file=_file(factory),
         citations=_citations(f"{documentation}\n{about_module}"),
+    )
+
+
+def _describe_transform(spec: Spec) -> ComponentInfo:
+    """Describe a transform of TorchIO from its own documentation."""
+    transform = transform_class(spec.name)
+    documentation = inspect.cleandoc(transform.__doc__ or "")
+    shown = ", ".join(map(str, options_of(transform).values()))
+    about, _, options = documentation.partition("\nArgs:")
+    return ComponentInfo(
+        kind="augmentation" if spec.name in random_names() else "transform",
+        name=str(spec),
+        provider=f"torchio {installed_version()}",
+        signature=f"{spec.name}({shown})",
+        search_space={},
+        summary=_first_paragraph(documentation),
+        origin=" ".join(f"{about.partition(chr(10))[2]} Options: {options}".split()),
+        source=f"{transform.__module__}:{transform.__qualname__}",
+        file=_file(transform),
+        citations=_citations(documentation),
     )
 
 

@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 import torch
 
-WAIT, AUGMENT, FORWARD, BACKWARD, OPTIMISER, STEP, EVALUATE = SECTIONS = (
+WAIT, TRANSFORM, AUGMENT, FORWARD, BACKWARD, OPTIMISER, STEP, EVALUATE = SECTIONS = (
     "wait for data",
+    "wait for TorchIO",
     "augment",
     "forward",
     "backward",

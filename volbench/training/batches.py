@@ -1,7 +1,10 @@
 """The batches a fold trains on: drawn from the seed, gathered, augmented case by case."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +14,10 @@ from volbench.data.loading.loader import Batch, Loader
 from volbench.data.loading.sampler import epoch_batches
 from volbench.experiment.recipe import Recipe
 from volbench.interfaces import Augmentation
-from volbench.profiling.section_timer import AUGMENT, WAIT, Clock
+from volbench.profiling.section_timer import AUGMENT, TRANSFORM, WAIT, Clock
+
+if TYPE_CHECKING:
+    from volbench.data.loading.subjects_loader import SubjectBatches
 
 
 class TrainingBatches:
@@ -25,6 +31,10 @@ class TrainingBatches:
         augmentation: Of every case.
         seed: Derives a seed from a path of names and numbers.
         clock: Told of waiting and of augmenting.
+        subjects: Where cases go through TorchIO's transforms first, in place of ``loader``.
+
+    Attributes:
+        waited: Seconds of the last epoch that were spent waiting for TorchIO's transforms.
     """
 
     def __init__(
@@ -36,6 +46,7 @@ class TrainingBatches:
         augmentation: Augmentation,
         seed: Callable[..., int],
         clock: Clock,
+        subjects: "SubjectBatches | None" = None,
     ) -> None:
         self.prepared = prepared
         self.loader = loader
@@ -44,6 +55,8 @@ class TrainingBatches:
         self.augmentation = augmentation
         self.seed = seed
         self.clock = clock
+        self.subjects = subjects
+        self.waited = 0.0
 
     def draw(self, epoch: int) -> list[np.ndarray]:
         """Draw the cases of each batch of an epoch."""
@@ -58,17 +71,46 @@ class TrainingBatches:
 
     def augmented(self, order: list[np.ndarray], epoch: int) -> Iterator[Batch]:
         """Gather and augment what was drawn; a case drawn again in an epoch is augmented anew."""
-        seen: Counter[int] = Counter()
-        batches = self.loader.batches(order)
-        for cases in order:
-            seeds = []
-            for index in map(int, cases):
-                name = self.prepared.cases[index].name
-                seeds.append(self.seed("augment", epoch, name, seen[index]))
-                seen[index] += 1
-            with self.clock.section(WAIT):
+        self.waited = 0.0
+        seeds = self._seeds(order, epoch)
+        batches = (
+            self.loader.batches(order) if self.subjects is None else self._transformed(order, seeds)
+        )
+        for of_cases in seeds:
+            if self.subjects is None:
+                with self.clock.section(WAIT):
+                    batch = next(batches)
+            else:
                 batch = next(batches)
             with self.clock.section(AUGMENT):
-                generator = CaseGenerator(seeds, self.loader.device)
+                generator = CaseGenerator(of_cases, self.loader.device)
                 volume = self.augmentation(batch.volume, batch.full_mask(), generator)
-            yield Batch(batch.cases, volume, batch.mask, batch.labels)
+            yield replace(batch, volume=volume)
+
+    def _seeds(self, order: list[np.ndarray], epoch: int) -> list[list[int]]:
+        """Derive the seed of every case of every batch from its name, whatever its place."""
+        seen: Counter[int] = Counter()
+        seeds = []
+        for cases in order:
+            of_cases = []
+            for index in map(int, cases):
+                name = self.prepared.cases[index].name
+                of_cases.append(self.seed("augment", epoch, name, seen[index]))
+                seen[index] += 1
+            seeds.append(of_cases)
+        return seeds
+
+    def _transformed(self, order: list[np.ndarray], seeds: list[list[int]]) -> Iterator[Batch]:
+        """Take batches from TorchIO's workers; the time they let the device wait is kept."""
+        assert self.subjects is not None
+        requests = [
+            list(zip(map(int, cases), of_cases, strict=True))
+            for cases, of_cases in zip(order, seeds, strict=True)
+        ]
+        batches = self.subjects.batches(requests)
+        for _ in order:
+            start = time.perf_counter()
+            with self.clock.section(TRANSFORM):
+                batch = next(batches)
+            self.waited += time.perf_counter() - start
+            yield batch

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -41,6 +42,9 @@ from volbench.training.optimizer import (
 from volbench.training.step import TrainingStep
 from volbench.training.tta import Views, build_views
 
+if TYPE_CHECKING:
+    from volbench.data.loading.subjects_loader import SubjectBatches
+
 CHECKPOINT_SECONDS = 30.0
 """Shortest time between two checkpoints: writing one takes about as long as a short epoch."""
 
@@ -52,6 +56,7 @@ class EpochReport:
     Attributes:
         auc: Of the inner validation part, if any.
         warning: What whoever runs it should know of how this machine trains.
+        waiting: Share of the training time in which the device waited for TorchIO's transforms.
     """
 
     fold: int
@@ -60,6 +65,7 @@ class EpochReport:
     loss: float
     auc: float | None
     warning: str | None = None
+    waiting: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ class FoldTrainer:
             self.views.training,
             self._seed,
             self.clock,
+            self._subjects(),
         )
         self.optimizer = build_optimizer(self.recipe.optimizer, self.model, self.criterion)
         self.step = TrainingStep(
@@ -182,6 +189,15 @@ class FoldTrainer:
             timings=self._timings(time.perf_counter() - began, progress.epoch - first),
         )
 
+    def _subjects(self) -> "SubjectBatches | None":
+        """Start what applies TorchIO's transforms, if the recipe names any."""
+        if self.views.subject is None:
+            return None
+        from volbench.data.loading.subjects_loader import SubjectBatches, worker_count
+
+        workers = worker_count(self.compute.threads, self.device)
+        return SubjectBatches(self.prepared, self.views.subject, self.device, workers=workers)
+
     def _batch_pixels(self) -> float:
         plane = math.prod(self.prepared.voxels.shape[2:])
         return self.recipe.training.batch_size * float(np.mean(self.loader.slices)) * plane
@@ -205,7 +221,9 @@ class FoldTrainer:
     def _epoch(self, progress: Progress, best: State) -> State:
         """Train one epoch, validate, and return the weights that are best so far."""
         progress.epoch += 1
+        began = time.perf_counter()
         loss = self._train_epoch(progress.epoch, progress.losses)
+        waiting = self.batches.waited / (time.perf_counter() - began)
         row = {"epoch": progress.epoch, "train_loss": loss}
         if self.part.validation:
             scores = self._predict(self.part.validation, replace(self.views, passes=0))
@@ -218,7 +236,9 @@ class FoldTrainer:
             best = snapshot(self.model)
         epochs = self.recipe.training.epochs
         auc = row.get("validation_auc")
-        report = EpochReport(self.fold, progress.epoch, epochs, loss, auc, self.step.refusal)
+        report = EpochReport(
+            self.fold, progress.epoch, epochs, loss, auc, self.step.refusal, waiting
+        )
         self.on_epoch(report)
         return best
 

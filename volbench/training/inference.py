@@ -40,7 +40,9 @@ def representative_items(batch: Batch, cases: Sequence[PreparedCase]) -> tuple[S
     pairs = [
         (position, number)
         for position, index in enumerate(batch.cases)
-        for number in cases[index].representative
+        for number in (
+            batch.representative[position] if batch.representative else cases[index].representative
+        )
     ]
     places = send(torch.tensor(pairs).T, batch.volume.device)
     return SliceIndex(places[0], places[1]), batch.labels[places[0]]

@@ -1,14 +1,16 @@
 """What the network sees of a case when it is scored: the volume, or random views of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from volbench._utils.case_generator import CaseGenerator
 from volbench._utils.seeds import derive_seed
+from volbench.augmentations.chain import build_augmentation
 from volbench.data.loading.loader import Batch
+from volbench.errors import SpecError
 from volbench.experiment.recipe import Recipe
 from volbench.interfaces import Augmentation
-from volbench.plugins.registry import augmentations
 from volbench.types import Volume
 
 AS_IN_TRAINING = "train"
@@ -25,12 +27,14 @@ class Views:
         training: What the network was trained under; evaluation sees volumes of its size.
         test: What draws the views from those volumes; None draws them as in training.
         passes: Views of each case; 0 shows the case itself once.
+        subject: The TorchIO transform that training cases went through before ``training``.
     """
 
     training: Augmentation
     test: Augmentation | None
     passes: int
     seed: int
+    subject: Callable[[Any], Any] | None = None
 
     def of(self, batch: Batch, names: Sequence[str]) -> Iterator[Volume]:
         """Yield the volumes whose probabilities are averaged."""
@@ -53,7 +57,19 @@ def build_views(recipe: Recipe, seed: int) -> Views:
     Raises:
         SpecError: an augmentation cannot be built.
     """
-    training = augmentations.build(recipe.training.augmentation, Augmentation)
-    spec = recipe.tta.augmentation
-    test = None if spec == AS_IN_TRAINING else augmentations.build(spec, Augmentation)
-    return Views(training, test, recipe.tta.passes, seed)
+    plan = build_augmentation(recipe.training.augmentation)
+    spec, passes = recipe.tta.augmentation, recipe.tta.passes
+    if passes and spec == AS_IN_TRAINING and plan.subject is not None:
+        raise SpecError(
+            "tta.passes: TorchIO's transforms run in training only; set tta.passes=0, or "
+            "tta.augmentation to one of volbench's own"
+        )
+    test = None if spec == AS_IN_TRAINING else _on_device(spec)
+    return Views(plan.batch, test, passes, seed, plan.subject)
+
+
+def _on_device(spec: str) -> Augmentation:
+    plan = build_augmentation(spec)
+    if plan.subject is not None:
+        raise SpecError(f"tta.augmentation={spec}: TorchIO's transforms run in training only")
+    return plan.batch

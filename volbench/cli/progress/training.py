@@ -52,6 +52,10 @@ PLAIN_SECONDS = 30.0
 """Longest interval between plain lines, in seconds, if an epoch is not longer."""
 
 
+WORTH_SAYING = 0.1
+"""Share of the time spent waiting for transforms from which on a person is told."""
+
+
 class TrainingProgress(Closing, Callback):
     """Progress display: folds, epochs, time left and the running AUC.
 
@@ -101,7 +105,7 @@ class TrainingProgress(Closing, Callback):
         """Advance the bar of a fold."""
         self.left.epoch(report.fold, report.epoch, report.epochs)
         auc = "" if report.auc is None else f"  validation AUC {report.auc:.3f}"
-        reached = f"loss {report.loss:.3f}{auc}"
+        reached = f"loss {report.loss:.3f}{auc}{_waiting(report.waiting)}"
         self.active.update(
             self.rows[report.fold],
             completed=report.epoch,
@@ -155,6 +159,11 @@ class TrainingProgress(Closing, Callback):
     def _say(self, text: str) -> None:
         self.said = time.monotonic()
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _waiting(share: float) -> str:
+    """Say when the device is kept waiting by TorchIO's transforms, so that workers can be added."""
+    return f"  waiting {share:.0%} for TorchIO" if share >= WORTH_SAYING else ""
 
 
 def _folds(number: int, what: str = "") -> str:

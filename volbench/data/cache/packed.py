@@ -231,7 +231,7 @@ def open_prepared(folder: Path) -> Prepared:
             voxels=_mapped(folder, shape),
             checksums=checksums,
             card_fields=content["card"],
-            masks=_mapped_masks(folder, cases, mask_checksums, shape[-1]),
+            masks=_mapped_masks(folder, cases, mask_checksums, int(preprocessing.size)),
             mask_checksums=mask_checksums,
         )
     except (KeyError, TypeError, ValueError, SpecError) as error:

@@ -42,7 +42,7 @@ def prepared_subject(prepared: Prepared, index: int) -> torchio.Subject:
     return to_subject(scan, prepared.channels, attributes)
 
 
-class PreparedSubjects(torchio.SubjectsDataset):
+class PreparedSubjects(torchio.SubjectsDataset):  # type: ignore[misc]  # mypy does not read it
     """Prepared cases as a TorchIO data set; a case is read from the cache when it is asked for.
 
     Args:

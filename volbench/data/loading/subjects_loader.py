@@ -92,7 +92,7 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed PyTorch and use one thread inside; both are as before afterwards."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         torch.set_num_threads(1)
         try:
             yield

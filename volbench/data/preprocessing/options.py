@@ -88,7 +88,7 @@ class Preprocessing:
         """
         if not self.transforms:
             return None
-        from volbench.augmentations.torchio_bridge import compose
+        from volbench.plugins.torchio_transforms import compose
 
         return compose(self.transforms)
 

@@ -4,9 +4,11 @@ Source: Pérez-García et al., TorchIO, 2021, doi:10.1016/j.cmpb.2021.106236.
 """
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from inspect import Parameter, signature
 from pathlib import Path
@@ -29,28 +31,35 @@ def is_bridged(name: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def random_names() -> tuple[str, ...]:
-    """Names of the installed TorchIO's random transforms; read from its source, not imported.
+def random_names() -> Mapping[str, str]:
+    """Names of the installed TorchIO's random transforms, and what each does in a line.
 
-    >>> "torchio.RandomBiasField" in random_names()
-    True
+    Read from its source, not imported: a list of names must not cost seconds.
+
+    >>> random_names()["torchio.RandomMotion"]
+    'Add random MRI motion artifact.'
     """
     found = find_spec("torchio")
     if found is None or not found.submodule_search_locations:
-        return ()
-    path = Path(found.submodule_search_locations[0], "transforms", "__init__.py")
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError):
-        return ()
-    public = {
-        alias.asname or alias.name
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    chosen = (name for name in public if name.startswith("Random") or name == CHOICE)
-    return tuple(sorted(f"{PREFIX}{name}" for name in chosen))
+        return {}
+    folder = Path(found.submodule_search_locations[0], "transforms", "augmentation")
+    lines: dict[str, str] = {}
+    for path in folder.rglob("*.py"):
+        with suppress(OSError, SyntaxError, UnicodeDecodeError):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and _sounds_random(node.name):
+                    documentation = ast.get_docstring(node) or ""
+                    lines[f"{PREFIX}{node.name}"] = documentation.partition("\n")[0]
+    return dict(sorted(lines.items()))
+
+
+def installed_version() -> str:
+    """Version of the installed TorchIO, without importing it."""
+    return version("torchio")
+
+
+def _sounds_random(name: str) -> bool:
+    return (name.startswith("Random") and name != "RandomTransform") or name == CHOICE
 
 
 def transform_class(name: str) -> "type[torchio.Transform]":
@@ -115,7 +124,8 @@ def compose(texts: Sequence[str]) -> Callable[[Any], Any]:
     """
     import torchio
 
-    return torchio.Compose([build_deterministic(text) for text in texts])
+    composed: Callable[[Any], Any] = torchio.Compose([build_deterministic(text) for text in texts])
+    return composed
 
 
 def _refuse_random(spec: Spec, whole: Spec) -> None:
@@ -152,20 +162,19 @@ def _build(spec: Spec) -> "torchio.Transform":
 def _value(value: Value) -> object:
     if isinstance(value, Spec):
         return _build(value)
-    return [_value(one) for one in value] if _holds_specs(value) else value
-
-
-def _holds_specs(value: Value) -> bool:
-    return isinstance(value, tuple) and any(isinstance(one, Spec) for one in value)
+    if isinstance(value, tuple) and any(isinstance(one, Spec) for one in value):
+        return [_value(one) for one in value]
+    return value
 
 
 def options_of(transform: type) -> dict[str, Parameter]:
     """The options of a transform, those that it hands to its base class included."""
     found: dict[str, Parameter] = {}
     for one in transform.__mro__:
-        if "__init__" not in vars(one):
+        construct = vars(one).get("__init__")
+        if construct is None:
             continue
-        parameters = list(signature(one.__init__).parameters.values())[1:]
+        parameters = list(signature(construct).parameters.values())[1:]
         for parameter in parameters:
             if parameter.kind not in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL):
                 found.setdefault(parameter.name, parameter)
