@@ -11,7 +11,7 @@ from volbench._utils.moved import keep_old_paths
 __version__ = "0.1.0"
 
 _SOURCES = {
-    **dict.fromkeys(("Runs", "load_runs", "run"), "volbench._api"),
+    **dict.fromkeys(("Runs", "load_prepared", "load_runs", "run"), "volbench._api"),
     "Ensemble": "volbench.predict",
     "compare": "volbench._api",
     **dict.fromkeys(
@@ -32,6 +32,7 @@ __all__ = [
     "VolbenchError",
     "__version__",
     "compare",
+    "load_prepared",
     "load_runs",
     "run",
 ]

@@ -45,7 +45,10 @@ NEEDS_FILES = {"manifest": small_manifest, "medmnist": small_medmnist}
 class TestEveryDataset(DatasetContract):
     @pytest.fixture(autouse=True)
     def _spec(self, name, tmp_path):
-        small = {"phantom": "phantom(patients=4, size=16, slices=3)"}
+        small = {
+            "phantom": "phantom(patients=4, size=16, slices=3)",
+            "torchio": 'torchio(source="tests.helpers.subjects:cohort")',
+        }
         self.spec = NEEDS_FILES[name](tmp_path) if name in NEEDS_FILES else small.get(name, name)
 
 

@@ -1,7 +1,9 @@
 """One call that makes a run: plan and train, with the options of the command line."""
 
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from volbench._api.runs import AnyPath
 from volbench.crossval import Outcome, make_plan
@@ -15,7 +17,7 @@ def run(
     encoder: str,
     loss: str,
     aggregator: str | None = None,
-    data: AnyPath = DEFAULT_DATA,
+    data: Any = DEFAULT_DATA,
     level: Level = "volume",
     recipe: AnyPath = "standard",
     overrides: Sequence[str] = (),
@@ -36,7 +38,8 @@ def run(
         encoder: Spec, such as ``rmc5``.
         loss: Sum of specs, such as ``focal+0.5*triplet``.
         aggregator: Spec; None at slice level.
-        data: A data set's spec, a manifest.csv or a prepared folder.
+        data: A data set's spec, a manifest.csv, a prepared folder, a ``torchio.SubjectsDataset``
+            whose subjects have a ``label``, or a ``Dataset``.
         level: ``volume`` or ``slice``.
         recipe: A recipe's name or its file.
         overrides: Keys of the recipe, as in ``training.epochs=30``.
@@ -58,7 +61,7 @@ def run(
         encoder=encoder,
         aggregator=aggregator,
         loss=loss,
-        data=str(data),
+        data=str(data) if isinstance(data, PathLike) else data,
         level=level,
         recipe=str(recipe),
         overrides=tuple(overrides),

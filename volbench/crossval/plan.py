@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from volbench.crossval.shared_inputs import Shared
 from volbench.data.cache.packed import Prepared
@@ -52,7 +53,7 @@ def make_plan(
     encoder: str,
     aggregator: str | None,
     loss: str,
-    data: str = DEFAULT_DATA,
+    data: Any = DEFAULT_DATA,
     level: Level = "volume",
     recipe: str = "standard",
     overrides: tuple[str, ...] = (),

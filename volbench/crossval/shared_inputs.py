@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from volbench.data.cache.packed import Prepared
 from volbench.data.preparation.prepare_data import prepare
@@ -19,7 +20,7 @@ class Shared:
 
     def prepare(
         self,
-        data: str,
+        data: Any,
         options: Preprocessing,
         *,
         root: Path | None,
@@ -31,7 +32,7 @@ class Shared:
         Raises:
             VolbenchError: it cannot be prepared; every time, without trying again.
         """
-        key = (data, options.digest)
+        key = (data if isinstance(data, str) else f"object {id(data)}", options.digest)
         if key not in self._prepared:
             try:
                 found = prepare(data, options, root=root, jobs=jobs, on_case=on_case)

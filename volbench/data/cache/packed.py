@@ -159,7 +159,7 @@ class Prepared:
         if packed is None:
             return None
         size = self.voxels.shape[-1]
-        return np.unpackbits(packed, axis=-1, count=size).astype(bool)
+        return np.unpackbits(np.asarray(packed), axis=-1, count=size).astype(bool)
 
     def _packed_mask(self, index: int) -> UInt8[np.ndarray, "slice size _"] | None:
         if self.masks is None or self.mask_checksums[index] is None:
