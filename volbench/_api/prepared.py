@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from volbench._api.runs import AnyPath
 from volbench.data.cache.packed import Prepared, PreparedCase, open_prepared
@@ -12,7 +12,6 @@ from volbench.experiment.splits import choose_split
 if TYPE_CHECKING:
     import torchio
 
-SplitPart: TypeAlias = Literal["all", "train", "validation", "test"]
 PARTS = ("all", "train", "validation", "test")
 
 
@@ -41,7 +40,7 @@ class PreparedData:
 
     def subjects(
         self,
-        split: SplitPart = "all",
+        split: str = "all",
         fold: int | None = None,
         *,
         folds: int | AnyPath = 10,
