@@ -10,7 +10,7 @@ from volbench.errors import UsageError
 from volbench.experiment.splits import choose_split
 
 if TYPE_CHECKING:
-    import torchio
+    from volbench.data.loading.prepared_subjects import PreparedSubjects
 
 PARTS = ("all", "train", "validation", "test")
 
@@ -47,7 +47,7 @@ class PreparedData:
         seed: int = 0,
         validation_fraction: float | None = None,
         transform: Callable[[Any], Any] | None = None,
-    ) -> "torchio.SubjectsDataset":
+    ) -> "PreparedSubjects":
         """The cases as a ``torchio.SubjectsDataset``: exactly the voxels that a network sees.
 
         Width runs along the columns of a slice, height along its rows, depth along the slices; the
