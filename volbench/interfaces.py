@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
 from volbench._utils.case_generator import CaseGenerator
 from volbench.types import Embedding, Labels, Output, Scalar, Scan, SliceMask, Tokens, Volume
@@ -40,6 +40,35 @@ class Encoder(nn.Module, abc.ABC):
     def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:
         """Encode; slices where ``mask`` is False are padding and must not change a real token."""
 
+    def layer_groups(self) -> Sequence[Sequence[nn.Parameter]]:
+        """Parameters from the input to the output: those of the stem, then of each stage.
+
+        They are what ``freeze="stem+2"`` and the recipe's ``layer_decay`` count. By default each
+        child module is a group, in the order in which the children were made.
+        """
+        groups = [list(child.parameters()) for child in self.children()]
+        return [group for group in groups if group]
+
+    def convert_weights(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Give tensors of a published format this encoder's names; by default as they are."""
+        return state
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Set training mode, except of what is frozen: its normalisation keeps its statistics."""
+        super().train(mode)
+        if mode:
+            _keep_frozen_in_evaluation(self)
+        return self
+
+
+def _keep_frozen_in_evaluation(module: nn.Module) -> None:
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        module.eval()
+        return
+    for child in module.children():
+        _keep_frozen_in_evaluation(child)
+
 
 class Aggregator(nn.Module, abc.ABC):
     """Pools the tokens of a case into one vector. Built as ``factory(num_features, *, ...)``.
@@ -58,10 +87,17 @@ class Aggregator(nn.Module, abc.ABC):
 
 @dataclass(frozen=True)
 class Problem:
-    """What a loss may know before training: training cases per class, length of the embedding."""
+    """What a loss may know before training.
+
+    Attributes:
+        class_counts: Training cases of each class.
+        num_features: Length of the embedding.
+        ordered: Whether the classes are grades, from low to high; None if that is not known.
+    """
 
     class_counts: tuple[int, ...]
     num_features: int
+    ordered: bool | None = None
 
     @property
     def num_classes(self) -> int:
@@ -75,10 +111,14 @@ class Loss(nn.Module, abc.ABC):
     Attributes:
         synchronises: Whether it asks the device for values, as lists of pairs or triplets do: it
             costs a wait per batch on a GPU. False unless it cannot be helped.
+        conditional_head: Whether it is made for a head that gives, for each but the highest of
+            ordered classes, the logit of a higher class among the cases that are at least in it.
+            Logits are then the logarithms of the classes' probabilities.
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
     synchronises: ClassVar[bool] = False
+    conditional_head: ClassVar[bool] = False
 
     @abc.abstractmethod
     def forward(self, output: Output, labels: Labels) -> Scalar:
@@ -202,6 +242,7 @@ class Dataset(abc.ABC):
         classes: Names of the classes, in the order of their index; the last of two is positive.
         channels: Names of the channels.
         native_size: In-plane size all volumes share, already localised; None where it varies.
+        ordered: Whether the classes are grades, from low to high.
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
@@ -209,6 +250,7 @@ class Dataset(abc.ABC):
     classes: tuple[str, ...]
     channels: tuple[str, ...] = ("image",)
     native_size: int | None = None
+    ordered: bool = False
 
     @abc.abstractmethod
     def cases(self) -> Sequence[Case]:

@@ -6,7 +6,7 @@ A spec is a small subset of a Python expression, so ``ast`` parses it; nothing i
     term  := [number "*"] call
     call  := dotted ["(" name "=" value {"," name "=" value} ")"]
     dotted := name {"." name}
-    value := call | number | string | True | False | None | tuple of values
+    value := call | number | string | True | False | None | true | false | tuple of values
 
 ``str()`` of what is read is canonical: arguments sorted, numbers normalised. It names the component
 in tables, in caches and in the id of an experiment.
@@ -188,6 +188,8 @@ class _Reader:
                 return tuple(self.value(item) for item in items)
             case ast.Constant(None | bool() | str() as constant):
                 return constant
+            case ast.Name("true" | "false" as written):  # as TOML and JSON write them
+                return written == "true"
             case ast.Constant(number) if _is_number(number):
                 return self.number(number, node)
             case ast.UnaryOp(ast.USub(), ast.Constant(number)) if _is_number(number):

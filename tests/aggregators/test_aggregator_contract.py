@@ -5,8 +5,14 @@ from volbench.interfaces import Aggregator
 from volbench.plugins.registry import aggregators
 from volbench.testing.aggregators import AggregatorContract
 
+VARIANTS = (
+    "gated_attention(gate=False, hidden=5)",
+    "transformer(positions='learned', layers=2, heads=2, width=10)",
+    "transformer(pool='mean', positions='none', width=7, heads=1, dropout=0.5)",
+)
 
-@pytest.mark.parametrize("spec", aggregators)
+
+@pytest.mark.parametrize("spec", [*aggregators, *VARIANTS])
 class TestEveryAggregator(AggregatorContract):
     @pytest.fixture(autouse=True)
     def _spec(self, spec):
@@ -27,7 +33,8 @@ class TestEveryAggregator(AggregatorContract):
             (torch.float32, torch.float32),
             (torch.bfloat16, torch.float32),
         ):
-            assert aggregator(self.tokens(2, 5).to(given), self.mask()).dtype == expected
+            pooled = aggregator.to(expected)(self.tokens(2, 5).to(given), self.mask())
+            assert pooled.dtype == expected
 
 
 class IgnoresTheMask(Aggregator):

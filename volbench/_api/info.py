@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from volbench.encoders.building import build_encoder
 from volbench.errors import UnknownComponentError
 from volbench.experiment.recipes import built_in_recipes
-from volbench.interfaces import Encoder
 from volbench.plugins.component_info import ComponentInfo
 from volbench.plugins.component_info import describe as describe_component
 from volbench.plugins.registry import encoders
@@ -48,4 +48,4 @@ def describe(text: str, *, in_channels: int = 1) -> tuple[MeasuredInfo, ...]:
 def _cost(component: ComponentInfo, in_channels: int) -> Profile | None:
     if component.kind != encoders.kind:
         return None
-    return profile_encoder(encoders.build(component.name, Encoder, in_channels), in_channels)
+    return profile_encoder(build_encoder(component.name, in_channels), in_channels)

@@ -54,6 +54,7 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "digest": prepared.digest,
         "classes": list(prepared.classes),
         "channels": list(prepared.channels),
+        **({"ordered": True} if prepared.ordered else {}),
         **prepared.card_fields,
     }
 

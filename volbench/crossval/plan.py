@@ -8,27 +8,38 @@ from typing import Any
 from volbench.crossval.shared_inputs import Shared
 from volbench.data.cache.packed import Prepared
 from volbench.data.preparation.prepare_data import default_options
+from volbench.encoders.building import pin_weights
 from volbench.errors import UsageError
 from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
 from volbench.experiment.recipe import Recipe, load_recipe
 from volbench.experiment.splits import FoldPartition, Split
 from volbench.interfaces import Problem
-from volbench.losses.weighted_sum import build_loss
+from volbench.losses.weighted_sum import build_loss, conditional_head
+from volbench.spec import Spec
 from volbench.training.classifier import build_classifier, count_parameters
 from volbench.training.inference import check_representative
 from volbench.training.tta import build_views
 
 DEFAULT_DATA = "phantom"
 
+PRETRAINED_LR_SCALE = 0.1
+"""Rate of pretrained weights beside that of a new head, which would otherwise destroy them."""
+
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment with the data and the split it speaks of, ready to run."""
+    """An experiment with the data and the split it speaks of, ready to run.
+
+    Attributes:
+        parameters: How many are trained.
+        notes: Defaults that followed from other options, a line each.
+    """
 
     experiment: Experiment
     prepared: Prepared
     split: Split
     parameters: int
+    notes: tuple[str, ...] = ()
 
     def part(self, fold: int) -> FoldPartition:
         """The cases of one fold."""
@@ -76,6 +87,7 @@ def make_plan(
     encoder_spec, aggregator_spec, loss_sum = parse_components(encoder, aggregator, loss, level)
     resolved = load_recipe(recipe, overrides, preprocessing=default_options(data))
     build_views(resolved, seed)
+    _check_regularization(resolved, level)
     model = build_classifier(encoder_spec, aggregator_spec, in_channels=1, num_classes=2)
     build_loss(loss_sum, Problem((1, 1), model.num_features))
 
@@ -90,9 +102,14 @@ def make_plan(
         aggregator_spec,
         in_channels=len(prepared.channels),
         num_classes=len(prepared.classes),
+        conditional=conditional_head(loss_sum),
     )
+    some_of_each = (1,) * len(prepared.classes)
+    build_loss(loss_sum, Problem(some_of_each, model.num_features, ordered=prepared.ordered))
+    pinned, weights = pin_weights(encoder_spec)
+    resolved, notes = _with_rates(resolved, encoder_spec)
     experiment = Experiment(
-        encoder=encoder_spec,
+        encoder=pinned,
         aggregator=aggregator_spec,
         loss=loss_sum,
         recipe=resolved.model_copy(update={"preprocessing": prepared.preprocessing}),
@@ -102,11 +119,39 @@ def make_plan(
         folds=len(split.folds),
         seed=seed,
         precision=precision,
+        weights=weights,
     )
-    plan = Plan(experiment, prepared, split, count_parameters(model))
+    plan = Plan(experiment, prepared, split, count_parameters(model), notes)
     for fold in split.folds:  # a fold that cannot be divided stops the run now, not in an hour
         plan.part(fold)
     return plan
+
+
+def _with_rates(recipe: Recipe, encoder: Spec) -> tuple[Recipe, tuple[str, ...]]:
+    """Choose the rate of an encoder that starts from weights, where the recipe leaves it open."""
+    optimizer = recipe.optimizer
+    options = encoder.kwargs
+    trained_whole = options.get("freeze", False) is not True and options.get("adapt") is None
+    if optimizer.encoder_lr_scale is None and "weights" in options and trained_whole:
+        changed = optimizer.model_copy(update={"encoder_lr_scale": PRETRAINED_LR_SCALE})
+        note = (
+            f"the encoder starts from weights: optimizer.encoder_lr_scale={PRETRAINED_LR_SCALE}, "
+            f"warm-up over {recipe.schedule.warmup_fraction:.0%} of the steps; "
+            "--set optimizer.encoder_lr_scale=1 trains it at the full rate"
+        )
+        return recipe.model_copy(update={"optimizer": changed}), (note,)
+    if optimizer.encoder_lr_scale == 1 and "weights" not in options:  # says what is so anyhow
+        changed = optimizer.model_copy(update={"encoder_lr_scale": None})
+        return recipe.model_copy(update={"optimizer": changed}), ()
+    return recipe, ()
+
+
+def _check_regularization(recipe: Recipe, level: Level) -> None:
+    if level == "slice" and recipe.regularization.slice_dropout:
+        raise UsageError(
+            f"regularization.slice_dropout={recipe.regularization.slice_dropout} hides slices from "
+            "an aggregator, and --level slice has none; leave it out"
+        )
 
 
 def _check_batch(recipe: Recipe, classes: int) -> None:

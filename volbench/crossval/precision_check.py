@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 
 from volbench.crossval.plan import Plan
+from volbench.encoders.building import build_encoder
 from volbench.interfaces import Encoder
-from volbench.plugins.registry import encoders
 from volbench.profiling.conv_trace import Convolution, convolutions_of
 from volbench.training.compute import Compute
 from volbench.training.network import set_ways
@@ -35,7 +35,7 @@ def check_bfloat16(plan: Plan, compute: Compute) -> tuple[Compute, list[str]]:
         return compute, []
     experiment, prepared = plan.experiment, plan.prepared
     with torch.random.fork_rng(devices=[]):
-        encoder = encoders.build(experiment.encoder, Encoder, len(prepared.channels))
+        encoder = build_encoder(experiment.encoder, len(prepared.channels))
     if compute.device == "cpu":
         # Shapes alone tell what a CPU calls.
         for layers in _layers(plan, encoder, compute):

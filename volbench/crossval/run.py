@@ -121,6 +121,8 @@ def run(
             for fold in asked
             if fold not in results
         ]
+        for note in plan.notes if tasks else ():
+            callback.on_warning(note)
         for result in execute(
             tasks,
             jobs=jobs,

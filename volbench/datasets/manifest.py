@@ -54,6 +54,8 @@ class Manifest(Dataset):
         plane: Slices are axial, coronal or sagittal in every volume. By default each volume's own
             spacing decides: slices lie across its axis of largest spacing, and where pixels are as
             coarse as slices, across the third axis of the file.
+        ordered: The classes are grades (T stages, Gleason grade groups), in the order that
+            ``classes`` or sorting gives them: metrics and losses for grades then apply.
 
     Raises:
         ManifestError: whatever is wrong with the file; images are not opened here.
@@ -66,11 +68,13 @@ class Manifest(Dataset):
         path: str,
         classes: tuple[str | int | float, ...] | None = None,
         plane: str | None = None,
+        ordered: bool = False,
     ) -> None:
         if plane is not None and plane not in PLANES:
             raise ValueError(f"plane must be one of {', '.join(PLANES)}, but got {plane=}")
         self.path = Path(path)
         self.plane = plane
+        self.ordered = ordered
         self.card = Card(
             title=f"Manifest {self.path.name}",
             licence="not stated; ask whoever gave you the volumes",

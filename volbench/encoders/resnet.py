@@ -6,7 +6,8 @@ last three stages halve the plane; nothing ever reduces the through-plane axis, 
 its token. Which of the five layers are 3D is all that ten of the eleven encoders differ in.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -30,6 +31,15 @@ from volbench.types import SliceMask, Tokens, Volume
 
 Depths = tuple[int, int, int, int, int]
 Way = Literal["volumes", "stacked", "float32"]
+
+PUBLISHED = re.compile(
+    r"(?:^|\.)(?:layer(?P<stage>[1-4])\.(?P<block>[01])\.)?"
+    r"(?P<layer>conv[12]|bn[12]|downsample\.[01])\.(?P<tensor>\w+)$"
+)
+RENAMED = {
+    "conv1": "conv1", "bn1": "norm1", "conv2": "conv2", "bn2": "norm2",
+    "downsample.0": "projection", "downsample.1": "projection_norm",
+}  # fmt: skip
 
 
 class Convolution(nn.Module):
@@ -190,6 +200,19 @@ class ResNet(Encoder):
         # A mean, not adaptive pooling, whose backward pass is not deterministic on CUDA.
         return packing.unpack(reduce(self._features(slices, packing), "n f h w -> n f", "mean"))
 
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters of the stem, then of each of the four stages of two blocks."""
+        stem = [*self.stem.parameters(), *self.norm.parameters()]
+        blocks = [list(block.parameters()) for block in self.blocks]
+        return [
+            stem,
+            *(first + second for first, second in zip(blocks[::2], blocks[1::2], strict=True)),
+        ]
+
+    def convert_weights(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Take the names of torchvision's and timm's ResNet-18, too."""
+        return {_own_name(name): tensor for name, tensor in state.items()}
+
     def feature_map(self, volume: Volume) -> Maps:
         """Return what is pooled into tokens, for the receptive field."""
         return self._features(*self.pack(volume, None))
@@ -223,6 +246,17 @@ class ResNet(Encoder):
         for block in self.blocks:
             slices = block(slices, packing)
         return slices
+
+
+def _own_name(name: str) -> str:
+    """Translate a name of torchvision's ResNet-18, wrappers' prefixes included; others stay."""
+    found = PUBLISHED.search(name)
+    if found is None or "blocks." in name:
+        return name
+    part = f"blocks.{2 * int(found['stage']) - 2 + int(found['block'])}." if found["stage"] else ""
+    layer = found["layer"]
+    own = RENAMED[layer] if part else {"conv1": "stem", "bn1": "norm"}.get(layer)
+    return name if own is None else f"{part}{own}.{found['tensor']}"
 
 
 def r2d(in_channels: int, *, width: int = 32) -> ResNet:

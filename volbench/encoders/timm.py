@@ -7,11 +7,14 @@ import logging
 from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import product
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import timm
 import torch
 from einops import rearrange
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +25,10 @@ from volbench.encoders.packed_slices import (
     of_any_number,
     plan_packing,
 )
+from volbench.encoders.pretrained_input import Normalize, PretrainedInput
+from volbench.encoders.taps import Tap, tap_token
+from volbench.encoders.timm_weights import LOCAL_DIR, load_timm_weights, read_local_dir
+from volbench.encoders.weights import is_pinned
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
 from volbench.types import SliceMask, Tokens, Volume
@@ -38,6 +45,9 @@ FLEXIBLE: tuple[Mapping[str, bool], ...] = (
 # taken as it is, else the coarsest grid in use (windows of patches, strides that must divide).
 PROBES: Probes = (((17, 23), 1), ((101, 117), 32))
 
+FEWEST_STAGES = 3
+"""timm takes all blocks of a transformer for one stage, between patches and normalisation."""
+
 
 class Timm(Encoder):
     """A timm backbone applied to every real slice; its own pooling gives the token.
@@ -47,13 +57,27 @@ class Timm(Encoder):
 
     Args:
         in_channels: Channels of the volume; pretrained stems are adapted by timm.
-        name: Model as timm names it, ``timm.list_models()``.
+        name: Model as timm names it, ``timm.list_models()``; or ``local-dir:FOLDER``, a folder with
+            the ``config.json`` and the ``model.safetensors`` that timm saves.
         pretrained: Start from timm's weights, downloaded once.
-        image_size: In-plane size in pixels, for models that cannot be built for any.
+        image_size: In-plane size in pixels, for models that cannot be built for any. Position
+            embeddings of ``weights`` are interpolated to it.
+        weights: File of weights, see ``volbench.encoders.weights``.
+        in_chans: Channels of the backbone; with ``weights`` and one grey channel 3, which repeat
+            the grey, else those of the volume times ``neighbours``.
+        neighbours: Slices stacked as channels, an odd number with the slice in the middle.
+        normalize: What prepared intensities are, so that they can be brought to what the model was
+            trained with, see ``PretrainedInput``; ``zscore`` with ``weights``, else ``none``.
+        tap: Where the token is taken from, see ``tap_token``; the model's own pooling if None.
 
     Raises:
         SpecError: timm has no such model, it needs an ``image_size`` or cannot be built for the one
             given, or its weights cannot be loaded.
+
+    Example:
+        >>> encoder = Timm(1, name="test_vit", tap="cls+mean", neighbours=3)
+        >>> encoder(torch.zeros(1, 1, 5, 32, 32)).shape
+        torch.Size([1, 5, 128])
     """
 
     mask_on_host = True
@@ -65,8 +89,17 @@ class Timm(Encoder):
         name: str = "resnet18",
         pretrained: bool = False,
         image_size: int | None = None,
+        weights: str | None = None,
+        in_chans: int | None = None,
+        neighbours: int = 1,
+        normalize: Normalize | None = None,
+        tap: Tap | None = None,
     ) -> None:
         super().__init__()
+        config: Mapping[str, Any] = {}
+        if isinstance(name, str) and name.startswith(LOCAL_DIR):
+            name, config, found = read_local_dir(Path(name.removeprefix(LOCAL_DIR)))
+            weights = found if weights is None else weights
         if not isinstance(name, str) or not timm.is_model(name):
             near = get_close_matches(str(name), timm.list_models(), n=3)
             hint = " or ".join(map(repr, near))
@@ -75,9 +108,24 @@ class Timm(Encoder):
         self._is_compiled = False
         self.name = name
         self.image_size = image_size
+        self.tap = tap
+        if in_chans is None:
+            in_chans = in_channels * neighbours
+            in_chans = 3 if weights is not None and in_chans == 1 else in_chans
         self.backbone, self.num_features, self.multiple = _build(
-            name, in_channels, pretrained, image_size
+            name, in_chans, pretrained, image_size, tap
         )
+        published: Mapping[str, Any] = {**getattr(self.backbone, "pretrained_cfg", {}), **config}
+        self.inputs = PretrainedInput(
+            in_channels,
+            in_chans,
+            neighbours=neighbours,
+            normalize=normalize or ("none" if weights is None else "zscore"),
+            mean=published.get("mean") or IMAGENET_DEFAULT_MEAN,
+            std=published.get("std") or IMAGENET_DEFAULT_STD,
+        )
+        if weights is not None and not is_pinned(weights):
+            load_timm_weights(self.backbone, weights, name=name, first=published.get("first_conv"))
 
     def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:
         """Encode; ``mask`` may stay on the CPU, see ``plan_packing``.
@@ -101,13 +149,21 @@ class Timm(Encoder):
                 "change image_size or the size that volumes are prepared at"
             )
         packing = plan_packing(volume, mask)
-        return _padded(packing.pack(volume), self.multiple), packing
+        slices = self.inputs(packing.pack(volume), packing)
+        return _padded(slices, self.multiple), packing
 
     def encode(self, slices: Slices, packing: Packing) -> Tokens:
         """Encode packed slices; reads nothing on the host."""
         if self._is_compiled:
             of_any_number(slices)
-        return packing.unpack(self.backbone(slices))
+        return packing.unpack(tap_token(self.backbone, slices, self.tap))
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters of the stem, then of each stage; of a transformer, of each block."""
+        if not hasattr(self.backbone, "group_matcher"):
+            return [list(self.backbone.parameters())]
+        stages = _grouped(self.backbone, coarse=True)
+        return stages if len(stages) > FEWEST_STAGES else _grouped(self.backbone, coarse=False)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the backbone, for any number of slices; see ``ResNet.compile``."""
@@ -120,7 +176,8 @@ class Timm(Encoder):
         Raises:
             TypeError: the model keeps several maps.
         """
-        slices = plan_packing(volume, None).pack(volume)
+        packing = plan_packing(volume, None)
+        slices = self.inputs(packing.pack(volume), packing)
         backbone: Any = self.backbone
         features = backbone.forward_features(_padded(slices, self.multiple))
         if not isinstance(features, Tensor):
@@ -133,7 +190,7 @@ class Timm(Encoder):
 
 
 def _build(
-    name: str, in_channels: int, pretrained: bool, image_size: int | None
+    name: str, in_channels: int, pretrained: bool, image_size: int | None, tap: Tap | None
 ) -> tuple[nn.Module, int, int]:
     """Build the backbone; find the length of its token and what its planes are padded to.
 
@@ -148,7 +205,7 @@ def _build(
         try:
             backbone = _create(name, in_channels, option)
             slices = _padded(torch.zeros(1, in_channels, *plane), multiple)
-            length = _token_length(backbone, slices)
+            length = _token_length(backbone, slices, tap)
         except (TypeError, ValueError, RuntimeError, AssertionError) as error:
             reason = _first_sentence(error)
             continue
@@ -166,6 +223,15 @@ def _build(
     )
 
 
+def _grouped(backbone: Any, *, coarse: bool) -> list[list[nn.Parameter]]:
+    groups: dict[int, list[nn.Parameter]] = {}
+    parameters = dict(backbone.named_parameters())
+    layers = group_parameters(backbone, backbone.group_matcher(coarse=coarse), reverse=True)
+    for name, layer in layers.items():
+        groups.setdefault(layer, []).append(parameters[name])
+    return [groups[layer] for layer in sorted(groups)]
+
+
 def _padded(slices: Slices, multiple: int) -> Maps:
     height, width = slices.shape[-2:]
     return F.pad(slices, (0, -width % multiple, 0, -height % multiple))
@@ -180,9 +246,9 @@ def _create(
     return backbone
 
 
-def _token_length(backbone: nn.Module, slices: Slices) -> int:
+def _token_length(backbone: nn.Module, slices: Slices, tap: Tap | None) -> int:
     with torch.no_grad():
-        token = backbone.eval()(slices)
+        token = tap_token(backbone.eval(), slices, tap)
     backbone.train()
     if not isinstance(token, Tensor) or token.ndim != 2:
         raise TypeError("it does not pool a slice into one vector")

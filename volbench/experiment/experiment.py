@@ -28,6 +28,8 @@ class Experiment:
         tuning: How options were searched for; None where all of them were given. ``shown`` holds
             the components' text with a question mark for what was searched for, which takes the
             place of theirs here: an example of what was tried. The recipe is an example too.
+        weights: Where the file lies that the encoder starts from, if one does. Its digest stands in
+            the encoder's spec and identifies it.
     """
 
     encoder: Spec
@@ -41,6 +43,7 @@ class Experiment:
     seed: int = 0
     precision: Precision = "auto"
     tuning: Mapping[str, Any] | None = None
+    weights: str | None = None
 
     @property
     def level(self) -> Level:
@@ -86,6 +89,7 @@ class Experiment:
             "id": self.id,
             "source": self.source,
             "summary": self.recipe.summary,
+            **({} if self.weights is None else {"weights": self.weights}),
             **self.canonical(),
         }
 

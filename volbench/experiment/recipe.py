@@ -5,7 +5,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_serializer,
+    model_serializer,
 )
 
 from volbench.data.preprocessing.options import Preprocessing, canonical_transforms
@@ -26,9 +27,22 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class RecipeSection(BaseModel):
-    """Part of a recipe: unknown keys are refused, values never change."""
+    """Part of a recipe: unknown keys are refused, values never change.
+
+    Keys in ``later`` came after the first release. One that has its default is not written down,
+    so that experiments that do without it keep their text and their id.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        values = dump(self)
+        for name in self.later:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                values.pop(name, None)
+        return values
 
 
 class Training(RecipeSection):
@@ -51,12 +65,23 @@ class Training(RecipeSection):
 
 
 class Optimizer(RecipeSection):
-    """Optimiser; biases and normalisation are not decayed under ``adamw``."""
+    """Optimiser; biases and normalisation are not decayed under ``adamw``.
+
+    Attributes:
+        encoder_lr_scale: What the rate of the encoder is multiplied by. None is 1, but for an
+            encoder that starts from ``weights=`` and is trained with all of them: then 0.1.
+        layer_decay: What each of the encoder's layer groups has of the rate of the one after it;
+            the last has this share of the head's.
+    """
+
+    later = frozenset({"encoder_lr_scale", "layer_decay"})
 
     name: Literal["adamw", "sgd"]
     lr: Positive
     weight_decay: NotNegative
     momentum: Annotated[float, Field(ge=0, lt=1)]
+    encoder_lr_scale: Positive | None = None
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class Schedule(RecipeSection):
@@ -108,8 +133,31 @@ class TestTime(RecipeSection):
     augmentation: str = "train"
 
 
+class Regularization(RecipeSection):
+    """What keeps a network from fitting its few training cases too well; all of it is off.
+
+    Attributes:
+        mixup: Parameter of the Beta distribution from which the share of a case is drawn that is
+            mixed with another of as many slices (Zhang et al., 2018, arXiv:1710.09412); 0: none.
+        mixup_on: Whether their voxels are mixed or their tokens.
+        slice_dropout: Share of a case's tokens that the aggregator is not shown in training.
+        token_noise: Deviation of the noise added to tokens in training, in units of their root
+            mean square.
+        ema: Share of the averaged weights that each step keeps; the averaged ones are validated
+            and scored. 0: the weights themselves.
+    """
+
+    mixup: NotNegative = 0.0
+    mixup_on: Literal["volume", "token"] = "volume"
+    slice_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    token_noise: NotNegative = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
 class Recipe(RecipeSection):
     """A complete recipe."""
+
+    later = frozenset({"regularization"})
 
     summary: str
     preprocessing: Preprocessing
@@ -118,6 +166,7 @@ class Recipe(RecipeSection):
     schedule: Schedule
     selection: Selection
     tta: TestTime = TestTime()
+    regularization: Regularization = Regularization()
 
     @field_serializer("preprocessing", mode="wrap")
     def _without_what_is_not_used(

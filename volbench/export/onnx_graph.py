@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from volbench.errors import PluginError, UsageError
 from volbench.interfaces import Augmentation
 from volbench.training.classifier import Classifier, probabilities
-from volbench.types import Output, Tokens, Volume
+from volbench.types import Tokens, Volume
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -52,7 +52,7 @@ def _probabilities(network: nn.Module, volume: Volume) -> Float[Tensor, "item cl
     assert isinstance(network, Classifier)
     tokens: Tokens = network.encoder(volume)
     embedding = tokens.flatten(0, 1) if network.aggregator is None else _pooled(network, tokens)
-    return probabilities(Output(network.head(embedding), embedding))
+    return probabilities(network.apply_head(embedding))
 
 
 def _pooled(network: Classifier, tokens: Tokens) -> Tensor:

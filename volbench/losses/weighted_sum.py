@@ -50,3 +50,13 @@ def build_loss(spec: Sum, problem: Problem) -> Loss:
         [term.weight for term in spec.terms],
         [registry.build(term.spec, Loss, problem) for term in spec.terms],
     )
+
+
+def conditional_head(spec: Sum) -> bool:
+    """Whether a loss of the sum is made for a head of conditional logits.
+
+    One that is not installed is taken for one that is not: a network is used without its loss, too.
+    """
+    names = [term.spec.name for term in spec.terms]
+    installed = [registry[name] for name in names if name in registry]
+    return any(getattr(factory, "conditional_head", False) for factory in installed)

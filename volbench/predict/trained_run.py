@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 
 from volbench.data.preprocessing.options import Preprocessing
@@ -154,8 +154,22 @@ def _networks(run: LoadedRun, in_channels: int, folds: Sequence[int]) -> dict[in
         None if aggregator is None else parse(aggregator),
         in_channels=in_channels,
         num_classes=len(run.classes),
+        conditional=_has_conditional_head(run, folds[0]),
     ).eval()
     return {fold: _filled(deepcopy(blank), run, fold) for fold in folds}
+
+
+def _has_conditional_head(run: LoadedRun, fold: int) -> bool:
+    """Whether the head lacks an output for one of several classes, as CORN's does.
+
+    The weights say so themselves; the loss that asked for it need not be installed.
+    """
+    try:
+        with safe_open(RunFolder(run.path).fold(fold).path / MODEL, framework="pt") as tensors:
+            outputs = tensors.get_slice("head.weight").get_shape()[0]
+    except (OSError, SafetensorError):
+        return False  # damaged: said where the weights are read
+    return len(run.classes) > 2 and outputs == len(run.classes) - 1
 
 
 def _filled(network: Classifier, run: LoadedRun, fold: int) -> Classifier:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from volbench.training.classifier import Classifier, probabilities
-from volbench.types import Output, SliceMask, Tokens, Volume
+from volbench.types import SliceMask, Tokens, Volume
 
 Kind: TypeAlias = Literal["weights", "leaving out"]
 
@@ -80,5 +80,5 @@ def slice_values(network: Classifier, volume: Volume, *, of: int) -> list[SliceV
 def _probability(network: Classifier, tokens: Tokens, mask: SliceMask | None, of: int) -> float:
     assert network.aggregator is not None
     embedding = network.aggregator(tokens, mask)
-    output = Output(logits=network.head(embedding), embedding=embedding)
+    output = network.apply_head(embedding)
     return float(probabilities(output)[0, of])

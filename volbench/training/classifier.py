@@ -1,6 +1,8 @@
 """The classifier: encoder, then aggregator, then a linear head."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -9,11 +11,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from volbench._utils.device import send
+from volbench.encoders.building import build_encoder
 from volbench.errors import SpecError
 from volbench.interfaces import Aggregator, Encoder
-from volbench.plugins.registry import aggregators, encoders
+from volbench.losses.ordinal import from_conditional
+from volbench.plugins.registry import aggregators
 from volbench.spec import Spec
+from volbench.training.frozen import encode_each, encodes_each
 from volbench.types import Output, SliceMask, Tokens, Volume
+
+ChangeTokens: TypeAlias = Callable[[Tokens, SliceMask | None], tuple[Tokens, SliceMask | None]]
 
 
 @dataclass(frozen=True)
@@ -29,34 +36,77 @@ class Classifier(nn.Module):
 
     With an aggregator an item is a case; without one an item is a slice named by a `SliceIndex`,
     and the head is shared by all slices (Lee et al., 2022, section 2.2).
+
+    Args:
+        encoder: Volumes to tokens. One that is frozen encodes case by case on a CPU, so that its
+            tokens do not depend on the batch to the last bit, and may as well be read from a cache.
+        aggregator: Tokens to one vector per case; None at slice level.
+        num_classes: Two have one logit, more one each.
+        conditional: Whether the head gives the logit of a higher class among those at least in it,
+            for each but the highest, as ``Loss.conditional_head`` says.
     """
 
-    def __init__(self, encoder: Encoder, aggregator: Aggregator | None, num_classes: int) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        aggregator: Aggregator | None,
+        num_classes: int,
+        *,
+        conditional: bool = False,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.aggregator = aggregator
         self.num_features = (aggregator or encoder).num_features
-        self.head = nn.Linear(self.num_features, 1 if num_classes == 2 else num_classes)
+        self.conditional = conditional and num_classes > 2
+        outputs = num_classes - 1 if num_classes == 2 or self.conditional else num_classes
+        self.head = nn.Linear(self.num_features, outputs)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 
     def forward(
-        self, volume: Volume, mask: SliceMask | None = None, slices: SliceIndex | None = None
+        self,
+        volume: Volume,
+        mask: SliceMask | None = None,
+        slices: SliceIndex | None = None,
+        change_tokens: ChangeTokens | None = None,
     ) -> Output:
         """Classify a batch; ``slices`` is needed exactly when there is no aggregator.
 
         A ``mask`` on the host costs no wait for a GPU; one on the volume's device may.
+        ``change_tokens`` is what training does to tokens and their mask before they are pooled.
         """
         on_device = None if mask is None else send(mask, volume.device)
-        tokens = self.encoder(volume, mask if self.encoder.mask_on_host else on_device)
-        return self.classify(tokens, on_device, slices)
+        tokens = self.encode(volume, mask, on_device)
+        return self.classify(tokens, on_device, slices, change_tokens)
+
+    def encode(self, volume: Volume, mask: SliceMask | None, on_device: SliceMask | None) -> Tokens:
+        """Run the encoder, case by case if it is frozen; the mask wherever it is, and beside it."""
+        if encodes_each(self.encoder, volume, mask):
+            return encode_each(self.encoder, volume, mask)
+        tokens: Tokens = self.encoder(volume, mask if self.encoder.mask_on_host else on_device)
+        return tokens
 
     def classify(
-        self, tokens: Tokens, mask: SliceMask | None = None, slices: SliceIndex | None = None
+        self,
+        tokens: Tokens,
+        mask: SliceMask | None = None,
+        slices: SliceIndex | None = None,
+        change_tokens: ChangeTokens | None = None,
     ) -> Output:
         """Classify what the encoder made of a batch; the mask is on its device."""
-        embedding = self._embed(tokens, mask, slices)
-        return Output(logits=self.head(embedding), embedding=embedding)
+        if mask is not None:
+            mask = shrink_mask(mask, self.encoder.slice_stride)
+        if change_tokens is not None:
+            tokens, mask = change_tokens(tokens, mask)
+        return self.apply_head(self._embed(tokens, mask, slices))
+
+    def apply_head(self, embedding: Float[Tensor, "item pooled"]) -> Output:
+        """Logits of what was pooled."""
+        logits = self.head(embedding)
+        if self.conditional:
+            logits = from_conditional(logits.float())
+        return Output(logits=logits, embedding=embedding)
 
     def _embed(
         self, tokens: Tokens, mask: SliceMask | None, slices: SliceIndex | None
@@ -64,8 +114,6 @@ class Classifier(nn.Module):
         if self.aggregator is None:
             assert slices is not None
             return tokens[slices.case, slices.slice]
-        if mask is not None:
-            mask = shrink_mask(mask, self.encoder.slice_stride)
         pooled: Tensor = self.aggregator(tokens, mask)
         return pooled
 
@@ -80,24 +128,30 @@ def shrink_mask(mask: SliceMask, stride: int) -> Bool[Tensor, "batch token"]:
 
 
 def build_classifier(
-    encoder: Spec, aggregator: Spec | None, *, in_channels: int, num_classes: int
+    encoder: Spec,
+    aggregator: Spec | None,
+    *,
+    in_channels: int,
+    num_classes: int,
+    conditional: bool = False,
 ) -> Classifier:
     """Build a classifier from specs; random numbers come from torch's global generator.
+
+    ``conditional`` is said of a loss by ``conditional_head``.
 
     Raises:
         SpecError: slice level is asked of an encoder that has fewer tokens than slices.
     """
-    built = encoders.build(encoder, Encoder, in_channels)
+    built = build_encoder(encoder, in_channels)
     if aggregator is None:
         if built.slice_stride != 1:
             raise SpecError(
                 f"encoder {encoder} leaves one token per {built.slice_stride} slices; "
                 "slice level needs one per slice, use --level volume"
             )
-        return Classifier(built, None, num_classes)
-    return Classifier(
-        built, aggregators.build(aggregator, Aggregator, built.num_features), num_classes
-    )
+        return Classifier(built, None, num_classes, conditional=conditional)
+    pooling = aggregators.build(aggregator, Aggregator, built.num_features)
+    return Classifier(built, pooling, num_classes, conditional=conditional)
 
 
 def count_parameters(model: nn.Module) -> int:

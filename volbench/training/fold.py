@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from volbench._utils.seeds import derive_seed
 from volbench.data.cache.packed import Prepared
@@ -28,7 +29,7 @@ from volbench.training.checkpoint import (
     snapshot,
     write_checkpoint,
 )
-from volbench.training.classifier import count_parameters
+from volbench.training.classifier import Classifier, count_parameters
 from volbench.training.compute import Compute
 from volbench.training.inference import Scores, predict, representative_items
 from volbench.training.memory import LARGE_BATCH_PIXELS, keep_freed_memory, peak_memory_mb
@@ -39,6 +40,7 @@ from volbench.training.optimizer import (
     learning_rates,
     set_learning_rate,
 )
+from volbench.training.regularization import Regularizer, WeightAverage
 from volbench.training.step import TrainingStep
 from volbench.training.tta import Views, build_views
 
@@ -139,6 +141,7 @@ class FoldTrainer:
             self._subjects(),
         )
         self.optimizer = build_optimizer(self.recipe.optimizer, self.model, self.criterion)
+        self.regularizer = Regularizer(self.recipe.regularization)
         self.step = TrainingStep(
             self.model,
             self.criterion,
@@ -146,7 +149,10 @@ class FoldTrainer:
             compute,
             clip_norm=self.recipe.training.clip_norm,
             clock=self.clock,
+            regularizer=self.regularizer,
         )
+        decay = self.recipe.regularization.ema
+        self.average = WeightAverage(self.model, decay) if decay else None
 
     def run(self) -> Trained:
         """Train to the last epoch, then score the held-out cases with the selected weights.
@@ -154,7 +160,9 @@ class FoldTrainer:
         Raises:
             TrainingError: the loss is no longer a number.
         """
-        modules = {"model": self.model, "loss": self.criterion}
+        modules: dict[str, nn.Module] = {"model": self.model, "loss": self.criterion}
+        if self.average is not None:
+            modules["average"] = self.average.model
         identity = f"{self.experiment.id}/{self.fold}/{self.compute}"
         progress, best = read_checkpoint(self.checkpoint, identity, modules, self.optimizer)
         began = written = time.perf_counter()
@@ -169,7 +177,7 @@ class FoldTrainer:
                 write_checkpoint(self.checkpoint, progress, modules, self.optimizer, best)
                 written = now
         trained_seconds = progress.seconds
-        self.model.load_state_dict(best)
+        self.scored.load_state_dict(best)
         scores = self._predict(self.part.test, self.views)
         validation = None
         if self.part.validation:
@@ -197,6 +205,11 @@ class FoldTrainer:
 
         workers = worker_count(self.compute.threads, self.device)
         return SubjectBatches(self.prepared, self.views.subject, self.device, workers=workers)
+
+    @property
+    def scored(self) -> Classifier:
+        """The network that is validated and scored: the trained one, or its average over steps."""
+        return self.model if self.average is None else self.average.model
 
     def _batch_pixels(self) -> float:
         plane = math.prod(self.prepared.voxels.shape[2:])
@@ -233,7 +246,7 @@ class FoldTrainer:
         score = self._selection_score(row)
         if not progress.best_score or score > progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch
-            best = snapshot(self.model)
+            best = snapshot(self.scored)
         epochs = self.recipe.training.epochs
         auc = row.get("validation_auc")
         report = EpochReport(
@@ -245,12 +258,16 @@ class FoldTrainer:
     def _train_epoch(self, epoch: int, losses: list[float]) -> float:
         torch.manual_seed(self._seed("epoch", epoch))  # what a component draws by itself
         self.model.train()
+        self.regularizer.start(self._seed("regularize", epoch))
         order = self.batches.draw(epoch)
         total = torch.zeros((), device=self.device)
         rates = learning_rates(self.recipe, len(order), losses)
-        for rate, batch in zip(rates, self.batches.augmented(order, epoch), strict=True):
+        batches = self.batches.augmented(order, epoch)
+        for step, (rate, batch) in enumerate(zip(rates, batches, strict=True)):
             set_learning_rate(self.optimizer, rate)
             total += self._step(batch)
+            if self.average is not None:
+                self.average.update(self.model, step + (epoch - 1) * len(order))
         mean = float(total) / len(order)  # the epoch's only wait for the device
         if not np.isfinite(mean):
             raise TrainingError(
@@ -267,7 +284,7 @@ class FoldTrainer:
 
     def _predict(self, indices: tuple[int, ...], views: Views) -> Scores:
         with self.clock.section(EVALUATE):
-            return predict(self.model, self.loader, self.prepared, indices, self.compute, views)
+            return predict(self.scored, self.loader, self.prepared, indices, self.compute, views)
 
     def _selection_score(self, row: dict[str, float]) -> tuple[float, ...]:
         match self.recipe.selection.checkpoint, self.recipe.selection.metric:

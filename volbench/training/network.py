@@ -6,9 +6,10 @@ import numpy as np
 from torch import nn
 
 from volbench.data.cache.packed import Prepared
+from volbench.encoders.building import locate_weights
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Loss, Problem
-from volbench.losses.weighted_sum import build_loss
+from volbench.losses.weighted_sum import build_loss, conditional_head
 from volbench.training.classifier import Classifier, build_classifier
 from volbench.training.compile import compiled
 from volbench.training.compute import Compute, Way
@@ -18,15 +19,17 @@ def build_network(experiment: Experiment, prepared: Prepared, compute: Compute) 
     """Build the network on its device; its weights come from torch's global generator."""
     in_channels, num_classes = len(prepared.channels), len(prepared.classes)
     network = build_classifier(
-        experiment.encoder,
+        locate_weights(experiment.encoder, experiment.weights),
         experiment.aggregator,
         in_channels=in_channels,
         num_classes=num_classes,
+        conditional=conditional_head(experiment.loss),
     ).to(compute.device)
     set_ways(network.encoder, compute.fallbacks)
     if not compute.compiled:
         return network
-    key = experiment.encoder, experiment.aggregator, in_channels, num_classes, compute
+    head = num_classes, network.conditional
+    key = experiment.encoder, experiment.aggregator, in_channels, head, compute
     return compiled(network, *key)
 
 
@@ -52,6 +55,5 @@ def build_criterion(
     """Build the loss, which may count the training cases of every class."""
     labels = [prepared.cases[index].label for index in train]
     counts = np.bincount(labels, minlength=len(prepared.classes))
-    return build_loss(experiment.loss, Problem(tuple(map(int, counts)), network.num_features)).to(
-        network.head.weight.device
-    )
+    problem = Problem(tuple(map(int, counts)), network.num_features, ordered=prepared.ordered)
+    return build_loss(experiment.loss, problem).to(network.head.weight.device)

@@ -2,12 +2,17 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from volbench.experiment.recipe import Optimizer, Recipe
+from volbench.training.classifier import Classifier
+
+SCALE = "lr_scale"
+"""Key of a group of parameters: what the learning rate is multiplied by for them."""
 
 
 def build_optimizer(
@@ -16,29 +21,33 @@ def build_optimizer(
     """Build the optimiser over the network's and the loss's parameters.
 
     AdamW does not decay vectors (biases, normalisation, centers); SGD decays everything, as
-    Lee et al. (2022) do.
+    Lee et al. (2022) do. Parameters with a rate of their own are groups of their own.
     """
     trained = _trained((*model.parameters(), *criterion.parameters()))
     on_gpu = any(parameter.is_cuda for parameter in trained)
     # On a GPU the rate is read there, so that a step can be recorded once and replayed.
     rate = torch.tensor(recipe.lr, device=trained[0].device) if on_gpu else recipe.lr
-    if recipe.name == "sgd":
-        return torch.optim.SGD(
-            trained,
-            lr=rate,
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+    scales = _rate_scales(recipe, model)
     of_loss = set(criterion.parameters())
-    decayed = [p for p in trained if p.ndim > 1 and p not in of_loss]
-    kept = [p for p in trained if p.ndim <= 1 or p in of_loss]
-    groups = [
-        {"params": decayed, "weight_decay": recipe.weight_decay},
-        {"params": kept, "weight_decay": 0.0},
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter in trained:
+        decayed = recipe.name == "sgd" or (parameter.ndim > 1 and parameter not in of_loss)
+        groups.setdefault((scales.get(parameter, 1.0), decayed), []).append(parameter)
+    options: list[dict[str, Any]] = [
+        {
+            "params": groups[scale, decayed],
+            "weight_decay": recipe.weight_decay if decayed else 0.0,
+            SCALE: scale,
+        }
+        for scale, decayed in sorted(groups, reverse=True)  # the head first, vectors last
     ]
+    if isinstance(rate, torch.Tensor):
+        for group in options:  # a rate of its own, as rates are set in place
+            group["lr"] = rate.clone()
+    if recipe.name == "sgd":
+        return torch.optim.SGD(options, lr=rate, momentum=recipe.momentum, fused=True)
     optimizer = torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        options,
         lr=rate,
         betas=(recipe.momentum, 0.999),
         fused=True,
@@ -47,6 +56,19 @@ def build_optimizer(
     # It would warn of every step that is not recorded; the kernel is the same.
     optimizer._warned_capturable_if_run_uncaptured = True
     return optimizer
+
+
+def _rate_scales(recipe: Optimizer, model: nn.Module) -> dict[nn.Parameter, float]:
+    """What the rates of the encoder's parameters are multiplied by, those that differ from 1."""
+    scale = 1.0 if recipe.encoder_lr_scale is None else recipe.encoder_lr_scale
+    if scale == recipe.layer_decay == 1.0 or not isinstance(model, Classifier):
+        return {}
+    groups = model.encoder.layer_groups()
+    scales = dict.fromkeys(model.encoder.parameters(), scale)
+    for above, group in enumerate(reversed(groups), start=1):
+        for parameter in group:
+            scales[parameter] = scale * recipe.layer_decay**above
+    return scales
 
 
 def learning_rates(recipe: Recipe, steps: int, losses: Sequence[float]) -> list[float]:
@@ -97,12 +119,13 @@ def plateau_share(losses: Sequence[float], *, factor: float, patience: int) -> f
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Set the learning rate of every group."""
+    """Set the learning rate of every group, scaled as the group says."""
     for group in optimizer.param_groups:
+        rate = value * group[SCALE]
         if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(value)
+            group["lr"].fill_(rate)
         else:
-            group["lr"] = value
+            group["lr"] = rate
 
 
 def _trained(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:

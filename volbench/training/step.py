@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -17,7 +18,9 @@ from volbench.losses.weighted_sum import WeightedSum
 from volbench.profiling.section_timer import BACKWARD, FORWARD, OPTIMISER, STEP, Clock
 from volbench.training.classifier import Classifier, SliceIndex
 from volbench.training.compute import Compute
+from volbench.training.frozen import encodes_each
 from volbench.training.graphs import RecordedSteps, Recording, record_cuda_graph
+from volbench.training.regularization import Mixing, Regularizer
 from volbench.types import Labels, Output, Scalar, SliceMask, Tokens, Volume
 
 LENGTH_STEP = 8
@@ -48,6 +51,8 @@ class StepInputs:
         host_mask: For encoders that take the mask from the host.
         slices: What is predicted at slice level.
         labels: Of each item.
+        mixing: Which case each one is mixed with, if any is.
+        mixed_labels: Of the case that each item's is mixed with.
     """
 
     volume: Float[Tensor, "..."]
@@ -56,6 +61,8 @@ class StepInputs:
     host_mask: SliceMask | None
     slices: SliceIndex | None
     labels: Labels
+    mixing: Mixing | None = None
+    mixed_labels: Labels | None = None
 
 
 class TrainingStep:
@@ -68,6 +75,8 @@ class TrainingStep:
         compute: Where and how; says whether steps are recorded.
         clip_norm: Longest gradient; 0 clips none.
         clock: Told of forward, backward and optimiser, or of whole steps that are replayed.
+        regularizer: Changes batches at random; what it draws differs from step to step, so that
+            steps that it has a part in are not recorded.
         record: How steps are recorded; by default as CUDA graphs.
     """
 
@@ -80,6 +89,7 @@ class TrainingStep:
         *,
         clip_norm: float,
         clock: Clock,
+        regularizer: Regularizer | None = None,
         record: Callable[[Callable[[], Tensor]], tuple[Recording, Tensor]] | None = None,
     ) -> None:
         self.model = model
@@ -88,8 +98,9 @@ class TrainingStep:
         self.compute = compute
         self.clip_norm = clip_norm
         self.clock = clock
+        self.regularizer = regularizer if regularizer and regularizer.is_active else None
         self.recorded: RecordedSteps | None = None
-        if record is None and compute.graphs:
+        if record is None and compute.graphs and self.regularizer is None:
             record = record_cuda_graph(torch.cuda.graph_pool_handle())
         if record is not None:
             self.recorded = RecordedSteps(
@@ -116,19 +127,27 @@ class TrainingStep:
             short = -volume.shape[2] % LENGTH_STEP
             volume, mask = F.pad(volume, (0, 0, 0, 0, 0, short)), F.pad(mask, (0, short))
         on_device = None if mask is None else send(mask, volume.device)
-        if isinstance(encoder, PackingEncoder):
+        mixing, mixed_labels = None, None
+        if self.regularizer is not None and (mixing := self.regularizer.draw_mixing(batch)):
+            volume = self.regularizer.mix_volume(volume, mixing)
+            others = batch.labels[mixing.partner]
+            mixed_labels = others if slices is None else others[slices.case]
+        mixed = mixing, mixed_labels
+        if isinstance(encoder, PackingEncoder) and not encodes_each(encoder, volume, mask):
             packed, packing = encoder.pack(volume, mask)
-            return StepInputs(packed, packing, on_device, None, slices, labels)
+            return StepInputs(packed, packing, on_device, None, slices, labels, *mixed)
         host_mask = mask if encoder.mask_on_host else None
-        return StepInputs(volume, None, on_device, host_mask, slices, labels)
+        return StepInputs(volume, None, on_device, host_mask, slices, labels, *mixed)
 
     def _run(self, inputs: StepInputs) -> Scalar:
         with self.clock.section(FORWARD):
             with self.compute.autocast():
                 output = self._forward(inputs)
-            loss: Tensor = self.criterion(
-                Output(output.logits.float(), output.embedding.float()), inputs.labels
-            )
+            output = Output(output.logits.float(), output.embedding.float())
+            loss: Tensor = self.criterion(output, inputs.labels)
+            if inputs.mixing is not None and inputs.mixed_labels is not None:
+                share = inputs.mixing.share
+                loss = share * loss + (1 - share) * self.criterion(output, inputs.mixed_labels)
         with self.clock.section(BACKWARD):
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -144,9 +163,12 @@ class TrainingStep:
             assert isinstance(encoder, PackingEncoder)
             tokens = encoder.encode(inputs.volume, inputs.packing)
         else:
-            mask = inputs.host_mask if encoder.mask_on_host else inputs.mask
-            tokens = encoder(inputs.volume, mask)
-        return self.model.classify(tokens, inputs.mask, inputs.slices)
+            host_mask = inputs.host_mask if encoder.mask_on_host else inputs.mask
+            tokens = self.model.encode(inputs.volume, host_mask, inputs.mask)
+        change = None
+        if self.regularizer is not None and self.regularizer.changes_tokens:
+            change = partial(self.regularizer.change_tokens, mixing=inputs.mixing)
+        return self.model.classify(tokens, inputs.mask, inputs.slices, change)
 
     def _parts(self) -> dict[str, torch.nn.Module]:
         parts: dict[str, torch.nn.Module] = {"encoder": self.model.encoder}

@@ -6,17 +6,12 @@ from volbench.plugins.registry import aggregators
 from volbench.testing import AggregatorContract
 
 SPECS = (
-    "gated_attention",
-    "gated_attention(gate=False, hidden=5)",
     "gem",
     "gem(learn=False, p=1.5)",
     "log_sum_exp",
     "log_sum_exp(r=8)",
     "lstm",
     "lstm(bidirectional=False, hidden=5)",
-    "transformer",
-    "transformer(positions='learned', layers=2, heads=2, width=10)",
-    "transformer(pool='mean', positions='none', width=7, heads=1, dropout=0.5)",
 )
 
 

@@ -122,6 +122,7 @@ class Prepared:
         voxels: All slices, memory-mapped; writing to them never reaches the file.
         masks: Slices of all regions of interest, packed; None if no case has any.
         mask_checksums: CRC-32 of each case's mask; None for a case without.
+        ordered: Whether the classes are grades, from low to high.
     """
 
     folder: Path
@@ -136,6 +137,7 @@ class Prepared:
     card_fields: Mapping[str, str] = field(repr=False)
     masks: UInt8[np.ndarray, "slices size _"] | None = field(repr=False, default=None)
     mask_checksums: tuple[int | None, ...] = field(repr=False, default=())
+    ordered: bool = False
 
     @property
     def card(self) -> "volbench.interfaces.Card":
@@ -233,6 +235,7 @@ def open_prepared(folder: Path) -> Prepared:
             card_fields=content["card"],
             masks=_mapped_masks(folder, cases, mask_checksums, int(preprocessing.size)),
             mask_checksums=mask_checksums,
+            ordered=content.get("ordered", False),
         )
     except (KeyError, TypeError, ValueError, SpecError) as error:
         raise _damage(folder, f"{INDEX} lacks or garbles {error}") from error

@@ -41,6 +41,7 @@ class CacheDescription:
     classes: tuple[str, ...]
     channels: tuple[str, ...]
     card: Card
+    ordered: bool = False
 
     def content(self) -> dict[str, object]:
         """The same as JSON holds it."""
@@ -51,6 +52,7 @@ class CacheDescription:
             "classes": list(self.classes),
             "channels": list(self.channels),
             "card": asdict(self.card),
+            **({"ordered": True} if self.ordered else {}),
         }
 
 

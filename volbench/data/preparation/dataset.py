@@ -67,6 +67,7 @@ def prepare_dataset(
         classes=dataset.classes,
         channels=dataset.channels,
         card=dataset.card,
+        ordered=dataset.ordered,
     )
     home = root / "prepared" / f"{description.digest[:16]}-{options.digest[:16]}"
     folder = home / _summary(description, cases)[:16]

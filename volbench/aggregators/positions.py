@@ -6,6 +6,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+
 from volbench.types import SliceMask
 
 Kind = Literal["sinusoidal", "learned", "none"]

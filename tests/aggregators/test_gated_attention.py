@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from bags import by_case, draw, pooled, sigmoid, softmax, values
-from volbench.report.attribution import WeighsSlices
 
-from volbench_mil.gated_attention import GatedAttention
+from tests.aggregators.bags import by_case, draw, pooled, sigmoid, softmax, values
+from volbench.aggregators.gated_attention import GatedAttention
+from volbench.report.attribution import WeighsSlices
 
 
 def weights_by_hand(case, aggregator):

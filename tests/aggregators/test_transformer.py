@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from bags import by_case, draw, pooled, softmax, values
 from scipy.special import erf
-from volbench.report.attribution import WeighsSlices
 
-from volbench_mil.transformer import Transformer
+from tests.aggregators.bags import by_case, draw, pooled, softmax, values
+from volbench.aggregators.transformer import Transformer
+from volbench.report.attribution import WeighsSlices
 
 
 def linear(x, own, name):

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
 from volbench.aggregators.masking import fill_padding
 from volbench.interfaces import Aggregator
 from volbench.types import Embedding, SliceMask, Tokens

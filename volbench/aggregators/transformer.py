@@ -11,11 +11,11 @@ import torch
 from einops import repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
 from volbench.aggregators.masking import count_slices, fill_padding
+from volbench.aggregators.positions import Kind, build_positions
 from volbench.interfaces import Aggregator
 from volbench.types import SliceMask, Tokens
-
-from volbench_mil.positions import Kind, build_positions
 
 Attention = Float[Tensor, "batch query key"]
 

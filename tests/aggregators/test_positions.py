@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from volbench_mil.positions import PLACES, Learned, Sinusoidal
+from volbench.aggregators.positions import PLACES, Learned, Sinusoidal
 
 
 @pytest.mark.parametrize("width", [8, 7])

@@ -1,0 +1,111 @@
+"""Runs with what came after the first release: their ids, and that each option does something."""
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import timm
+from safetensors.torch import save_file
+
+from volbench import load_runs
+from volbench.crossval.plan import make_plan
+from volbench.crossval.run import run
+from volbench.errors import SpecError, UsageError
+from volbench.experiment.recipe import load_recipe
+
+DATA = "phantom(patients=12, size=16, slices=3)"
+QUICK = ("training.epochs=2",)
+BASE = {
+    "aggregator": "average",
+    "loss": "focal",
+    "folds": "2",
+    "data": DATA,
+    "precision": "float32",
+}
+
+
+def _plan(*overrides: str, encoder: str = "r2d(width=2)", **options: object):
+    return make_plan(
+        **{**BASE, **options},
+        encoder=encoder,
+        overrides=(*QUICK, *overrides),
+    )
+
+
+def _predictions(path: Path) -> str:
+    return "".join(file.read_text() for file in sorted(path.glob("folds/*/predictions.csv")))
+
+
+def test_defaults_of_later_keys_leave_no_trace_in_an_experiment() -> None:
+    written = json.dumps(load_recipe("standard").model_dump(mode="json"))
+    for key in ("regularization", "encoder_lr_scale", "layer_decay"):
+        assert key not in written
+    assert _plan("optimizer.encoder_lr_scale=1", "regularization.mixup=0").experiment.id == (
+        _plan().experiment.id
+    )
+    assert _plan("regularization.mixup=0.2").experiment.id != _plan().experiment.id
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "regularization.mixup=0.5",
+        "regularization.slice_dropout=0.5",
+        "regularization.token_noise=0.3",
+        "regularization.ema=0.5",
+        "optimizer.encoder_lr_scale=0.01",
+        "optimizer.layer_decay=0.3",
+    ],
+)
+def test_every_option_changes_a_run_and_is_reproducible(override: str, tmp_path: Path) -> None:
+    plain = run(_plan(), out=tmp_path, device="cpu", jobs=1, folds=[0]).path
+    outcome = run(_plan(override), out=tmp_path, device="cpu", jobs=1, folds=[0])
+    again = run(_plan(override), out=tmp_path, name="again", device="cpu", jobs=1, folds=[0])
+    assert not outcome.failed
+    assert _predictions(outcome.path) == _predictions(again.path) != _predictions(plain)
+
+
+def test_hiding_slices_needs_an_aggregator() -> None:
+    with pytest.raises(UsageError, match="--level slice has none"):
+        _plan("regularization.slice_dropout=0.5", aggregator=None, level="slice")
+
+
+def test_weights_are_in_the_experiment_by_digest_and_run_at_a_lower_rate(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        save_file(timm.create_model("test_resnet").state_dict(), tmp_path / place / "w.safetensors")
+    text = "timm(name='test_resnet', weights={!r})"
+    plan = _plan(encoder=text.format(str(tmp_path / "a" / "w.safetensors")))
+    assert plan.experiment.recipe.optimizer.encoder_lr_scale == 0.1
+    assert "optimizer.encoder_lr_scale=0.1" in plan.notes[0]
+    assert str(tmp_path) not in json.dumps(plan.experiment.canonical())
+    outcome = run(plan, out=tmp_path / "runs", device="cpu", jobs=1)
+    assert not outcome.failed
+    (tmp_path / "a" / "w.safetensors").unlink()
+    assert len(load_runs(tmp_path / "runs")) == 1
+    from volbench import Ensemble
+
+    assert Ensemble(outcome.path)  # needs no file of weights
+
+
+def test_an_ordinal_run_predicts_grades_and_can_be_opened(tmp_path: Path) -> None:
+    from volbench.predict.trained_run import load_trained
+
+    rows = ["image,label,patient"]
+    for number in range(18):
+        voxels = np.random.default_rng(number).normal(size=(16, 16, 3)) + number % 3
+        nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1, 1, 5, 1])), tmp_path / f"{number}.nii")
+        rows.append(f"{number}.nii,T{number % 3},p{number}")
+    (tmp_path / "grades.csv").write_text("\n".join(rows))
+    table = str(tmp_path / "grades.csv")
+    with pytest.raises(SpecError, match="give it ordered=True"):
+        _plan(loss="corn", data=f"manifest(path={table!r})")
+    plan = _plan(loss="corn", data=f"manifest(path={table!r}, ordered=true)")
+    assert plan.prepared.ordered
+    outcome = run(plan, out=tmp_path / "runs", device="cpu", jobs=1)
+    assert not outcome.failed
+    network = next(iter(load_trained(outcome.path).networks.values()))
+    assert network.conditional
+    assert network.head.out_features == 2

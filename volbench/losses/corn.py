@@ -1,0 +1,45 @@
+"""CORN: conditional ordinal regression (Shi, Cao and Raschka, 2023, arXiv:2111.08851)."""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+
+from volbench.interfaces import Loss, Problem
+from volbench.losses.logits import class_logits
+from volbench.losses.ordinal import check_ordered, to_conditional
+from volbench.types import Labels, Output, Scalar
+
+
+class Corn(Loss):
+    r"""Binary cross-entropy of each threshold, over the cases that reach it.
+
+    $$L = -\frac{1}{\sum_k |S_k|} \sum_{k=0}^{K-2} \sum_{i \in S_k} \bigl(
+    [y_i > k] \log \sigma(a_{ik}) + [y_i = k] \log \sigma(-a_{ik}) \bigr), \quad
+    S_k = \{ i : y_i \ge k \}$$
+
+    The head then has one output $a_k$, the logit of $P(y > k \mid y \ge k)$, for each of the
+    $K - 1$ thresholds, and the probabilities of the classes follow by the chain rule: they are
+    rank-consistent by construction. With two classes it is binary cross-entropy.
+
+    Args:
+        problem: Gives the number of classes, and whether they are ordered.
+
+    Raises:
+        ValueError: the classes have no order.
+    """
+
+    conditional_head: ClassVar[bool] = True
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        check_ordered(problem, "corn")
+
+    def forward(self, output: Output, labels: Labels) -> Scalar:
+        """Score ``[item, 1]`` or ``[item, class]`` logits; the embedding is not looked at."""
+        conditional = to_conditional(class_logits(output.logits))
+        threshold = torch.arange(conditional.shape[1], device=labels.device)
+        reached = labels[:, None] >= threshold
+        passed = labels[:, None] > threshold
+        values = F.logsigmoid(torch.where(passed, conditional, -conditional))
+        return -values.where(reached, 0.0).sum() / reached.sum()

@@ -1,0 +1,34 @@
+"""Squared earth mover's distance (Hou, Yu and Samaras, 2016, arXiv:1611.05916)."""
+
+import torch
+
+from volbench.interfaces import Loss, Problem
+from volbench.losses.logits import class_logits
+from volbench.losses.ordinal import check_ordered, cumulative
+from volbench.types import Labels, Output, Scalar
+
+
+class SquaredEMD(Loss):
+    r"""Squared distance of the cumulative probabilities from those of the true grade.
+
+    $$L = \sum_{k=0}^{K-1} \bigl( P(y \le k) - [y_{\text{true}} \le k] \bigr)^2$$
+
+    It is the ranked probability score: a proper score that asks more of a far miss.
+
+    Args:
+        problem: Gives the number of classes, and whether they are ordered.
+
+    Raises:
+        ValueError: the classes have no order.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        check_ordered(problem, "squared_emd")
+
+    def forward(self, output: Output, labels: Labels) -> Scalar:
+        """Score ``[item, 1]`` or ``[item, class]`` logits; the embedding is not looked at."""
+        found = cumulative(class_logits(output.logits))
+        grade = torch.arange(found.shape[1], device=labels.device)
+        true = (labels[:, None] <= grade).to(found.dtype)
+        return (found - true).square().sum(dim=1).mean()
