@@ -135,7 +135,7 @@ class Timm(Encoder):
         """
         return self.encode(*self.pack(volume, mask))
 
-    def pack(self, volume: Volume, mask: SliceMask | None = None) -> tuple[Slices, Packing]:
+    def pack(self, volume: Volume, mask: SliceMask | None = None) -> tuple[Maps, Packing]:
         """Lay the slices out for ``encode``; all that depends on sizes read on the host.
 
         Raises:
@@ -152,7 +152,7 @@ class Timm(Encoder):
         slices = self.inputs(packing.pack(volume), packing)
         return _padded(slices, self.multiple), packing
 
-    def encode(self, slices: Slices, packing: Packing) -> Tokens:
+    def encode(self, slices: Maps, packing: Packing) -> Tokens:
         """Encode packed slices; reads nothing on the host."""
         if self._is_compiled:
             of_any_number(slices)

@@ -7,10 +7,8 @@ does not fit is refused, and named.
 """
 
 import hashlib
-import pickle
 import re
 import warnings
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,6 +37,11 @@ HEADS = (
 
 PINNED = re.compile(r"(?P<file>.+)#(?P<digest>[0-9a-f]{16})")
 SHOWN = 4
+
+UNSAFE = (
+    "holds more than tensors and plain values, and loading it would run code from it; save its "
+    "state dict as safetensors where you trust it"
+)
 
 
 def file_digest(path: Path) -> str:
@@ -156,13 +159,9 @@ def _content(path: Path) -> object:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols: what matters is refused below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise _refused(
-            path,
-            "holds more than tensors and plain values, and loading it would run code from it; "
-            "save its state dict as safetensors where you trust it",
-        ) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever the reader of a damaged archive raises
+        if type(error).__name__ == "UnpicklingError":
+            raise _refused(path, UNSAFE) from None
         reason = " ".join(str(error).split())[:120]
         raise _refused(path, f"is damaged or no checkpoint ({reason}); copy it again") from None
 
