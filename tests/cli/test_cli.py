@@ -107,6 +107,7 @@ def test_the_commands_are_those_of_the_manual():
         ("data", "check"),
         ("data", "describe"),
         ("data", "prepare"),
+        ("data", "show"),
         ("data", "audit"),
         ("data", "phantom"),
         ("plugin", "new"),

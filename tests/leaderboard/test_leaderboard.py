@@ -129,7 +129,7 @@ def test_markdown_is_a_table(runs, tmp_path):
     ("arguments", "code", "message"),
     [
         (["/nowhere"], 2, "/nowhere does not exist"),
-        (["--sort", "glory", "RUNS"], 2, "--sort 'glory' is not a column; one of auc"),
+        (["--sort", "glory", "RUNS"], 2, "--sort 'glory' is not a column; known: auc"),
         (["--reference", "nature2030", "RUNS"], 2, "unknown --reference 'nature2030'"),
     ],
 )

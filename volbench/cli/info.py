@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench._utils.text import plural
+
 if TYPE_CHECKING:
     from volbench._api.info import MeasuredInfo
 
@@ -72,7 +74,7 @@ def _rows(described: "MeasuredInfo") -> Iterator[tuple[str, str]]:
 
 
 def _extent(extent: int | str, unit: str) -> str:
-    return extent if isinstance(extent, str) else f"{extent} {unit}{'s' if extent != 1 else ''}"
+    return extent if isinstance(extent, str) else plural(extent, unit)
 
 
 def _lines(described: "MeasuredInfo") -> Iterator[str]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from volbench._utils.text import plural
+
 if TYPE_CHECKING:
     from volbench.crossval import Outcome
     from volbench.profiling.fold_timings import Timings
@@ -36,8 +38,7 @@ def _table(whole: "Timings", folds: int) -> Table:
         each = f"{1000 * seconds / whole.volumes:.2f}"
         table.add_row(name, f"{seconds:.2f}", f"{seconds / total:.1%}", each)
     table.add_section()
-    name = f"{folds} fold{'' if folds == 1 else 's'}"
-    table.add_row(name, f"{total:.2f}", "", f"{1000 * total / whole.volumes:.2f}")
+    table.add_row(plural(folds, "fold"), f"{total:.2f}", "", f"{1000 * total / whole.volumes:.2f}")
     return table
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from volbench._utils.text import plural
+
 
 @click.command("report")
 @click.argument(
@@ -74,8 +76,7 @@ def command(
         on_section=lambda name: click.echo(f"rendering: {name}", err=True),
     )
     write_atomic(output, text)
-    count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
-    click.echo(f"{output}: {count}, {len(text.encode()) / 1e6:.1f} MB")
+    click.echo(f"{output}: {plural(len(runs), 'run')}, {len(text.encode()) / 1e6:.1f} MB")
 
 
 def _card(paths: tuple[Path, ...], output: Path | None, *, other: bool) -> None:

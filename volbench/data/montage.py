@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw
 
+from volbench._utils.text import suggestion
 from volbench.data.cache.packed import Prepared, PreparedCase, is_prepared, open_prepared
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import UsageError
@@ -139,11 +140,8 @@ cropped. A white frame: a representative slice. Slices count from 1.</p>
 def _chosen(names: Sequence[str], there: Sequence[str], most: int) -> Sequence[str]:
     for name in names:
         if name not in there:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, there, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; the first is {there[0]!r}"
-            raise UsageError(f"--case {name}: no such case{hint}")
+            hint = suggestion(name, there, otherwise=f"the first is {there[0]!r}")
+            raise UsageError(f"--case {name}: no such case; {hint}")
     return names or there[:most]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
+from volbench._utils.text import plural
 from volbench.errors import DataError, UsageError
 from volbench.evaluation.metrics import LabelArray, ProbabilityArray, ThresholdRule, predicted_class
 from volbench.runs.tables import Prediction
@@ -151,7 +152,7 @@ def _together(rows: Sequence[Prediction], classes: tuple[str, ...], unit: Unit) 
     if unit == "patient" and (torn := _patients_of_several_classes(rows)):
         raise UsageError(
             f"unit 'patient': cases of several classes belong to one patient, as to {torn[0]!r} "
-            f"({len(torn)} such patient{'s' if len(torn) > 1 else ''}), who has no class then; "
+            f"({plural(len(torn), 'such patient')}), who has no class then; "
             "use case"
         )
     key: dict[Unit, Callable[[Prediction], Hashable]] = {

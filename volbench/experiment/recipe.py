@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Callable
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,6 +15,7 @@ from pydantic import (
     model_serializer,
 )
 
+from volbench._utils.text import did_you_mean
 from volbench.data.preprocessing.options import Preprocessing, canonical_transforms
 from volbench.errors import SpecError, VolbenchError
 from volbench.experiment.search_space import refuse_search_space_text
@@ -247,8 +247,7 @@ def _text(name: str) -> str:
     known = recipe_names()
     name = ALIASES.get(name, name)
     if name not in known:
-        near = get_close_matches(name, [*known, *ALIASES], n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, [*known, *ALIASES])
         raise SpecError(
             f"Unknown recipe {name!r}.{hint} Built in: {', '.join(known)}; or give a .toml file."
         )

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from volbench._utils.text import suggestion
 from volbench.errors import SpecError, StateError, UsageError
 from volbench.evaluation.metrics import metrics_for
 from volbench.experiment.recipe import names_by_summary
@@ -32,8 +32,7 @@ def where(runs: Sequence[LoadedRun], conditions: Sequence[str]) -> list[LoadedRu
         key, equals, pattern = condition.partition("=")
         key = SHORT.get(key.strip(), key.strip())
         if not equals or key not in KEYS:
-            near = get_close_matches(key, [*KEYS, *SHORT], n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"keys are {', '.join(KEYS)}"
+            hint = suggestion(key, [*KEYS, *SHORT], otherwise=f"keys are {', '.join(KEYS)}")
             raise UsageError(f"--where {condition!r} is not KEY=PATTERN with a known key; {hint}")
         wanted.setdefault(key, []).append(pattern.strip())
     kept = list(runs)
@@ -47,8 +46,7 @@ def where(runs: Sequence[LoadedRun], conditions: Sequence[str]) -> list[LoadedRu
             )
         ]
         if not kept:
-            near = get_close_matches(patterns[0], there, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(there)}"
+            hint = suggestion(patterns[0], there)
             raise UsageError(f"--where {key}={patterns[0]} leaves no run; {hint}")
     return kept
 
@@ -99,9 +97,7 @@ def sort_values(rows: Sequence[Candidate], by: str) -> list[Candidate]:
     metrics = metrics_for(classes)
     known = sort_keys(classes)
     if by not in known:
-        near = get_close_matches(by, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(known)}"
-        raise UsageError(f"--sort {by!r} is not a column; {hint}")
+        raise UsageError(f"--sort {by!r} is not a column; {suggestion(by, known)}")
     if by in TEXTS:
         return sorted(rows, key=lambda row: str(row.name if by == "run" else getattr(row, by)))
 
@@ -130,7 +126,7 @@ def check_metrics(text: str, runs: Sequence[LoadedRun]) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise UsageError(f"--metrics: {name!r} is no metric here; {_hint(name, list(known))}")
+            raise UsageError(f"--metrics: {name!r} is no metric here; {suggestion(name, known)}")
     if not names:
         raise UsageError(f"--metrics names no metric; there is {', '.join(known)}")
     return names
@@ -146,7 +142,7 @@ def check_against(text: str, runs: Sequence[LoadedRun]) -> str:
     found = [run for run in runs if run.name == name]
     if not found:
         names = [run.name for run in runs]
-        raise UsageError(f"--against {text!r} is not among the runs; {_hint(name, names)}")
+        raise UsageError(f"--against {text!r} is not among the runs; {suggestion(name, names)}")
     run = found[0]
     done, total = len(run.predictions), run.experiment["folds"]
     if done < total:
@@ -169,8 +165,3 @@ def check_named_together(tables: Sequence[Sequence[LoadedRun]]) -> None:
             f"{first.name} and {second.name} were run on different {what}; their numbers cannot be "
             "compared. Name runs of the same data and folds, or the folder that holds them"
         )
-
-
-def _hint(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"

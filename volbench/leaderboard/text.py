@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from volbench._utils.text import plural
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides
 
 NAMES: Mapping[Decides, str] = {
@@ -22,7 +23,7 @@ def title(found: Comparison) -> str:
     repeated = f" x {found.repeats} repeats" if found.repeats > 1 else ""
     return (
         f"{run.data}: {run.cases} cases of {run.patients} patients, "
-        f"{folds} fold{'s' if folds > 1 else ''}{repeated} "
+        f"{plural(folds, 'fold')}{repeated} "
         f"(data {run.protocol[0][:8]}, split {split})"
     )
 
@@ -86,7 +87,7 @@ def daggers(found: Comparison) -> list[str]:
     tested = sum(row.bar is not None for row in found.rows)
     return [
         f"{DAGGER} not shown to beat {found.bar.features} alone, {found.bar.auc.mean:.2f}: "
-        f"{test_name(found)}, Holm over {_count(tested, 'run')}."
+        f"{test_name(found)}, Holm over {plural(tested, 'run')}."
     ]
 
 
@@ -112,7 +113,7 @@ def pair_notes(found: Comparison) -> list[str]:
         return [
             "Difference: AUC of the row less that of the reference; interval and p by "
             f"{test_name(found)}, p "
-            f"adjusted by Holm over {_count(len(found.pairs), 'pair')}. With one fold, this is "
+            f"adjusted by Holm over {plural(len(found.pairs), 'pair')}. With one fold, this is "
             "about these trained networks, not about training them again."
         ]
     delong = (
@@ -124,7 +125,7 @@ def pair_notes(found: Comparison) -> list[str]:
     return [
         "Difference: mean over folds, the row's AUC less that of the reference, with its own 95 % "
         f"interval ({test_name(found)}). The last column follows p, adjusted by Holm over "
-        f"{_count(len(found.pairs), 'pair')}. {delong}P(same): probability that both are within "
+        f"{plural(len(found.pairs), 'pair')}. {delong}P(same): probability that both are within "
         f"{found.margin:g} AUC (Bayesian correlated t-test)."
     ]
 
@@ -156,7 +157,7 @@ def _threshold(found: Comparison) -> str:
 def _groups(found: Comparison) -> list[str]:
     if not found.pairs:
         return []
-    pairs = _count(len(found.pairs), "pair")
+    pairs = plural(len(found.pairs), "pair")
     notes = [
         f"group: rows that share a letter cannot be told apart by AUC ({test_name(found)}, Holm "
         f"over {pairs}, level {found.alpha:g}). Sharing one does not mean equal."
@@ -178,7 +179,3 @@ def _groups(found: Comparison) -> list[str]:
 def test_name(found: Comparison) -> str:
     """What the test that decides is called."""
     return NAMES[found.decided_by or "delong"]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

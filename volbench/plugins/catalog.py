@@ -7,9 +7,10 @@ names must not cost the import of torch, nor run a stranger's code.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from volbench._utils.text import nearest
 from volbench.plugins.discovery import Origin, installed
 from volbench.plugins.import_check import SLOW_S, Trial, try_imports
-from volbench.plugins.registry import REGISTRIES, Registry, nearest
+from volbench.plugins.registry import REGISTRIES, Registry
 from volbench.plugins.static_check import defect, summary
 from volbench.plugins.torchio_transforms import installed_version, random_names
 

@@ -5,8 +5,9 @@ import re
 import sys
 from dataclasses import dataclass
 
+from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError
-from volbench.plugins.registry import REGISTRIES, Factory, Registry, nearest
+from volbench.plugins.registry import REGISTRIES, Factory, Registry
 from volbench.plugins.torchio_transforms import (
     installed_version,
     is_bridged,

@@ -5,13 +5,13 @@ declared the same way in its pyproject.toml.
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
 from volbench.plugins.discovery import Origin, installed, on_one_line
 from volbench.plugins.isolation import isolated
@@ -235,13 +235,6 @@ def _options(signature: inspect.Signature) -> str:
 def kinds_of(name: str) -> list[str]:
     """The kinds of component that have a name, in words."""
     return [registry.kind for registry in REGISTRIES.values() if name in registry]
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The name that a misspelt one may have meant, whatever its case."""
-    known = {one.casefold(): one for one in sorted(names, reverse=True)}
-    near = get_close_matches(name.casefold(), known, n=1)
-    return known[near[0]] if near else None
 
 
 encoders = Registry("encoder", "volbench.encoders")

@@ -6,7 +6,6 @@ Source: Pérez-García et al., TorchIO, 2021, doi:10.1016/j.cmpb.2021.106236.
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from volbench._utils.text import did_you_mean
 from volbench.errors import SpecError, UnknownComponentError
 from volbench.spec import Spec, Value, parse
 
@@ -79,10 +79,8 @@ def transform_class(name: str) -> "type[torchio.Transform]":
         for one, value in vars(torchio.transforms).items()
         if isinstance(value, type) and issubclass(value, torchio.Transform)
     ]
-    near = get_close_matches(plain, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownComponentError(
-        f"TorchIO {torchio.__version__} has no transform {plain!r}.{hint} "
+        f"TorchIO {torchio.__version__} has no transform {plain!r}.{did_you_mean(plain, known)} "
         "Its documentation lists them: docs.torchio.org"
     )
 
@@ -187,8 +185,7 @@ def _check_options(transform: type, spec: Spec) -> None:
     known = options_of(transform)
     for name in spec.kwargs:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
             raise SpecError(
-                f"{spec}: no option {name!r}; {hint}{transform.__name__} takes {', '.join(known)}"
+                f"{spec}: no option {name!r}.{did_you_mean(name, known)} "
+                f"{transform.__name__} takes {', '.join(known)}"
             )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from volbench._utils.text import plural
 from volbench.data.preparation.case import CaseGeometry
 from volbench.runs.load import LoadedRun
 from volbench.runs.tables import CaseRow
@@ -76,7 +77,7 @@ def slices_problem(facts: CaseGeometry, trained: Range) -> str | None:
     if found >= FEWEST * trained.fewest:
         return None
     return (
-        f"{found} slice{'s' * (found > 1)}, the run was trained on {trained.fewest} or more; "
+        f"{plural(found, 'slice')}, the run was trained on {trained.fewest} or more; "
         "is this the right series, and all of it?"
     )
 

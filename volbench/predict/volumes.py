@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from volbench._utils.text import plural
 from volbench.datasets.manifest import (
     ManifestError,
     case_name,
@@ -154,4 +155,4 @@ def _plane(source: str) -> str | None:
 
 
 def _listed(channels: Sequence[str]) -> str:
-    return f"{len(channels)} channel{'s' * (len(channels) > 1)} ({', '.join(channels)})"
+    return f"{plural(len(channels), 'channel')} ({', '.join(channels)})"

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from volbench._utils.text import plural
 from volbench.audit.features import EVERYTHING, STRATUM
 from volbench.leaderboard.statistics.comparison import Comparison, Pair
 from volbench.report.report_row import ReportRow, number, signed
@@ -48,7 +49,7 @@ def _data(run: LoadedRun) -> str:
     counted = Counter(labels.values())
     classes = _listed([f"{counted[name]} {name}" for name in run.classes or sorted(counted)])
     named = f" ({classes})" if labels else ""
-    patients = f"{run.patients} patient{'s' if run.patients != 1 else ''}"
+    patients = plural(run.patients, "patient")
     return f"The data are {run.data}: {run.cases} cases of {patients}{named}."
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 
+from volbench._utils.text import did_you_mean
 from volbench.errors import SpecError, UsageError, VolbenchError
 from volbench.experiment.experiment import Level, parse_components
 from volbench.leaderboard.published.references import load_reference
@@ -173,8 +173,7 @@ def _scale(path: Path, file: SuiteFile, name: str | None) -> Scale:
     if name is None:
         return Scale()
     if name not in file.scales:
-        near = get_close_matches(name, file.scales, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, file.scales)
         there = f"It has {', '.join(file.scales)}." if file.scales else "It has none; leave it out."
         raise UsageError(f"suite {path} has no scale {name!r}.{hint} {there}")
     return file.scales[name]

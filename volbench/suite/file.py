@@ -2,12 +2,12 @@
 
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from volbench._utils.text import suggestion
 from volbench.errors import SpecError
 
 
@@ -157,9 +157,7 @@ def _explain(path: Path, error: ValidationError) -> SpecError:
     first, *others = error.errors()
     where, key, known = _place(first["loc"])
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        problem = f"unknown key {key!r}{where}; {hint}"
+        problem = f"unknown key {key!r}{where}; {suggestion(key, known)}"
     elif first["type"] == "missing":
         problem = f"{key} is missing{where}; add {key} = ..."
     else:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from volbench._utils.text import plural
 from volbench.errors import StateError, UsageError
 from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.published.lee2022 import Rectal2022
@@ -139,7 +140,7 @@ def _counts(loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> list[str]:
         for state in ("finished", "incomplete", "failed", "not run")
         if state in states
     ]
-    return [f"{len(states)} experiment{'' if len(states) == 1 else 's'}: {', '.join(parts)}."]
+    return [f"{plural(len(states), 'experiment')}: {', '.join(parts)}."]
 
 
 def _state(found: LoadedRun | str) -> str:

@@ -12,9 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
+from volbench._utils.text import nearest
 from volbench.errors import PluginError, UnknownComponentError, UsageError
 from volbench.plugins.import_check import Trial, try_imports
-from volbench.plugins.registry import REGISTRIES, Registry, nearest
+from volbench.plugins.registry import REGISTRIES, Registry
 from volbench.spec import Spec, parse
 from volbench.testing import CONTRACTS
 

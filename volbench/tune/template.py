@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from volbench._utils.text import nearest
 from volbench.errors import SpecError, UsageError
 from volbench.experiment.experiment import Level
 from volbench.experiment.search_space import Space, is_search_space, read_space, search_space_in
-from volbench.plugins.registry import Registry, aggregators, encoders, losses, nearest
+from volbench.plugins.registry import Registry, aggregators, encoders, losses
 from volbench.plugins.signatures import SEARCH_SPACES
 from volbench.spec import Spec, Value, parse, parse_terms, show_value
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench._utils.text import plural
+
 if TYPE_CHECKING:
     from volbench.audit import AuditScore
 
@@ -130,11 +132,10 @@ def _table(scores: "Sequence[AuditScore]", about: dict[str, str | int], *, color
 
 
 def _title(about: dict[str, str | int]) -> str:
-    plural = "s" if int(about["folds"]) > 1 else ""
     data, split = str(about["data_digest"])[:8], str(about["split_digest"])[:8]
     return (
         f"{about['data']}: {about['cases']} cases of {about['patients']} patients, "
-        f"{about['folds']} fold{plural} (data {data}, split {split})"
+        f"{plural(int(about['folds']), 'fold')} (data {data}, split {split})"
     )
 
 

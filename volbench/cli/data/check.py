@@ -2,6 +2,8 @@
 
 import click
 
+from volbench._utils.text import plural
+
 
 @click.command("check")
 @click.argument("data")
@@ -23,7 +25,9 @@ def command(data: str, jobs: int | None) -> None:
         dataset, spec = open_dataset(data)
     except ManifestError as error:
         _list_problems(error.problems)
-        raise DataError(f"{data}: {_counted(error.problems)}; no volume was read") from None
+        raise DataError(
+            f"{data}: {plural(len(error.problems), 'problem')}; no volume was read"
+        ) from None
     with counter("reading", "cases") as on_case:
         report = check(dataset, jobs=jobs or available_cores(), on_case=on_case)
     patients = {one.case.patient for one in report.surveyed}
@@ -34,14 +38,12 @@ def command(data: str, jobs: int | None) -> None:
         click.echo(f"warning: {warning}")
     _list_problems(report.problems)
     if not report.clean:
-        raise DataError(f"{data}: {_counted(report.problems)}; correct or remove these cases")
+        raise DataError(
+            f"{data}: {plural(len(report.problems), 'problem')}; correct or remove these cases"
+        )
     click.echo("clean: every volume is whole and fits its data set")
 
 
 def _list_problems(problems: tuple[str, ...]) -> None:
     for problem in problems:
         click.echo(f"problem: {problem}")
-
-
-def _counted(problems: tuple[str, ...]) -> str:
-    return f"{len(problems)} problem{'s' * (len(problems) > 1)}"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from volbench._utils.text import plural
 from volbench.cli.progress.counter import counter
 
 
@@ -53,11 +54,7 @@ def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | 
     done = prepared.preprocessing
     click.echo(f"folder    {prepared.folder}")
     click.echo(f"cases     {len(prepared.cases)} of {patients} patients")
-    click.echo(f"slices    {slices} of {height} x {width}, {_counted(channels, 'channel')}")
+    click.echo(f"slices    {slices} of {height} x {width}, {plural(channels, 'channel')}")
     click.echo(f"prepared  {', '.join(f'{key}={value}' for key, value in done.shown().items())}")
     click.echo(f"size      {prepared.voxels.nbytes / 1e6:.1f} MB")
     click.echo(f"seconds   {time.perf_counter() - start:.1f}")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from volbench._utils.text import plural
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.cli.progress.training import TrainingProgress
@@ -35,9 +36,7 @@ def describe_suite(suite: Suite, planned: Sequence[Planned], out: Path) -> str:
             recipe = suite.recipe or each.candidate.recipe
             epochs = each.plan.experiment.recipe.training.epochs
             state = f"{_done(each.plan, out)} of {len(each.plan.split.folds)} folds, {recipe}, "
-            state += (
-                f"{epochs} epoch{'' if epochs == 1 else 's'}, {each.plan.parameters:,} parameters"
-            )
+            state += f"{plural(epochs, 'epoch')}, {each.plan.parameters:,} parameters"
         lines.append(f"{number:>3} {each.candidate.label}: {state}")
     return "\n".join(lines)
 
@@ -127,10 +126,8 @@ class SuiteProgress(Closing, SuiteCallback):
         """Print the outcome of the suite and the command that shows it."""
         failed = [result for result in results if result.error is not None]
         finished = len(results) - len(failed)
-        plural = "" if finished == 1 else "s"
         click.echo(
-            f"{finished} finished experiment{plural}"
-            + (f", {len(failed)} failed" if failed else "")
+            plural(finished, "finished experiment") + (f", {len(failed)} failed" if failed else "")
         )
         for result in failed:
             click.echo(f"failed: {_label(result.candidate, results)}: {result.error}")

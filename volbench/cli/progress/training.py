@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from volbench._utils.text import plural
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.crossval import Outcome, Plan
@@ -87,10 +88,10 @@ class TrainingProgress(Closing, Callback):
         self._say(
             f"{experiment.encoder}, {pooling}, {experiment.loss} "
             f"on {short_source(experiment.source)}: "
-            f"{_folds(len(asked))}, {plan.parameters:,} parameters"
+            f"{plural(len(asked), 'fold')}, {plan.parameters:,} parameters"
         )
         if done:
-            self._say(f"finished already: {_folds(len(done))}")
+            self._say(f"finished already: {plural(len(done), 'fold')}")
             self.aucs += [_auc(path, fold) for fold in done]
         self.left = TimeLeft(len(asked) - len(done))
         self.overall = self.folds.add_task(self._state(), total=len(asked), completed=len(done))
@@ -149,7 +150,7 @@ class TrainingProgress(Closing, Callback):
         finished = len(outcome.results) - len(outcome.failed)
         failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
         mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""
-        click.echo(f"{mean}{_folds(finished, 'finished ')}{failed}: {outcome.path}")
+        click.echo(f"{mean}{plural(finished, 'finished fold')}{failed}: {outcome.path}")
         click.echo(f"compare with: volbench compare {outcome.path.parent}")
 
     def _state(self) -> str:
@@ -164,10 +165,6 @@ class TrainingProgress(Closing, Callback):
 def _waiting(share: float) -> str:
     """Say when the device is kept waiting by TorchIO's transforms, so that workers can be added."""
     return f"  waiting {share:.0%} for TorchIO" if share >= WORTH_SAYING else ""
-
-
-def _folds(number: int, what: str = "") -> str:
-    return f"{number} {what}fold{'' if number == 1 else 's'}"
 
 
 def _bars(label: str, console: Console) -> Progress:

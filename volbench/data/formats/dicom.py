@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from volbench._utils.text import plural
 from volbench.data.formats.file_bytes import AGAIN, contents, require_spacing
 from volbench.data.formats.integrity import digest_of_series, slice_files
 from volbench.data.formats.itk_image import StoredVolume, from_itk, quiet_itk
@@ -89,7 +90,7 @@ def between_offsets(offsets: Sequence[float], names: Sequence[str]) -> float:
         missing = round(gap / usual) - 1
         if missing >= 1 and abs(gap - (missing + 1) * usual) <= tolerance:
             raise ValueError(
-                f"{missing} missing slice{'s' * (missing > 1)} {where} "
+                f"{plural(missing, 'missing slice')} {where} "
                 f"({gap:.4g} mm apart, the others {usual:.4g} mm)"
             )
         if abs(gap - usual) > tolerance:

@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
+from volbench._utils.text import did_you_mean
 from volbench.errors import DataError, SpecError
 from volbench.spec import Spec, parse_sum, parse_value
 
@@ -186,8 +186,7 @@ def from_values(values: Mapping[str, object]) -> Preprocessing:
     known = [field.name for field in fields(Preprocessing)]
     for key in values:
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key, known)
             raise SpecError(f"Unknown key preprocessing.{key}.{hint} Known: {', '.join(known)}.")
     plain = {
         key: tuple(value) if key == "window" and isinstance(value, list) else value

@@ -1,7 +1,6 @@
 """Published references by name."""
 
-from difflib import get_close_matches
-
+from volbench._utils.text import suggestion
 from volbench.errors import UsageError
 from volbench.leaderboard.published.base import Reference
 from volbench.leaderboard.published.lee2022 import Rectal2022
@@ -22,7 +21,5 @@ def load_reference(name: str) -> Reference:
         UsageError: there are none of this name.
     """
     if name not in REFERENCES:
-        near = get_close_matches(name, REFERENCES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(reference_names())}"
-        raise UsageError(f"unknown --reference {name!r}; {hint}")
+        raise UsageError(f"unknown --reference {name!r}; {suggestion(name, reference_names())}")
     return REFERENCES[name]()

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 
 import pandas as pd
 
+from volbench._utils.text import suggestion
 from volbench.errors import UsageError
 from volbench.evaluation import gather, strata_of, stratum_scores
 from volbench.evaluation.metrics import metrics_for
@@ -67,6 +67,5 @@ def _unknown(run: LoadedRun, column: str, known: Sequence[str]) -> str:
         return (
             f"--by {column!r}: {run.name} knows nothing of its cases (no cases.csv); run it again"
         )
-    near = get_close_matches(column, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there is {', '.join(known)}"
+    hint = suggestion(column, known)
     return f"--by {column!r} is not a column of the cases of {run.name}; {hint}"

@@ -1,0 +1,53 @@
+"""Wording shared by all messages: counted nouns, and suggestions for misspelt names."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "fold"), plural(3, "finished fold")
+    ('1 fold', '3 finished folds')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to a misspelt one, ignoring case; None if none is close.
+
+    >>> nearest("RMC6", ["rmc5", "r2d"])
+    'rmc5'
+    """
+    by_folded = {one.casefold(): one for one in sorted(known, reverse=True)}
+    matches = get_close_matches(name.casefold(), by_folded, n=1)
+    return by_folded[matches[0]] if matches else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence that suggests the nearest known name, to be appended; empty if none is close.
+
+    >>> "Unknown encoder 'rmc6'." + did_you_mean("rmc6", ["rmc5", "r2d"])
+    "Unknown encoder 'rmc6'. Did you mean 'rmc5'?"
+    """
+    match = nearest(name, known)
+    return f" Did you mean {match!r}?" if match else ""
+
+
+def suggestion(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
+    """The nearest known name as a question, or else all known names.
+
+    Args:
+        name: The misspelt name.
+        known: Valid names.
+        otherwise: Replaces the list of known names where that is long.
+
+    >>> suggestion("brir", ["auc", "brier"])
+    "did you mean 'brier'?"
+    >>> suggestion("x", ["auc", "brier"])
+    'known: auc, brier'
+    """
+    names = list(known)
+    if match := nearest(name, names):
+        return f"did you mean {match!r}?"
+    return otherwise or f"known: {', '.join(names)}"
