@@ -5,7 +5,9 @@
 
 volbench reads its packed cache, the others a nii.gz file. What leaves is float32. All do the same
 geometry (same_geometry.py) on volumes of 24 slices of 256 x 256. First one fixed turn and scale
-(fixed_geometry.py) is compared with its formula; the script ends with status 1 if any is off.
+(fixed_geometry.py) is compared with its formula; the script ends with status 1 if any is off. A
+last table compares TorchIO's transforms in volbench's loader of subjects with TorchIO's loader
+alone, on subjects in memory.
 """
 
 import argparse
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), arguments)
-        tables = [bench.reading(), bench.geometry("cpu"), *bench.both()]
+        tables = [bench.reading(), bench.geometry("cpu"), *bench.both(), *bench.subjects()]
         if arguments.cores > 1:
             tables += bench.workers()
     if arguments.device.startswith("cuda"):
@@ -137,6 +139,39 @@ class Bench:
                 candidates[f"{reader}, {name}"] = _after(readers[reader], transform)
         return [self._table(f"reading and geometry of {self.what}", candidates, unit="ms")]
 
+    def subjects(self) -> list[Table]:
+        """A pass under the same transforms of TorchIO: volbench's loader of subjects, and its own.
+
+        TorchIO's loader has every subject in memory, volbench's reads its cache.
+        """
+        if not self._installed("torchio"):
+            return []
+        import torchio as tio
+
+        from volbench.data.loading.prepared_subjects import PreparedSubjects
+        from volbench.data.loading.subjects_loader import SubjectBatches
+
+        transform = tio.Compose(same_geometry.torchio_parts(self.arguments.size))
+        cases = range(self.arguments.cases)
+        in_memory = tio.SubjectsDataset(list(PreparedSubjects(self.prepared)), transform)
+        alone = tio.SubjectsLoader(in_memory, batch_size=1)
+        through_ours = SubjectBatches(self.prepared, transform, torch.device("cpu"), workers=0)
+        loader = Loader(self.prepared, torch.device("cpu"))
+        ours = same_geometry.by_volbench(same_geometry.SAME)
+        requests = [[(case, case)] for case in cases]
+        order = [np.array([case]) for case in cases]
+        candidates: dict[str, Callable[[], object]] = {
+            OURS: lambda: [ours(batch.volume[0, 0]) for batch in loader.batches(order)],
+            "TorchIO's transforms by volbench's loader": lambda: [
+                batch.volume for batch in through_ours.batches(requests)
+            ],
+            "TorchIO's transforms by its own loader": lambda: list(alone),
+        }
+        seconds = interleave(candidates, rounds=self.arguments.rounds, clock=self.arguments.clock)
+        per_volume = {name: [s / len(cases) for s in each] for name, each in seconds.items()}
+        title = f"augmented subjects of {self.what}, {self.arguments.clock}"
+        return [Table(title=title, unit="ms", reference=OURS, seconds=per_volume)]
+
     def workers(self) -> list[Table]:
         """A pass over files: TorchIO in worker processes, volbench in this one."""
         if "TorchIO" not in self._readers():
@@ -175,7 +210,7 @@ class Bench:
         size, slices = self.arguments.size, self.arguments.slices
         found = {
             name: same_geometry.by_volbench(spec, device)
-            for name, spec in same_geometry.volbench.items()
+            for name, spec in same_geometry.VOLBENCH.items()
         }
         if device == "cpu" and self._installed("torchio"):
             found["TorchIO"] = same_geometry.by_torchio(size)

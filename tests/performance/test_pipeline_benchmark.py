@@ -57,6 +57,7 @@ def test_torchio_and_simpleitk_stand_beside_volbench(tmp_path, without):
     assert {"SimpleITK, nii.gz", "TorchIO, nii.gz"} < set(rows(document, "reading 4"))
     assert "TorchIO" in rows(document, "geometry of")
     assert rows(document, "reading and geometry") == ["volbench", "TorchIO, TorchIO"]
+    assert len(rows(document, "augmented subjects")) == 3
 
 
 def test_whole_pipelines_shade_what_the_input_pipeline_only_moves():
