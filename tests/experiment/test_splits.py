@@ -1,12 +1,19 @@
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.small import small_case
 from volbench.errors import DataError, UsageError
-from volbench.experiment.splits import choose_split, make_split, official_split, read_split
+from volbench.experiment.splits import (
+    choose_split,
+    leave_one_out,
+    make_split,
+    official_split,
+    read_split,
+)
 
 
 def cohort(patients, folds=None):
@@ -15,6 +22,9 @@ def cohort(patients, folds=None):
         small_case(n, patient=f"p{patient}", label=patient % 2, fold=folds and folds[n])
         for n, patient in enumerate(patients)
     ]
+
+
+FORMER = "400324311132341240112434020302"
 
 
 @given(
@@ -122,3 +132,119 @@ def test_more_folds_than_patients_of_a_class_are_refused_with_the_number_that_wo
 def test_anything_else_is_no_split(text):
     with pytest.raises(UsageError, match="--folds"):
         choose_split(text, cohort(range(40)), 0)
+
+
+def several_cases(seed, patients=90, mixed=0.0):
+    """One to four cases a patient, a third of the patients of class 0; some have both classes."""
+    random = np.random.default_rng(seed)
+    cases = []
+    for patient in range(patients):
+        own = int(patient % 3 > 0)
+        both = random.random() < mixed
+        for number in range(random.integers(1 + both, 5)):
+            label = number % 2 if both else own
+            cases.append(small_case(len(cases), patient=f"p{patient}", label=label))
+    return cases
+
+
+def patients_per_fold(split, label):
+    found = defaultdict(set)
+    for case, fold in zip(split.cases, split.assigned, strict=True):
+        if case.label == label:
+            found[fold].add(case.patient)
+    return [len(found[str(fold)]) for fold in split.folds]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("mixed", [0.0, 0.2])
+def test_patients_of_a_class_are_spread_evenly_where_they_have_several_cases(seed, mixed):
+    split = make_split(several_cases(seed, mixed=mixed), 10, seed)
+    for label in (0, 1):
+        counts = patients_per_fold(split, label)
+        assert max(counts) - min(counts) <= 1
+    cases = Counter(split.assigned)
+    assert max(cases.values()) - min(cases.values()) <= 8
+
+
+def test_no_fold_lacks_a_class_whose_patients_all_have_another_one_too():
+    cases = [small_case(n, patient=f"p{n // 2}", label=n % 2) for n in range(20)]
+    cases += [small_case(20 + n, patient=f"q{n}", label=1) for n in range(40)]
+    split = make_split(cases, 10, 0)
+    assert patients_per_fold(split, 0) == [1] * 10
+
+
+def test_folds_of_one_case_a_patient_are_those_of_version_0_1():
+    cases = [small_case(n, patient=f"p{n}", label=n % 3 % 2) for n in range(30)]
+    assert "".join(make_split(cases, 5, 0).assigned) == FORMER
+
+
+def with_strata(**columns):
+    length = len(next(iter(columns.values())))
+    return [
+        small_case(n, patient=f"p{n}", label=n % 2,
+                   strata={name: values[n] for name, values in columns.items()})
+        for n in range(length)
+    ]  # fmt: skip
+
+
+def test_a_column_is_left_out_one_value_at_a_time():
+    sites = list("BBAACCAABB")
+    split = choose_split("site", with_strata(site=sites), 3)
+    assert split.assigned == tuple(str("ABC".index(site)) for site in sites)
+    assert split.digest == choose_split("site", with_strata(site=sites), 8).digest
+
+
+@pytest.mark.parametrize(
+    ("cases", "message"),
+    [
+        (with_strata(site=["A", "", "B", "A"]), "case 'case001' has no site"),
+        (with_strata(site=["A"] * 4), "the column has 1 value; leaving one out needs 2 to 50"),
+        (with_strata(site=[str(n) for n in range(60)]), "the column has 60 values"),
+        (
+            [small_case(n, patient="one", label=n % 2, strata={"site": "AB"[n]}) for n in range(2)],
+            "patient 'one' is in more than one fold",
+        ),
+    ],
+)
+def test_a_column_that_cannot_be_left_out_is_refused(cases, message):
+    with pytest.raises(DataError, match=message):
+        leave_one_out(cases, "site")
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [
+        [str(2000 + n) for n in range(10)],
+        [f"20{n:02}-06-01" for n in range(10)],
+    ],
+)
+def test_the_latest_patients_are_held_out(moments):
+    split = choose_split("time(column='when', test=0.3)", with_strata(when=moments), 0)
+    assert split.assigned == ("train",) * 7 + ("0",) * 3
+    assert split.folds == (0,)
+
+
+def test_a_patient_is_as_late_as_the_last_case():
+    cases = [
+        small_case(n, patient=f"p{n // 2}", label=n // 2 % 2, strata={"year": year})
+        for n, year in enumerate(["1", "9", "2", "2", "3", "3", "4", "8"])
+    ]
+    split = choose_split("time(column='year', test=0.5)", cases, 0)
+    assert split.assigned == ("0", "0", "train", "train", "train", "train", "0", "0")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("time(column='year', test=2.0)", UsageError, "the share of patients to hold out"),
+        ("time(test=0.2)", UsageError, "write time"),
+        ("time(column='year', test=0.2, more=1)", UsageError, "write time"),
+        ("time(column='year', test=0.1)", DataError, "a class has no patient held out"),
+        ("time(column='name', test=0.2)", DataError, "neither a number nor a date"),
+        ("sites", UsageError, r"or a column of the data \(name, year\)"),
+    ],
+)
+def test_a_division_by_time_that_cannot_be_is_refused(text, error, message):
+    cases = with_strata(year=list("0123456789"), name=list("abcdefghij"))
+    with pytest.raises(error, match=message):
+        choose_split(text, cases, 0)

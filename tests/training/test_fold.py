@@ -309,3 +309,72 @@ def test_a_profile_names_every_section_and_changes_no_number(prepared, tmp_path)
     assert sum(timings.seconds.values()) == pytest.approx(profiled.seconds, rel=0.2)
     assert timings.volumes == 4 * 16  # epochs, and batches of 8 that cover 13 cases
     assert 0 < timings.share_of_roofline < 1.5
+
+
+RELOADING = (
+    "optimizer.name=sgd",
+    "optimizer.lr=3",  # too high, so that losses rise
+    "schedule.name=plateau",
+    "schedule.patience=0",
+    "schedule.reload_best=true",
+    "schedule.warmup_fraction=0",
+    "selection.checkpoint=training_loss",
+    "training.epochs=8",
+    "training.clip_norm=0.0",
+)
+
+
+def weights_by_epoch(prepared, folder, overrides):
+    """Weights and momentum before and after each epoch, and the training losses."""
+    trainer = make_trainer(prepared, folder, make_experiment(prepared, overrides=overrides))
+    before, after = [], []
+
+    def copied():
+        momentum = [state["momentum_buffer"].clone() for state in trainer.optimizer.state.values()]
+        return [p.detach().clone() for p in trainer.model.parameters()], momentum
+
+    inner = trainer._train_epoch
+
+    def train_epoch(*args):
+        before.append(copied())
+        loss = inner(*args)
+        after.append(copied())
+        return loss
+
+    trainer._train_epoch = train_epoch
+    history = trainer.run().history
+    return before, after, [row["train_loss"] for row in history]
+
+
+def test_where_the_rate_falls_the_best_weights_and_their_momentum_come_back(prepared, tmp_path):
+    before, after, losses = weights_by_epoch(prepared, tmp_path, RELOADING)
+    best, reloaded = 0, 0
+    for epoch in range(1, len(losses)):
+        fell = losses[epoch - 1] > min(losses[: epoch - 1], default=np.inf) * (1 - 1e-4)
+        best = int(np.argmin(losses[:epoch]))
+        wanted = after[best] if fell else after[epoch - 1]
+        for found, kept in zip(before[epoch], wanted, strict=True):
+            assert all(map(torch.equal, found, kept)), epoch
+        reloaded += fell and best != epoch - 1
+    assert reloaded, "no loss rose, so nothing was tried"
+
+
+def test_a_fold_that_goes_on_reloads_what_it_would_have(prepared, tmp_path):
+    experiment = make_experiment(prepared, overrides=RELOADING)
+    whole = make_trainer(prepared, tmp_path / "whole", experiment).run()
+
+    def stop(report):
+        if report.epoch == 4:
+            raise Killed
+
+    cut = make_trainer(prepared, tmp_path / "cut", experiment, on_epoch=stop)
+    cut.checkpoint_seconds = 0
+    with pytest.raises(Killed):
+        cut.run()
+    assert make_trainer(prepared, tmp_path / "cut", experiment).run().model == whole.model
+
+
+def test_a_recipe_that_never_reloads_keeps_the_id_it_had(prepared):
+    recipe = make_experiment(prepared).canonical()["recipe"]
+    assert "reload_best" not in recipe["schedule"]
+    assert load_recipe("lee2022_code").model_dump()["schedule"]["reload_best"] is True

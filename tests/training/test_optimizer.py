@@ -5,7 +5,7 @@ import math
 import pytest
 
 from volbench.experiment.recipe import load_recipe
-from volbench.training.optimizer import is_over, learning_rates, plateau_share
+from volbench.training.optimizer import is_over, learning_rates, plateau_share, rate_fell
 
 
 def recipe(*overrides):
@@ -85,3 +85,19 @@ CUTTING = ("schedule.name=plateau", "schedule.patience=0")
 )
 def test_training_ends_by_its_epochs_its_rate_or_its_loss(overrides, losses, over):
     assert is_over(recipe("schedule.factor=0.3", *overrides), losses) is over
+
+
+def test_the_rate_falls_after_the_epoch_that_ends_the_patience():
+    chosen = recipe("schedule.name=plateau", "schedule.patience=1")
+    losses = [3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 1.0]
+    assert [rate_fell(chosen, losses[:n]) for n in range(len(losses) + 1)] == [
+        share_by_hand(losses[:n], 0.3, 1) < share_by_hand(losses[: max(n - 1, 0)], 0.3, 1)
+        for n in range(len(losses) + 1)
+    ]
+    assert not rate_fell(recipe("schedule.name=constant"), losses)
+
+
+def test_the_released_code_stops_after_more_than_forty_epochs_without_a_lower_loss():
+    released = load_recipe("lee2022_code", ("schedule.patience=400",))
+    assert not is_over(released, [1.0] + [2.0] * 40)
+    assert is_over(released, [1.0] + [2.0] * 41)

@@ -72,8 +72,9 @@ EXPERIMENT: Sequence[Callable[[Any], Any]] = (
         "--folds",
         default="10",
         show_default=True,
-        metavar="N|official|FILE",
-        help="Number of folds, the data set's official split, or a CSV (case,fold).",
+        metavar="N|official|FILE|COLUMN|time(...)",
+        help="Number of folds; the data set's official split; a CSV (case,fold); a column whose "
+        "values are left out one at a time (site); or time(column='year', test=0.2).",
     ),
     click.option(
         "--seed",

@@ -95,6 +95,8 @@ class Schedule(RecipeSection):
         patience: Epochs without a lower training loss before that (``plateau``).
         stop_rate: Training ends once the rate is below this (``plateau``); 0: never.
         stop_patience: Training ends after so many epochs without a lower training loss; 0: never.
+        reload_best: Whether the best weights so far, and the optimiser's averages of that epoch,
+            are loaded whenever the rate is multiplied (``plateau``).
     """
 
     name: Literal["cosine", "constant", "plateau"]
@@ -103,6 +105,15 @@ class Schedule(RecipeSection):
     patience: Annotated[int, Field(ge=0)] = 10
     stop_rate: NotNegative = 0.0
     stop_patience: Annotated[int, Field(ge=0)] = 0
+    reload_best: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_off(self, handler: Callable[[Any], Any]) -> dict[str, Any]:
+        """Leave ``reload_best`` out where it is off, so that experiments keep their ids."""
+        values: dict[str, Any] = handler(self)
+        if not self.reload_best:
+            del values["reload_best"]
+        return values
 
 
 class Selection(RecipeSection):

@@ -2,9 +2,11 @@
 
 import csv
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from volbench._utils.seeds import derive_seed
 from volbench.data.cache.packed import PreparedCase
 from volbench.errors import DataError, UsageError
+from volbench.spec import parse
 
 TRAIN, VALIDATION, TEST = "train", "val", "test"
+MOST_GROUPS = 50
+"""Values of a column that can be left out one at a time; more are rather numbers than groups."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,57 @@ def official_split(cases: Sequence[PreparedCase]) -> Split:
     return Split(tuple(cases), tuple(_official(case.name, case.fold) for case in cases))
 
 
+def leave_one_out(cases: Sequence[PreparedCase], column: str) -> Split:
+    """Hold out one value of a column at a time: one site, one scanner, one year.
+
+    Folds are numbered in the order of the values.
+
+    Raises:
+        DataError: a case has no value, a patient has several, or there are fewer than two values
+            or as many as patients.
+    """
+    values = [case.strata.get(column, "").strip() for case in cases]
+    missing = [case.name for case, value in zip(cases, values, strict=True) if not value]
+    if missing:
+        raise DataError(f"case {missing[0]!r} has no {column} {_more(missing)}")
+    known = sorted(set(values))
+    if not 2 <= len(known) <= MOST_GROUPS:
+        raise DataError(
+            f"--folds {column}: the column has {len(known)} value{'s' * (len(known) != 1)}; "
+            f"leaving one out needs 2 to {MOST_GROUPS}"
+        )
+    return Split(tuple(cases), tuple(str(known.index(value)) for value in values))
+
+
+def hold_out_latest(cases: Sequence[PreparedCase], column: str, test: float) -> Split:
+    """Train on earlier patients and hold out the latest ones, as one fold 0.
+
+    Args:
+        cases: What is divided.
+        column: Its values are numbers, or dates written as ``2026-11-27``. A patient is as late as
+            the last of their cases.
+        test: Share of the patients that is held out; all of one time are on the same side.
+
+    Raises:
+        DataError: a case has no such value, or a class is missing on one of the two sides.
+    """
+    moments = {case.name: _moment(case, column) for case in cases}
+    last: dict[str, float] = {}
+    for case in cases:
+        last[case.patient] = max(moments[case.name], last.get(case.patient, -math.inf))
+    ordered = sorted(last.values())
+    start = ordered[min(len(ordered) - 1, round((1 - test) * len(ordered)))]
+    late = [last[case.patient] >= start for case in cases]
+    for side, what in ((True, "held out"), (False, "to train on")):
+        there = {case.label for case, is_late in zip(cases, late, strict=True) if is_late == side}
+        if there != {case.label for case in cases}:
+            raise DataError(
+                f"--folds time: a class has no patient {what}, with the latest {test:g} of the "
+                "patients held out; choose another share for test="
+            )
+    return Split(tuple(cases), tuple("0" if is_late else TRAIN for is_late in late))
+
+
 def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
     """Read a split from a CSV with the columns ``case`` and ``fold``.
 
@@ -137,7 +193,13 @@ def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
 
 
 def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
-    """Understand ``--folds``: a number, ``official``, or the path of a CSV.
+    """Understand ``--folds``.
+
+    Args:
+        text: A number of folds; ``official``; the path of a CSV; the name of a column of the data
+            (leave one of its values out at a time); or ``time(column='year', test=0.2)``.
+        cases: What is divided.
+        seed: Seed of the division into a number of folds; the others draw nothing.
 
     Raises:
         UsageError: it is none of these.
@@ -150,10 +212,41 @@ def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
         return official_split(cases)
     if text.endswith(".csv"):
         return read_split(Path(text), cases)
+    if text.startswith("time("):
+        return _by_time(text, cases)
+    columns = sorted({column for case in cases for column in case.strata})
+    if text in columns:
+        return leave_one_out(cases, text)
     raise UsageError(
-        f"--folds {text!r} is not a number of folds, 'official' (the data's own split) "
-        "or a .csv with the columns case,fold"
+        f"--folds {text!r} is not a number of folds, 'official' (the data's own split), "
+        "a .csv with the columns case,fold, time(column='year', test=0.2) or a column of the data"
+        + (f" ({', '.join(columns)})" if columns else "")
     )
+
+
+def _by_time(text: str, cases: Sequence[PreparedCase]) -> Split:
+    arguments = dict(parse(text).kwargs)
+    column, test = arguments.pop("column", None), arguments.pop("test", 0.2)
+    if arguments or not isinstance(column, str) or not isinstance(test, float) or not 0 < test < 1:
+        raise UsageError(
+            f"--folds {text!r}: write time(column='year', test=0.2), with a column of the data and "
+            "the share of patients to hold out"
+        )
+    return hold_out_latest(cases, column, test)
+
+
+def _moment(case: PreparedCase, column: str) -> float:
+    value = case.strata.get(column, "").strip()
+    try:
+        return float(value)
+    except ValueError:
+        pass
+    try:
+        return float(date.fromisoformat(value[:10]).toordinal())
+    except ValueError:
+        raise DataError(
+            f"case {case.name!r}: {column} {value!r} is neither a number nor a date as 2026-11-27"
+        ) from None
 
 
 def _official(case: str, fold: str | None) -> str:
@@ -169,6 +262,9 @@ def _official(case: str, fold: str | None) -> str:
 
 
 def _stratified(cases: Sequence[PreparedCase], parts: int, seed: int) -> list[int]:
+    """A part for each case; patients of a class are spread evenly, whole."""
+    if len({case.patient for case in cases}) < len(cases):
+        return _stratified_patients(cases, parts, seed)
     labels = np.array([case.label for case in cases])
     patients = np.array([case.patient for case in cases])
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed % 2**32)
@@ -176,6 +272,47 @@ def _stratified(cases: Sequence[PreparedCase], parts: int, seed: int) -> list[in
     for number, (_, held_out) in enumerate(splitter.split(labels, labels, patients)):
         assigned[held_out] = number
     return [int(number) for number in assigned]
+
+
+def _stratified_patients(cases: Sequence[PreparedCase], parts: int, seed: int) -> list[int]:
+    """Deal patients to the part with the fewest of their rarest class, then with the fewest cases.
+
+    Counting cases, as scikit-learn's ``StratifiedGroupKFold`` does, leaves parts that differ by
+    several patients of a class where patients have several cases. Patients of several classes go
+    first, so that those of one class can even out what they leave; of those, who has most cases.
+    """
+    classes: dict[str, set[int]] = defaultdict(set)
+    for case in cases:
+        classes[case.patient].add(case.label)
+    size = Counter(case.patient for case in cases)
+    total = _patients_per_class(cases)
+    patients = sorted(classes)
+    random = np.random.default_rng(seed)
+    shuffled = dict(zip(patients, random.permutation(len(patients)).tolist(), strict=True))
+    rarest = {patient: min(of, key=lambda label: (total[label], label))
+              for patient, of in classes.items()}  # fmt: skip
+    order = sorted(
+        patients,
+        key=lambda each: (-len(classes[each]), total[rarest[each]], -size[each], shuffled[each]),
+    )
+    held = [Counter[int]() for _ in range(parts)]
+    filled = [0] * parts
+    first = random.permutation(parts).tolist()
+    part_of = {}
+    for patient in order:
+        part = min(
+            range(parts),
+            key=lambda each: (
+                held[each][rarest[patient]],
+                sum(held[each][label] for label in classes[patient]),
+                filled[each],
+                first[each],
+            ),
+        )
+        held[part].update(classes[patient])
+        filled[part] += size[patient]
+        part_of[patient] = part
+    return [part_of[case.patient] for case in cases]
 
 
 def _patients_per_class(cases: Iterable[PreparedCase]) -> dict[int, int]:

@@ -43,21 +43,34 @@ class Progress:
         return [row["train_loss"] for row in self.history]
 
 
+@dataclass
+class Best:
+    """What a fold keeps of its best epoch.
+
+    Attributes:
+        weights: Of the network.
+        optimizer: Averages of the optimiser, ``<parameter>/<name>``; empty unless they are asked
+            for again.
+    """
+
+    weights: State = field(default_factory=State)
+    optimizer: State = field(default_factory=State)
+
+
 def write_checkpoint(
     path: Path,
     progress: Progress,
     modules: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
-    best: State,
+    best: Best,
 ) -> None:
     """Write everything; replaces the previous checkpoint in one step."""
-    tensors = {f"best/{name}": tensor for name, tensor in best.items()}
+    tensors = {f"best/{name}": tensor for name, tensor in best.weights.items()}
+    tensors |= {f"best_optimizer/{name}": tensor for name, tensor in best.optimizer.items()}
     for key, module in modules.items():
         tensors |= {f"{key}/{name}": tensor for name, tensor in snapshot(module).items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        for slot, value in slots.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer/{index}/{slot}"] = value.detach().cpu().clone()
+    averages = optimizer_snapshot(optimizer)
+    tensors |= {f"optimizer/{name}": tensor for name, tensor in averages.items()}
     write_atomic(path, save(tensors, {"progress": json.dumps(asdict(progress))}))
 
 
@@ -66,9 +79,9 @@ def read_checkpoint(
     identity: str,
     modules: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
-) -> tuple[Progress, State]:
+) -> tuple[Progress, Best]:
     """Restore what was written for this identity; a fresh start where there is none."""
-    fresh = Progress(identity), State()
+    fresh = Progress(identity), Best()
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -89,7 +102,7 @@ def read_checkpoint(
     for key, module in modules.items():
         module.load_state_dict(groups.get(key, {}))
     _restore_optimizer(optimizer, groups.get("optimizer", {}))
-    return progress, groups.get("best", {})
+    return progress, Best(groups.get("best", {}), groups.get("best_optimizer", {}))
 
 
 def snapshot(module: nn.Module) -> State:
@@ -98,6 +111,24 @@ def snapshot(module: nn.Module) -> State:
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in module.state_dict().items()
     }
+
+
+def optimizer_snapshot(optimizer: torch.optim.Optimizer) -> State:
+    """Copy an optimiser's averages to the host, as ``<parameter>/<name>``."""
+    return {
+        f"{index}/{slot}": value.detach().cpu().clone()
+        for index, slots in optimizer.state_dict()["state"].items()
+        for slot, value in slots.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def put_back(optimizer: torch.optim.Optimizer, averages: State) -> None:
+    """Give an optimiser that has made steps its averages of another epoch, in place."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    for name, value in averages.items():
+        index, _, slot = name.partition("/")
+        optimizer.state[parameters[int(index)]][slot].copy_(value)
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: State) -> None:

@@ -23,8 +23,11 @@ from volbench.profiling.fold_timings import Timings, take_timings
 from volbench.profiling.section_timer import EVALUATE, Clock
 from volbench.training.batches import TrainingBatches
 from volbench.training.checkpoint import (
+    Best,
     Progress,
     State,
+    optimizer_snapshot,
+    put_back,
     read_checkpoint,
     snapshot,
     write_checkpoint,
@@ -38,6 +41,7 @@ from volbench.training.optimizer import (
     build_optimizer,
     is_over,
     learning_rates,
+    rate_fell,
     set_learning_rate,
 )
 from volbench.training.regularization import Regularizer, WeightAverage
@@ -177,7 +181,7 @@ class FoldTrainer:
                 write_checkpoint(self.checkpoint, progress, modules, self.optimizer, best)
                 written = now
         trained_seconds = progress.seconds
-        self.scored.load_state_dict(best)
+        self.scored.load_state_dict(best.weights)
         scores = self._predict(self.part.test, self.views)
         validation = None
         if self.part.validation:
@@ -188,7 +192,7 @@ class FoldTrainer:
             scores=scores,
             validation=validation,
             history=progress.history,
-            model=save(best),
+            model=save(best.weights),
             selected_epoch=progress.best_epoch,
             seconds=time.perf_counter() - started,
             samples_per_second=len(self.part.train) * progress.epoch / trained_seconds,
@@ -231,8 +235,12 @@ class FoldTrainer:
             compute=self.compute,
         )
 
-    def _epoch(self, progress: Progress, best: State) -> State:
-        """Train one epoch, validate, and return the weights that are best so far."""
+    def _epoch(self, progress: Progress, best: Best) -> Best:
+        """Train one epoch, validate, and return what is best so far."""
+        reloads = self.recipe.schedule.reload_best
+        if reloads and rate_fell(self.recipe, progress.losses):
+            self.model.load_state_dict(best.weights)
+            put_back(self.optimizer, best.optimizer)
         progress.epoch += 1
         began = time.perf_counter()
         loss = self._train_epoch(progress.epoch, progress.losses)
@@ -246,7 +254,8 @@ class FoldTrainer:
         score = self._selection_score(row)
         if not progress.best_score or score > progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch
-            best = snapshot(self.scored)
+            averages = optimizer_snapshot(self.optimizer) if reloads else State()
+            best = Best(snapshot(self.scored), averages)
         epochs = self.recipe.training.epochs
         auc = row.get("validation_auc")
         report = EpochReport(

@@ -106,6 +106,18 @@ def is_over(recipe: Recipe, losses: Sequence[float]) -> bool:
     return len(losses) - 1 - losses.index(min(losses)) >= schedule.stop_patience
 
 
+def rate_fell(recipe: Recipe, losses: Sequence[float]) -> bool:
+    """Whether the last of these losses made a ``plateau`` schedule multiply the rate."""
+    schedule = recipe.schedule
+    if schedule.name != "plateau" or not losses:
+        return False
+    now, before = (
+        plateau_share(part, factor=schedule.factor, patience=schedule.patience)
+        for part in (losses, losses[:-1])
+    )
+    return now < before
+
+
 def plateau_share(losses: Sequence[float], *, factor: float, patience: int) -> float:
     """What PyTorch's ``ReduceLROnPlateau`` leaves of the rate after these losses.
 
