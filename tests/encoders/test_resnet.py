@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from volbench.encoders import packed_slices
-from volbench.encoders.resnet import BasicBlock, ResNet
+from volbench.encoders.resnet import BasicBlock, ResNet, split_kernel, split_pixels
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
@@ -393,3 +393,24 @@ def test_rows_come_in_few_numbers(lengths: tuple[int, ...], spaced: bool, rows: 
     back = packing.unpack(packed.flatten(1))
     expected = volume.movedim(1, 2).flatten(2).where(mask[..., None], 0)
     assert torch.equal(back, expected)
+
+
+@pytest.mark.parametrize("plane", [(8, 12), (9, 11), (64, 33)])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_stem_on_squares_of_pixels_is_the_same_convolution(
+    depth: int, plane: tuple[int, int]
+) -> None:
+    slices = torch.randn(5, 2, *plane, dtype=torch.float64)
+    kernel = (7, 7) if depth == 1 else (3, 7, 7)
+    weight = torch.randn(4, 2, *kernel, dtype=torch.float64, requires_grad=True)
+    split, kernel_split = split_pixels(slices, 3), split_kernel(weight)
+    if depth == 1:
+        found = nn.functional.conv2d(split, kernel_split)
+        wanted = nn.functional.conv2d(slices, weight, stride=2, padding=3)
+    else:
+        volume, squares = (each.transpose(0, 1)[None] for each in (slices, split))
+        found = nn.functional.conv3d(squares, kernel_split, padding=(1, 0, 0))
+        wanted = nn.functional.conv3d(volume, weight, stride=(1, 2, 2), padding=(1, 3, 3))
+    torch.testing.assert_close(found, wanted)
+    gradients = [torch.autograd.grad(each.square().sum(), weight)[0] for each in (found, wanted)]
+    torch.testing.assert_close(*gradients)

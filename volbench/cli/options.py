@@ -9,7 +9,10 @@ import click
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 device_option = click.option(
-    "--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N."
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Device: auto, cpu, cuda (every GPU), cuda:N, or several: cuda:0,2.",
 )
 precision_option = click.option(
     "--precision",
@@ -18,10 +21,28 @@ precision_option = click.option(
     show_default=True,
     help="Training precision; auto: bfloat16 where the hardware supports it, else float32.",
 )
+
+
+class Jobs(click.ParamType):
+    """A number of folds, or ``auto``, which is None."""
+
+    name = "integer|auto"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Read what was typed."""
+        if value == "auto":
+            return None
+        number: int = click.IntRange(1).convert(value, param, ctx)
+        return number
+
+
 jobs_option = click.option(
     "--jobs",
-    type=click.IntRange(1),
-    help="Parallel folds; default: one per core on a CPU, one on a GPU.",
+    type=Jobs(),
+    metavar="N|auto",
+    help="Parallel folds; auto, the default: one per core on a CPU, what fits and pays on GPUs.",
 )
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Check all inputs and print the plan without training."

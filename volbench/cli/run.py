@@ -10,6 +10,7 @@ from volbench.cli.options import check_name, execution_options, experiment_optio
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Level, Precision
     from volbench.training.compile import Compile
+    from volbench.training.graphs import Graphs
 
 FOLD_FAILED = 1
 
@@ -33,6 +34,13 @@ FOLD_FAILED = 1
     help="Compile the encoder with torch.compile; auto: if it saves time over all folds.",
 )
 @click.option(
+    "--graphs",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    show_default=True,
+    help="Record training steps as CUDA graphs; auto: on a GPU. The numbers are the same.",
+)
+@click.option(
     "--profile", is_flag=True, help="Report training time by section and the share of the roofline."
 )
 def command(
@@ -54,6 +62,7 @@ def command(
     checkpoint_seconds: float,
     dry_run: bool,
     compiled: "Compile",
+    graphs: "Graphs",
     profile: bool,
 ) -> None:
     """Cross-validate one encoder, aggregator and loss.
@@ -98,6 +107,7 @@ def command(
             jobs=jobs,
             checkpoint_seconds=checkpoint_seconds,
             compiled=compiled,
+            graphs=graphs,
             profile=profile,
             callback=progress,
         )

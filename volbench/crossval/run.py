@@ -1,24 +1,24 @@
 """A whole run: open its folder, skip finished folds, do the rest, report as it goes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from volbench._utils.atomic_io import FolderLock, write_atomic
-from volbench._utils.cpu import available_cores
 from volbench._utils.moved import renamed
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import check_bfloat16
+from volbench.crossval.sharing import share_machine
 from volbench.crossval.task import Task
 from volbench.crossval.workers import Workers, execute
 from volbench.data.cache.location import cache_root
 from volbench.errors import UsageError
 from volbench.runs.folder import AUDIT, FoldResult, RunFolder
-from volbench.training.compile import Compile, choose_compile
-from volbench.training.compute import Compute, choose_compute
+from volbench.training.compile import Compile
 from volbench.training.fold import CHECKPOINT_SECONDS, EpochReport
+from volbench.training.graphs import Graphs
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def run(
     jobs: int | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     compiled: Compile = "auto",
+    graphs: Graphs = "auto",
     profile: bool = False,
     callback: Callback | None = None,
     workers: Workers | None = None,
@@ -77,10 +78,13 @@ def run(
         out: Folder of runs.
         name: Folder of this run in ``out``; by default it names the components and the experiment.
         folds: Folds to do; all by default.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
+        device: ``auto``, ``cpu``, ``cuda`` (every GPU that is visible), ``cuda:N`` or several as
+            ``cuda:0,2``.
+        jobs: Folds at a time; by default one per core on a CPU, and on GPUs as many as memory and
+            cores allow and keep them busy.
         checkpoint_seconds: Shortest time between two checkpoints of a fold.
         compiled: Whether encoders are compiled; ``auto`` does it where that pays over all folds.
+        graphs: Whether training steps are recorded as CUDA graphs; ``auto`` does it on a GPU.
         profile: Whether each fold keeps where its time went, in profile.json.
         callback: Hears the progress.
         workers: Processes that outlive this run; by default it starts its own and ends them.
@@ -92,7 +96,8 @@ def run(
     """
     callback = callback or Callback()
     asked = _asked(plan, folds)
-    compute, jobs = _share(plan, device, jobs, compiled)
+    sharing = share_machine(plan, device=device, jobs=jobs, compiled=compiled, graphs=graphs)
+    compute, jobs = sharing.compute, sharing.jobs
     folder = RunFolder(out / (name or plan.experiment.name))
     with FolderLock(folder.path):
         folder.open(
@@ -114,12 +119,11 @@ def run(
                 run=folder.path,
                 fold=fold,
                 part=plan.part(fold),
-                compute=compute,
+                compute=replace(compute, device=sharing.device(number)),
                 checkpoint_seconds=checkpoint_seconds,
                 profile=profile,
             )
-            for fold in asked
-            if fold not in results
+            for number, fold in enumerate(fold for fold in asked if fold not in results)
         ]
         for note in plan.notes if tasks else ():
             callback.on_warning(note)
@@ -127,7 +131,7 @@ def run(
             tasks,
             jobs=jobs,
             on_start=callback.on_start,
-            on_epoch=callback.on_epoch,
+            on_epoch=_warning_once(callback),
             workers=workers,
         ):
             results[result.fold] = result
@@ -135,6 +139,19 @@ def run(
         if len(_finished(folder, plan.split.folds)) == len(plan.split.folds):
             _audit(plan, folder, callback)
     return Outcome(folder.path, dict(sorted(results.items())))
+
+
+def _warning_once(callback: Callback) -> Callable[[EpochReport], None]:
+    """Pass reports on; what a fold warns of is told once, however many folds warn of it."""
+    told: set[str] = set()
+
+    def on_epoch(report: EpochReport) -> None:
+        if report.warning is not None and report.warning not in told:
+            told.add(report.warning)
+            callback.on_warning(report.warning)
+        callback.on_epoch(report)
+
+    return on_epoch
 
 
 def _audit(plan: Plan, folder: RunFolder, callback: Callback) -> None:
@@ -154,17 +171,6 @@ def _asked(plan: Plan, folds: Sequence[int] | None) -> tuple[int, ...]:
     if unknown := sorted(set(folds) - set(known)):
         raise UsageError(f"--fold {unknown[0]}: the folds are numbered {known[0]} to {known[-1]}")
     return tuple(sorted(set(folds)))
-
-
-def _share(plan: Plan, device: str, jobs: int | None, compiled: Compile) -> tuple[Compute, int]:
-    """Share the machine: threads follow from the experiment's folds, not from those left to do."""
-    precision = plan.experiment.precision
-    whole = choose_compute(device, precision, jobs=1)
-    if jobs is None:
-        on_cpu = whole.device == "cpu"
-        jobs = min(available_cores(), len(plan.split.folds)) if on_cpu else 1
-    chosen = choose_compile(compiled, whole.device, pixels=plan.training_pixels() / jobs)
-    return choose_compute(whole.device, precision, jobs=jobs, compiled=chosen), jobs
 
 
 def _finished(folder: RunFolder, asked: Sequence[int]) -> dict[int, FoldResult]:

@@ -1,8 +1,9 @@
 """Where and how numbers are computed: device, precision, threads, determinism."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -39,7 +40,12 @@ class Compute:
     threads: int
     compiled: bool = False
     graphs: bool = field(default=False, repr=False)
-    fallbacks: tuple[tuple[tuple[int, ...], Way], ...] = field(default=(), repr=False)
+    fallbacks: Sequence[Sequence[Any]] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Make tuples of lists, which is what JSON keeps."""
+        ways = tuple((tuple(shape), way) for shape, way in self.fallbacks)
+        object.__setattr__(self, "fallbacks", ways)
 
     def enter(self) -> torch.device:
         """Apply the settings to this process, forget its peak of memory, return the device."""
@@ -71,10 +77,14 @@ def choose_compute(device: str, precision: str, *, jobs: int, compiled: bool = F
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda:") and "," in device:
+        device = f"cuda:{name_gpus(device)[0]}"
     try:
         kind = torch.device(device).type
     except RuntimeError:
-        raise UsageError(f"--device {device!r} is not a device; try cpu, cuda or cuda:1") from None
+        raise UsageError(
+            f"--device {device!r} is not a device; try cpu, cuda, cuda:1 or cuda:0,2"
+        ) from None
     if kind not in ("cpu", "cuda"):
         raise UsageError(f"--device {device}: only cpu and cuda are supported")
     if kind == "cuda" and not torch.cuda.is_available():
@@ -83,6 +93,30 @@ def choose_compute(device: str, precision: str, *, jobs: int, compiled: bool = F
     coarse = precision == "bfloat16" or (precision == "auto" and fast)
     resolved: Precision = "bfloat16" if coarse else "float32"
     return Compute(device, resolved, _threads(jobs), compiled)
+
+
+def name_gpus(device: str) -> tuple[int, ...]:
+    """Number the GPUs that ``--device`` speaks of: ``cuda`` all that are visible, ``cuda:0,2`` two.
+
+    Raises:
+        UsageError: one is not there, or is named twice.
+    """
+    present = torch.cuda.device_count()
+    if device in ("auto", "cuda"):
+        return tuple(range(present))
+    names = device.removeprefix("cuda:").split(",")
+    if not all(name.isdecimal() for name in names):
+        raise UsageError(f"--device {device!r} is not a device; try cpu, cuda, cuda:1 or cuda:0,2")
+    numbers = tuple(map(int, names))
+    if len(set(numbers)) < len(numbers):
+        raise UsageError(f"--device {device} names a GPU twice; name each once")
+    for number in numbers:
+        if number >= present:
+            raise UsageError(
+                f"--device {device}: this machine has no GPU {number}; it has {present} "
+                f"(numbered from 0)"
+            )
+    return numbers
 
 
 def multiplies_bfloat16() -> bool:

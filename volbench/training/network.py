@@ -1,6 +1,7 @@
 """What a fold trains: the network and the loss of an experiment, fresh or compiled before."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -12,7 +13,7 @@ from volbench.interfaces import Loss, Problem
 from volbench.losses.weighted_sum import build_loss, conditional_head
 from volbench.training.classifier import Classifier, build_classifier
 from volbench.training.compile import compiled
-from volbench.training.compute import Compute, Way
+from volbench.training.compute import Compute
 
 
 def build_network(experiment: Experiment, prepared: Prepared, compute: Compute) -> Classifier:
@@ -33,16 +34,19 @@ def build_network(experiment: Experiment, prepared: Prepared, compute: Compute) 
     return compiled(network, *key)
 
 
-def set_ways(
-    encoder: nn.Module, fallbacks: Sequence[tuple[tuple[int, ...], Way]]
-) -> set[tuple[int, ...]]:
-    """Have convolutions that can be computed in other ways do so; return their weights' shapes."""
-    ways = dict(fallbacks)
+def set_ways(encoder: nn.Module, fallbacks: Sequence[Sequence[Any]]) -> set[tuple[int, ...]]:
+    """Have convolutions that can be computed in other ways do so; return their weights' shapes.
+
+    Args:
+        encoder: Changed in place.
+        fallbacks: Pairs of a weight's shape and a ``Way``.
+    """
+    ways = {tuple(shape): way for shape, way in fallbacks}
     done = set()
     for module in encoder.modules():
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and hasattr(module, "way"):
-            shape = tuple(weight.shape)
+            shape = tuple(getattr(module, "computed_shape", weight.shape))
             if shape in ways:
                 setattr(module, "way", ways[shape])  # noqa: B010
                 done.add(shape)

@@ -1,0 +1,116 @@
+"""How the folds of a run share a machine: device, threads, folds at a time."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from volbench._utils.cpu import available_cores
+from volbench.crossval.plan import Plan
+from volbench.interfaces import Encoder
+from volbench.plugins.registry import encoders
+from volbench.profiling.conv_trace import convolutions_of
+from volbench.training.compile import Compile, choose_compile
+from volbench.training.compute import Compute, choose_compute, name_gpus
+from volbench.training.graphs import Graphs, choose_graphs
+
+CONTEXT_MB = 700.0
+"""Of a GPU, taken by each process: libraries, kernels, graphs."""
+
+SAVED_COPIES = 2
+"""Maps kept for backward for each convolution: what it made, and that normalised."""
+
+MEMORY_SHARE = 0.8
+"""Of a GPU's free memory that all folds may take together."""
+
+HOST_PIXELS = 6e6
+"""Pixels of a batch whose training step keeps an H200 busy as long as the host prepares the next.
+
+A step of rMC5 takes 1.6 ns per pixel there; drawing, augmenting and launching a batch takes 10 ms.
+"""
+
+CORES_PER_FOLD = 1.5
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """The decision.
+
+    Attributes:
+        compute: Of a fold, on the first device.
+        jobs: Folds at a time, on all devices together.
+        gpus: Devices that folds are dealt out to; empty on a CPU.
+    """
+
+    compute: Compute
+    jobs: int
+    gpus: tuple[int, ...] = ()
+
+    def device(self, number: int) -> str:
+        """Device of the process of that number; a single one keeps the name that it was given."""
+        if len(self.gpus) < 2:
+            return self.compute.device
+        return f"cuda:{self.gpus[number % len(self.gpus)]}"
+
+
+def share_machine(
+    plan: Plan,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
+    compiled: Compile = "auto",
+    graphs: Graphs = "auto",
+) -> Sharing:
+    """Decide by the experiment and the machine, never by the folds left to do.
+
+    On a CPU there is a fold per core: sums over threads differ in the last digits, so threads
+    must not depend on what a run that is continued has left. On GPUs as many folds run side by
+    side as their memory holds, cores feed, and as it takes to keep the device busy.
+
+    Raises:
+        UsageError: the device is not there, or lacks what was asked for.
+    """
+    precision = plan.experiment.precision
+    whole = choose_compute(device, precision, jobs=1)
+    folds = len(plan.split.folds)
+    gpus: tuple[int, ...] = ()
+    if whole.device != "cpu":
+        gpus = name_gpus(device)
+    if jobs is None:
+        jobs = min(available_cores(), folds)
+        if gpus:
+            free, _ = torch.cuda.mem_get_info(torch.device(whole.device))
+            jobs = min(folds, len(gpus) * folds_per_gpu(plan, whole, free / 2**20, len(gpus)))
+    pays = choose_compile(compiled, whole.device, pixels=plan.training_pixels() / jobs)
+    chosen = choose_compute(device, precision, jobs=jobs, compiled=pays)
+    recorded = choose_graphs(graphs, chosen.device, compiled=pays)
+    return Sharing(replace(chosen, graphs=recorded), jobs, gpus)
+
+
+def folds_per_gpu(plan: Plan, compute: Compute, free_mb: float, gpus: int) -> int:
+    """Folds that one GPU takes side by side; at least one."""
+    by_memory = MEMORY_SHARE * free_mb / fold_mb(plan, compute)
+    by_cores = available_cores() / CORES_PER_FOLD / gpus
+    by_work = 1 + HOST_PIXELS / _batch_pixels(plan)
+    return max(1, int(min(by_memory, by_cores, by_work)))
+
+
+def fold_mb(plan: Plan, compute: Compute) -> float:
+    """Estimate the GPU memory of a fold: maps kept for backward, the data set, the process."""
+    prepared, batch = plan.prepared, plan.experiment.recipe.training.batch_size
+    longest = max(case.slices for case in prepared.cases)
+    channels, *plane = prepared.voxels.shape[1:]
+    with torch.random.fork_rng(devices=[]):
+        encoder = encoders.build(plan.experiment.encoder, Encoder, channels)
+    layers = convolutions_of(encoder, (batch, channels, longest, *plane))
+    size = 2 if compute.precision == "bfloat16" else 4
+    maps = sum(SAVED_COPIES * size * math.prod(layer.output) for layer in layers)
+    volume = 4 * batch * channels * longest * plane[0] * plane[1]
+    return (maps + 4 * volume + prepared.voxels.nbytes) / 2**20 + CONTEXT_MB
+
+
+def _batch_pixels(plan: Plan) -> float:
+    cases = plan.prepared.cases
+    height, width = plan.prepared.voxels.shape[2:]
+    slices = sum(case.slices for case in cases) / len(cases)
+    return plan.experiment.recipe.training.batch_size * slices * height * width
