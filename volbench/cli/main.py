@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from volbench import __version__
 from volbench.cli.groups import LazyGroup
 from volbench.errors import StorageError, VolbenchError
 
@@ -63,6 +64,6 @@ def _end(message: str, exit_code: int) -> None:
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(package_name="volbench")
+@click.version_option(__version__, package_name="volbench")
 def main() -> None:
     """Compare encoders, slice pooling and losses for thick-slice volumes on the same folds."""

@@ -23,7 +23,7 @@ precision_option = click.option(
 )
 
 
-class Jobs(click.ParamType):
+class Jobs(click.ParamType[int | None]):
     """A number of folds, or ``auto``, which is None."""
 
     name = "integer|auto"

@@ -106,11 +106,11 @@ def fold_mb(plan: Plan, compute: Compute) -> float:
     size = 2 if compute.precision == "bfloat16" else 4
     maps = sum(SAVED_COPIES * size * math.prod(layer.output) for layer in layers)
     volume = 4 * batch * channels * longest * plane[0] * plane[1]
-    return (maps + 4 * volume + prepared.voxels.nbytes) / 2**20 + CONTEXT_MB
+    return float(maps + 4 * volume + prepared.voxels.nbytes) / 2**20 + CONTEXT_MB
 
 
 def _batch_pixels(plan: Plan) -> float:
     cases = plan.prepared.cases
     height, width = plan.prepared.voxels.shape[2:]
     slices = sum(case.slices for case in cases) / len(cases)
-    return plan.experiment.recipe.training.batch_size * slices * height * width
+    return float(plan.experiment.recipe.training.batch_size * slices * height * width)

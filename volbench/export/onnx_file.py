@@ -3,13 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+import volbench
 from volbench._utils.atomic_io import write_atomic
 from volbench.errors import PluginError
 from volbench.export.onnx_graph import BY_FOLD, INPUT, MEAN, Voting, build_graph, require_extra
@@ -104,7 +104,7 @@ def _describe(proto: "ModelProto", trained: TrainedRun) -> None:
     spacing = training_range(trained.run, folds)
     facts: dict[str, object] = {
         "schema": SCHEMA,
-        "version": version("volbench"),
+        "version": volbench.__version__,
         "notice": NOTICE,
         "run": trained.run.path.resolve().name,
         "experiment": experiment["id"],
@@ -138,7 +138,7 @@ def _describe(proto: "ModelProto", trained: TrainedRun) -> None:
             for key, value in facts.items()
         },
     )
-    proto.doc_string = f"{experiment['encoder']} of volbench {version('volbench')}. {NOTICE}"
+    proto.doc_string = f"{experiment['encoder']} of volbench {volbench.__version__}. {NOTICE}"
 
 
 def _difference(content: bytes, voting: Voting, in_channels: int, size: int) -> float:

@@ -1,13 +1,18 @@
 """Who provides what: a walk over the installed distributions and their entry points."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 
 BUILT_IN = "volbench"
 """The distribution whose components cannot be taken over by another."""
+
+CHECKOUT = Path(__file__).parents[2] / "pyproject.toml"
+"""Where the project file is if this is a checkout."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,30 @@ def scan_distributions() -> Installed:
             continue
         if origins:
             found.setdefault(_normalised(origins[0].distribution), origins)
+    if BUILT_IN not in found and (own := _of_checkout(CHECKOUT)):
+        found[BUILT_IN] = own
     ordered = sorted(
         (origin for origins in found.values() for origin in origins),
         key=lambda origin: not origin.is_built_in,
     )
     return Installed(tuple(ordered), tuple(unreadable))
+
+
+def _of_checkout(project: Path) -> list[Origin]:
+    """Read what volbench itself provides from its project file: a checkout is not installed."""
+    try:
+        declared = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+    except (OSError, KeyError, ValueError):
+        return []
+    if declared.get("name") != BUILT_IN:
+        return []
+    version = str(declared.get("version", "checkout"))
+    return [
+        Origin(BUILT_IN, version, EntryPoint(name, value, group))
+        for group, entries in declared.get("entry-points", {}).items()
+        if group.startswith("volbench.")
+        for name, value in entries.items()
+    ]
 
 
 def _origins(distribution: Distribution) -> Iterator[Origin]:

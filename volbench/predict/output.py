@@ -5,12 +5,12 @@ import io
 import json
 import math
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
+import volbench
 from volbench.predict.ensemble import Ensemble
 from volbench.predict.results import NOTICE, THRESHOLD, Predicted, Spread, decide
 
@@ -74,7 +74,7 @@ def _json(predicted: Sequence[Predicted], ensemble: Ensemble) -> str:
     said = {
         "schema": SCHEMA,
         "notice": NOTICE,
-        "volbench": version("volbench"),
+        "volbench": volbench.__version__,
         "run": str(trained.run.path),
         "experiment": trained.run.experiment["id"],
         "level": trained.run.experiment["level"],
