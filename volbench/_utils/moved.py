@@ -56,7 +56,7 @@ MOVED: dict[str, str] = {
     "data.read": "data.reading",
     "data.sampler": "data.loading.sampler",
     "data.survey": "data.validation.survey",
-    "data.workers": "data.preparation.process_pool",
+    "data.workers": "_utils.process_pool",
     "describe": "plugins.component_info",
     "distributions": "plugins.discovery",
     "encoders.packing": "encoders.packed_slices",

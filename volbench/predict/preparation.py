@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16
 
+from volbench._utils.process_pool import each
 from volbench.data.cache.packed import Prepared, PreparedCase
 from volbench.data.cache.writing import CacheDescription, write_prepared
 from volbench.data.preparation.case import CaseGeometry, CaseTask, load, make
-from volbench.data.preparation.process_pool import each
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case
 from volbench.predict.trained_run import TrainedRun

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.toy_volumes import Toy
+from volbench._utils import process_pool as workers
 from volbench.data.cache.location import cache_root
-from volbench.data.preparation import process_pool as workers
 from volbench.data.preparation.prepare_data import prepare
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.preprocessing.preprocess import preprocess
@@ -210,8 +210,8 @@ def test_a_killed_worker_is_a_storage_error_not_a_hang(tmp_path, log, monkeypatc
 
 STOPPED = """
 import sys, time
-from volbench.data.preparation.process_pool import each
-from volbench.data.preparation import process_pool as workers
+from volbench._utils.process_pool import each
+from volbench._utils import process_pool as workers
 workers.WORTH_S = -1.0
 for number in each(time.sleep, [0, 0, 100, 100], jobs=2):
     print("done", flush=True)

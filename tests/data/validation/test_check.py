@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.volumes_on_disk import SHAPE, box, image, voxels, write
+from volbench._utils import process_pool
 from volbench.cli.main import main
 from volbench.data.sources import open_dataset
 from volbench.data.validation.check import check
@@ -145,7 +146,8 @@ def test_progress_is_told_case_by_case():
     assert told == [(done, 21) for done in range(1, 22)]
 
 
-def test_several_processes_find_what_one_does():
+def test_several_processes_find_what_one_does(monkeypatch):
+    monkeypatch.setattr(process_pool, "WORTH_S", -1.0)
     dataset = MadeUp(*(ramp(number) for number in range(128)))
     told: list[int] = []
     found = survey(dataset, jobs=2, on_case=lambda done, total: told.append(done))
@@ -155,7 +157,8 @@ def test_several_processes_find_what_one_does():
     assert told == list(range(1, 129))
 
 
-def test_a_killed_worker_is_one_line():
+def test_a_killed_worker_is_one_line(monkeypatch):
+    monkeypatch.setattr(process_pool, "WORTH_S", -1.0)
     dataset = MadeUp(*(ramp(number) for number in (*range(12), *range(550, 667))))
     with pytest.raises(DataError, match=r"^a worker process was killed while reading 129 cases"):
         survey(dataset, jobs=2)

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from volbench._utils.atomic_io import FolderInUseError, FolderLock
+from volbench._utils.process_pool import each
 from volbench.data.cache.fingerprints import data_digest, fingerprints_of
 from volbench.data.cache.packed import SCHEMA, Prepared, PreparedCase, is_prepared, open_prepared
 from volbench.data.cache.writing import CacheDescription, redescribe, write_prepared
@@ -25,7 +26,6 @@ from volbench.data.preparation.case import (
     make,
     resumable_task,
 )
-from volbench.data.preparation.process_pool import each
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import DataError, StateError
 from volbench.interfaces import Case, Dataset, Files, SubjectSource

@@ -63,7 +63,7 @@ def _in_processes(
             yield future.result()
     except BrokenProcessPool as error:
         raise StorageError(
-            "a process that prepared a case was ended from outside, most likely because memory ran "
+            "a worker process was ended from outside, most likely because memory ran "
             "out; what is done is kept, so start again with --jobs 1"
         ) from error
     finally:
