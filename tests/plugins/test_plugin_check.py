@@ -21,7 +21,7 @@ def suites(monkeypatch):
         for number, task in enumerate(tasks):
             yield number, said[task["spec"]]
 
-    monkeypatch.setattr(run, "ask", ask)
+    monkeypatch.setattr(run, "run_in_subprocess", ask)
     monkeypatch.setattr(run, "try_imports", lambda origins: [Trial(None) for _ in origins])
     return said
 

@@ -30,7 +30,7 @@ def scores_json(scores: Sequence[AuditScore], about: dict[str, str | int]) -> st
         about: Data set, folds and seed, with their digests.
     """
     rows = [_record(score) for score in scores]
-    content = {"schema": SCHEMA, **about, "summarize": summarize(scores), "rows": rows}
+    content = {"schema": SCHEMA, **about, "verdict": summarize(scores), "rows": rows}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -6,12 +6,12 @@ from volbench.leaderboard.statistics.comparison import (
     Candidate,
     Comparison,
     Cost,
-    Estimate,
     Pair,
     PowerAnalysis,
     Shortcut,
     ShortcutTest,
 )
+from volbench.leaderboard.statistics.run_scores import Estimate
 from volbench.runs.load import LoadedRun, find_runs, load_run
 
 __all__ = [

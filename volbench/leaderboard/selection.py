@@ -9,7 +9,7 @@ from volbench._utils.text import suggestion
 from volbench.errors import SpecError, StateError, UsageError
 from volbench.evaluation.metrics import metrics_for
 from volbench.experiment.recipe import names_by_summary
-from volbench.leaderboard.statistics.comparison import Candidate
+from volbench.leaderboard.statistics.comparison import ScoredRow
 from volbench.runs.load import LoadedRun
 from volbench.spec import parse, parse_sum
 
@@ -84,7 +84,7 @@ def sort_keys(classes: Sequence[str]) -> list[str]:
     return [*metrics_for(classes), *COSTS, *COUNTS, *TEXTS]
 
 
-def sort_values(rows: Sequence[Candidate], by: str) -> list[Candidate]:
+def sort_values(rows: Sequence[ScoredRow], by: str) -> list[ScoredRow]:
     """Sort rows, best first; texts from a to z.
 
     By a number, incomplete rows come after complete ones, as they are means over other folds;
@@ -101,7 +101,7 @@ def sort_values(rows: Sequence[Candidate], by: str) -> list[Candidate]:
     if by in TEXTS:
         return sorted(rows, key=lambda row: str(row.name if by == "run" else getattr(row, by)))
 
-    def key(row: Candidate) -> tuple[bool, bool, float]:
+    def key(row: ScoredRow) -> tuple[bool, bool, float]:
         if by in metrics:
             value = row.score(by).mean
         else:

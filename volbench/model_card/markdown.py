@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from volbench.leaderboard.statistics.comparison import Estimate
+from volbench.leaderboard.statistics.run_scores import Estimate
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~#$!])")
 """What Markdown, tables and mathematics read as a sign, wherever it stands."""

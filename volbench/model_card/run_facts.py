@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 
 from volbench.errors import StateError
-from volbench.evaluation import Items, case_groups, gather, strata_of, stratum_scores
+from volbench.evaluation import Items, case_groups, strata_of, stratum_scores
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
 from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
-from volbench.leaderboard.statistics.run_scores import native_unit
 from volbench.runs.folder import RunFolder
 from volbench.runs.load import LoadedRun
 
@@ -204,18 +203,7 @@ def gather_facts(
     """
     data = RunFolder(run.path).data()
     comparison = compare_runs([run], threshold=threshold, resamples=resamples)
-    rows = list(chain.from_iterable(run.predictions.values()))
-    items = (
-        gather(
-            rows,
-            run.classes,
-            unit=native_unit(run),
-            threshold=threshold,
-            validation=run.validation,
-        )
-        if rows
-        else None
-    )
+    items = comparison.rows[0].scored[0].items
     return RunFacts(run, data, _assigned(run), comparison, items, str(threshold))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from volbench.evaluation import Items
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
-from volbench.leaderboard.statistics.run_scores import Scored, score_run
+from volbench.leaderboard.statistics.run_scores import Scored
 
 FoldKey = tuple[str, int]
 """Digest of the split, number of the fold: candidates are paired by it."""
@@ -60,17 +60,13 @@ class ReportRow:
 
 
 def report_rows(comparison: Comparison) -> tuple[ReportRow, ...]:
-    """Number and label the rows, and score their items."""
+    """Number and label the rows."""
     return tuple(
         ReportRow(
             number=place,
             label=label,
             candidate=candidate,
-            scored=tuple(
-                score_run(run, unit=comparison.unit, threshold=comparison.threshold)
-                for run in candidate.runs
-                if run.predictions
-            ),
+            scored=tuple(each for each in candidate.scored if each.items is not None),
         )
         for place, (candidate, label) in enumerate(
             zip(comparison.rows, labels(comparison.rows), strict=True), start=1

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from volbench.leaderboard.render.layout import names_needed
-from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Cost, Estimate, Pair
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Cost, Pair
+from volbench.leaderboard.statistics.run_scores import Estimate
 from volbench.leaderboard.statistics.strata import ByStratum
 from volbench.leaderboard.text import headline_notes, label
 

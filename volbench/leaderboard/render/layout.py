@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from volbench.evaluation.metrics import Metric, metrics_for
 from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.render.terminal import mean_std
-from volbench.leaderboard.statistics.comparison import SLICES, Candidate, Comparison, Estimate, Pair
+from volbench.leaderboard.statistics.comparison import SLICES, Candidate, Comparison, Pair
+from volbench.leaderboard.statistics.run_scores import Estimate
 from volbench.leaderboard.text import (
     DAGGER,
     DOUBLE_DAGGER,

@@ -1,8 +1,8 @@
-"""Runs compared: which is better, and can it be believed? The whole way from runs to findings."""
+"""Comparison of runs: score each row, pair the complete ones, add intervals, assemble one table."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -16,27 +16,24 @@ from volbench.leaderboard.selection import sort_values
 from volbench.leaderboard.statistics.comparison import (
     Candidate,
     Comparison,
-    Estimate,
-    Shortcut,
+    ScoredRow,
     ShortcutTest,
     Status,
-    Test,
 )
 from volbench.leaderboard.statistics.cost import cost_of
 from volbench.leaderboard.statistics.intervals import Draws, interval, resample
 from volbench.leaderboard.statistics.pairs import (
     Contender,
     compare_pairs,
-    design_of,
-    fold_test_applies,
+    deciding_test,
     letters_of,
+    power_of,
 )
 from volbench.leaderboard.statistics.repeats import put_together
 from volbench.leaderboard.statistics.run_scores import (
     DDOF,
+    Estimate,
     Scored,
-    case_areas,
-    case_items,
     check_same_items,
     estimate,
     fold_frame,
@@ -44,12 +41,7 @@ from volbench.leaderboard.statistics.run_scores import (
     native_unit,
     score_run,
 )
-from volbench.leaderboard.statistics.shortcut_test import (
-    against_bar,
-    against_bar_by_case,
-    audits_of,
-    best_shortcuts,
-)
+from volbench.leaderboard.statistics.shortcut_test import best_shortcuts_of, compare_with_shortcut
 from volbench.runs.load import LoadedRun
 
 
@@ -91,167 +83,123 @@ def compare_runs(
         UsageError: a run cannot be scored at this unit or threshold, or the column is unknown.
         StateError: the runs predict other items.
     """
-    natives = {native for run in runs if (native := native_unit(run))}
-    chosen: Unit = unit or (natives.pop() if len(natives) == 1 else "case")
+    natives = {native_unit(run) for run in runs} - {None}
+    chosen: Unit = unit or (next(iter(natives)) if len(natives) == 1 else None) or "case"
+    classes = next((run.classes for run in runs if run.classes), ())
     scored = [
         [score_run(run, unit=chosen, threshold=threshold) for run in together]
         for together in (put_together(runs) if repeats else [[run] for run in runs])
     ]
-    classes = next((run.classes for run in runs if run.classes), ())
-    table = _Table(scored, chosen, classes, ddof, resamples, seed, alpha, margin, test)
-    rows = sort_values([table.candidate(each) for each in scored], sort)
-    return table.compared(
-        rows,
-        Comparison(
-            rows=tuple(rows),
-            classes=classes,
-            unit=chosen,
-            threshold=str(threshold),
-            sort=sort,
-            ddof=ddof,
-            mixed=unit is None and len({*map(native_unit, runs)} - {None}) > 1,
-            alpha=alpha,
-            margin=margin,
-            resamples=resamples,
-            seed=seed,
-            splits=tuple(sorted({run.experiment["split_digest"] for run in runs})),
+    rows = sort_values([score_row(each, classes, ddof=ddof) for each in scored], sort)
+    complete = {place: row.scored for place, row in enumerate(rows) if row.status == "complete"}
+    check_same_items(list(chain.from_iterable(complete.values())))
+    draws = resample(complete, resamples=resamples, seed=seed)
+    contenders = contenders_of(complete, draws)
+    pairs = compare_pairs(contenders, alpha=alpha, margin=margin, test=test)
+    order = best_first(contenders)
+    letters = letters_of(pairs, order, alpha=alpha)
+    decided_by = deciding_test(contenders, pairs)
+    shortcuts = best_shortcuts_of(rows, unit=chosen, ddof=ddof) if complete else []
+    beaten = compare_with_shortcut(contenders, shortcuts, alpha=alpha, test=test)
+    return Comparison(
+        rows=tuple(
+            assemble_row(
+                row, draws.get(place, {}), letters.get(place, ""), beaten.get(place), alpha
+            )
+            for place, row in enumerate(rows)
         ),
-        against,
+        classes=classes,
+        unit=chosen,
+        threshold=str(threshold),
+        sort=sort,
+        ddof=ddof,
+        pairs=pairs,
+        against=_position(rows, order, against) if pairs else None,
+        test=decided_by,
+        design=power_of(contenders[0].areas, pairs, alpha=alpha) if decided_by == "folds" else None,
+        shortcuts=tuple(found.shortcut for found in shortcuts),
+        undefined=_undefined(next(iter(complete.values()), ())),
+        mixed=unit is None and len(natives) > 1,
+        alpha=alpha,
+        margin=margin,
+        resamples=resamples,
+        seed=seed,
+        splits=tuple(sorted({run.experiment["split_digest"] for run in runs})),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """The runs of one table while they are compared."""
-
-    scored: Sequence[Sequence[Scored]]
-    unit: Unit
-    classes: tuple[str, ...]
-    ddof: int
-    resamples: int
-    seed: int
-    alpha: float
-    margin: float
-    test: PairTest
-
-    def candidate(self, runs: Sequence[Scored]) -> Candidate:
-        """A row without what it takes other rows to know."""
-        loaded = tuple(scored.run for scored in runs)
-        failed = sum(len(run.failed) for run in loaded)
-        complete = all(scored.complete for scored in runs)
-        status: Status = "complete" if complete else "failed" if failed else "incomplete"
-        others = {
-            unit: [scored.other_units[unit] for scored in runs if unit in scored.other_units]
-            for scored in runs
-            for unit in scored.other_units
-        }
-        return Candidate(
-            runs=loaded,
-            status=status,
-            folds=sum(len(scored.by_fold) for scored in runs),
-            folds_total=sum(run.experiment["folds"] for run in loaded),
-            failed=failed,
-            n=0 if runs[0].items is None else len(runs[0].items.labels),
-            scores={
-                name: estimate(matrix(runs, name), ddof=self.ddof)
-                for name in metrics_for(self.classes)
-                if any(len(scored.by_fold) for scored in runs)
-            },
-            by_fold=fold_frame(runs),
-            other_units={unit: estimate(each, ddof=self.ddof) for unit, each in others.items()},
-            cost=cost_of(loaded),
-        )
-
-    def compared(
-        self, rows: Sequence[Candidate], bare: Comparison, against: str | None
-    ) -> Comparison:
-        """Add what it takes several rows to know: intervals, pairs, letters, the audit."""
-        of_row = {each[0].run.name: each for each in self.scored}
-        complete = [place for place, row in enumerate(rows) if row.status == "complete"]
-        if not complete:
-            return bare
-        runs = {place: of_row[rows[place].runs[0].name] for place in complete}
-        check_same_items([scored for place in complete for scored in runs[place]])
-        draws = resample(list(runs.values()), resamples=self.resamples, seed=self.seed)
-        contenders = [
-            Contender(place, runs[place], np.stack(matrix(runs[place], "auc")), each["auc"])
-            for place, each in zip(complete, draws, strict=True)
-        ]
-        contenders = [each for each in contenders if np.isfinite(each.areas).any()]
-        pairs = compare_pairs(contenders, alpha=self.alpha, margin=self.margin, test=self.test)
-        best_first = sorted(contenders, key=lambda each: -float(np.nanmean(each.areas)))
-        order = [each.place for each in best_first]
-        letters = letters_of(pairs, order, alpha=self.alpha) if pairs else {}
-        shortcuts, bars = self._shortcuts(contenders)
-        test: Test | None = None
-        if pairs:
-            test = "folds" if fold_test_applies(contenders[0].areas) else "cases"
-        drawn = dict(zip(complete, draws, strict=True))
-        finished = [
-            replace(
-                row,
-                scores=_with_intervals(row.scores, drawn.get(place, {}), self.alpha),
-                letters=letters.get(place, ""),
-                bar=bars.get(place),
+def score_row(scored: Sequence[Scored], classes: Sequence[str], *, ddof: int) -> ScoredRow:
+    """Summarise the runs of one row over their folds, without looking at other rows."""
+    loaded = tuple(each.run for each in scored)
+    failed = sum(len(run.failed) for run in loaded)
+    complete = all(each.complete for each in scored)
+    status: Status = "complete" if complete else "failed" if failed else "incomplete"
+    units = dict.fromkeys(unit for each in scored for unit in each.other_units)
+    return ScoredRow(
+        scored=tuple(scored),
+        status=status,
+        folds=sum(len(each.by_fold) for each in scored),
+        folds_total=sum(run.experiment["folds"] for run in loaded),
+        failed=failed,
+        n=0 if scored[0].items is None else len(scored[0].items.labels),
+        scores={
+            name: estimate(matrix(scored, name), ddof=ddof)
+            for name in metrics_for(classes)
+            if any(len(each.by_fold) for each in scored)
+        },
+        by_fold=fold_frame(scored),
+        other_units={
+            unit: estimate(
+                [each.other_units[unit] for each in scored if unit in each.other_units], ddof=ddof
             )
-            for place, row in enumerate(rows)
-        ]
-        return replace(
-            bare,
-            rows=tuple(finished),
-            pairs=pairs,
-            against=_reference(rows, order, against) if pairs else None,
-            test=test,
-            design=design_of(contenders[0].areas, pairs, alpha=self.alpha)
-            if test == "folds"
-            else None,
-            shortcuts=shortcuts,
-            undefined=_undefined(runs[complete[0]]),
-        )
-
-    def _shortcuts(
-        self, contenders: Sequence[Contender]
-    ) -> tuple[tuple[Shortcut, ...], Mapping[int, ShortcutTest]]:
-        loaded = [scored.run for each in self.scored for scored in each]
-        splits = sorted({run.experiment["split_digest"] for run in loaded})
-        folds = int(loaded[0].experiment["folds"])
-        found = best_shortcuts(
-            audits_of(loaded, splits), unit=self.unit, folds=folds, ddof=self.ddof
-        )
-        shortcuts = tuple(shortcut for shortcut, _, _ in found)
-        bars = [(areas, items) for shortcut, areas, items in found if not shortcut.label]
-        if not bars or not contenders:
-            return shortcuts, {}
-        areas, items = bars[0]
-        places = [each.place for each in contenders]
-        over_folds = fold_test_applies(contenders[0].areas - areas)
-        if len(loaded) == len(self.scored) and (self.test == "combined" or not over_folds):
-            cases = [case_items(each.runs[0], items.unit) for each in contenders]
-            tested = against_bar_by_case(cases, items, alpha=self.alpha)
-        elif over_folds:
-            mine = [case_areas(each.runs) for each in contenders]
-            tested = against_bar(mine, areas, alpha=self.alpha)
-        else:
-            return shortcuts, {}
-        return shortcuts, dict(zip(places, tested, strict=True))
+            for unit in units
+        },
+        cost=cost_of(loaded),
+    )
 
 
-def _with_intervals(
-    scores: Mapping[str, Estimate], draws: Mapping[str, Draws], alpha: float
-) -> dict[str, Estimate]:
+def contenders_of(
+    complete: Mapping[int, Sequence[Scored]], draws: Mapping[int, Mapping[str, Draws]]
+) -> list[Contender]:
+    """Complete rows with an AUC in at least one fold, ready to be paired, in table order."""
+    found = [
+        Contender(place, runs, np.stack(matrix(runs, "auc")), draws[place]["auc"])
+        for place, runs in complete.items()
+    ]
+    return [each for each in found if np.isfinite(each.areas).any()]
+
+
+def best_first(contenders: Sequence[Contender]) -> list[int]:
+    """Positions of the contenders, the largest mean AUC first."""
+    ordered = sorted(contenders, key=lambda each: -float(np.nanmean(each.areas)))
+    return [each.place for each in ordered]
+
+
+def assemble_row(
+    row: ScoredRow,
+    draws: Mapping[str, Draws],
+    letters: str,
+    bar: ShortcutTest | None,
+    alpha: float,
+) -> Candidate:
+    """Put a row together with what other rows and the bootstrap say of it."""
+    scores = {
+        name: _with_interval(score, draws[name], alpha) if name in draws else score
+        for name, score in row.scores.items()
+    }
+    return Candidate(**{**vars(row), "scores": scores}, letters=letters, bar=bar)
+
+
+def _with_interval(score: Estimate, draws: Draws, alpha: float) -> Estimate:
     """Intervals stand beside defined means only."""
-    found = {}
-    for name, score in scores.items():
-        if name in draws and not math.isnan(score.mean):
-            low, high = interval(draws[name], alpha=alpha)
-            found[name] = replace(score, low=low, high=high)
-        else:
-            found[name] = score
-    return found
+    if math.isnan(score.mean):
+        return score
+    low, high = interval(draws, alpha=alpha)
+    return Estimate(score.mean, score.std, low, high)
 
 
-def _reference(rows: Sequence[Candidate], order: Sequence[int], against: str | None) -> int:
-    named = [place for place in order if against in [run.name for run in rows[place].runs]]
+def _position(rows: Sequence[ScoredRow], order: Sequence[int], name: str | None) -> int:
+    named = [place for place in order if name in [run.name for run in rows[place].runs]]
     return named[0] if named else order[0]
 
 

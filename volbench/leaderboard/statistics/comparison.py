@@ -9,28 +9,11 @@ import pandas as pd
 
 from volbench.evaluation import Unit
 from volbench.evaluation.statistics import Rope, Verdict
+from volbench.leaderboard.statistics.run_scores import Estimate, Scored
 from volbench.runs.load import LoadedRun
 
 Decides: TypeAlias = Literal["combined", "corrected_t", "delong", "bootstrap"]
 """The test whose p value counts."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric over folds.
-
-    Attributes:
-        mean: NaN where it is undefined in a fold.
-        std: Standard deviation over folds.
-        low: Lower end of the 95 % interval of the mean over the drawing of patients; NaN where
-            there is none: of an incomplete run, of a metric that is no quotient of sums.
-        high: Upper end.
-    """
-
-    mean: float
-    std: float
-    low: float = math.nan
-    high: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -166,11 +149,11 @@ SLICES = "(slices)"
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
-    """One row: a run, or several that differ in the seed only.
+class ScoredRow:
+    """One row on its own: a run, or several that differ in the seed only.
 
     Attributes:
-        runs: One; more where seeds are put together as repeats.
+        scored: Its runs with their items; one, or more where seeds are put together as repeats.
         status: Whether every fold of every run is finished.
         folds: Finished ones, over all runs.
         folds_total: All of them.
@@ -179,11 +162,9 @@ class Candidate:
         scores: By name of the metric.
         by_fold: Metrics of each fold, indexed by name of the run and number of the fold.
         other_units: AUC at the units that the table is not about.
-        letters: Rows that share a letter cannot be told apart; empty where nothing was tested.
-        bar: Against the audit; None where there is none.
     """
 
-    runs: tuple[LoadedRun, ...]
+    scored: tuple[Scored, ...]
     status: Status
     folds: int
     folds_total: int
@@ -193,8 +174,11 @@ class Candidate:
     by_fold: pd.DataFrame
     other_units: Mapping[Unit, Estimate]
     cost: Cost
-    letters: str = ""
-    bar: ShortcutTest | None = None
+
+    @property
+    def runs(self) -> tuple[LoadedRun, ...]:
+        """Its runs as they were loaded."""
+        return tuple(scored.run for scored in self.scored)
 
     @property
     def name(self) -> str:
@@ -242,6 +226,19 @@ class Candidate:
     def score(self, metric: str) -> Estimate:
         """A metric; NaN before any fold is done."""
         return self.scores.get(metric, Estimate(math.nan, math.nan))
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate(ScoredRow):
+    """One row among the others of its table; its scores have intervals.
+
+    Attributes:
+        letters: Rows that share a letter cannot be told apart; empty where nothing was tested.
+        bar: Against the audit; None where there is none.
+    """
+
+    letters: str = ""
+    bar: ShortcutTest | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -304,7 +301,10 @@ class Comparison:
     @property
     def decided_by(self) -> Decides | None:
         """The test of pairs of rows, or of rows and the audit; None where nothing was tested."""
-        tested = [*(row.bar for row in self.rows if row.bar), *self.pairs]
+        tested: list[ShortcutTest | Pair] = [
+            *(row.bar for row in self.rows if row.bar),
+            *self.pairs,
+        ]
         return tested[-1].test if tested else None
 
     @property

@@ -22,32 +22,35 @@ Quotient = tuple[PerItem, PerItem]
 
 
 def resample(
-    rows: Sequence[Sequence[Scored]], *, resamples: int, seed: int
-) -> list[dict[str, Draws]]:
+    rows: Mapping[int, Sequence[Scored]], *, resamples: int, seed: int
+) -> dict[int, dict[str, Draws]]:
     """Draw patients and score every row on each draw; within folds, then their mean.
 
     Args:
-        rows: The runs of each row, which all hold out the same items.
+        rows: The runs of each row, by its position; all hold out the same items.
         resamples: How many draws.
         seed: The same seed draws the same patients.
 
     Returns:
         For each row, by metric, its value in each draw; NaN where it is not defined.
     """
-    first = rows[0][0].items
+    if not rows:
+        return {}
+    first = next(iter(rows.values()))[0].items
     assert first is not None
     clusters = clusters_of(first.labels, np.array(first.patients))
-    taken_apart = [[_Run.of(scored) for scored in runs] for runs in rows]
+    taken_apart = {place: [_Run.of(scored) for scored in runs] for place, runs in rows.items()}
     chunks = [
-        [_row(runs, weights) for runs in taken_apart] for weights in clusters.draws(resamples, seed)
+        {place: _row(runs, weights) for place, runs in taken_apart.items()}
+        for weights in clusters.draws(resamples, seed)
     ]
-    return [
-        {
+    return {
+        place: {
             name: np.concatenate([chunk[place][name] for chunk in chunks])
             for name in chunks[0][place]
         }
-        for place in range(len(rows))
-    ]
+        for place in rows
+    }
 
 
 def interval(draws: Draws, *, alpha: float) -> tuple[float, float]:

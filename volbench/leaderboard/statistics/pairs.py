@@ -6,7 +6,7 @@ of one held-out set, the cases do. Why: docs/explanation/statistics.md.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -17,6 +17,7 @@ from volbench.errors import DataError
 from volbench.evaluation.statistics import (
     Areas,
     PairTest,
+    Rope,
     area_test,
     corrected_t_test,
     cross_validated_test,
@@ -27,7 +28,7 @@ from volbench.evaluation.statistics import (
     rope,
     verdict,
 )
-from volbench.leaderboard.statistics.comparison import Pair, PowerAnalysis
+from volbench.leaderboard.statistics.comparison import Decides, Pair, PowerAnalysis, Test
 from volbench.leaderboard.statistics.intervals import Draws, interval, two_sided
 from volbench.leaderboard.statistics.run_scores import Scored
 
@@ -51,23 +52,120 @@ class Contender:
     draws: Draws
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What decides a pair, first minus second.
+
+    Attributes:
+        test: Its name.
+        low: Lower end of the interval of the difference.
+        high: Upper end.
+        p: Two-sided, not adjusted.
+        standard_error: Of the difference; NaN for the bootstrap.
+        std: Standard deviation of the fold differences; NaN where cases decide.
+        rope: None where cases decide.
+    """
+
+    test: Decides
+    low: float
+    high: float
+    p: float
+    standard_error: float = math.nan
+    std: float = math.nan
+    rope: Rope | None = None
+
+
 def compare_pairs(
     contenders: Sequence[Contender], *, alpha: float, margin: float, test: PairTest = "combined"
 ) -> tuple[Pair, ...]:
     """Compare every pair and adjust their p values together (Holm); the higher row comes first."""
-    found = [
-        _pair(first, second, alpha=alpha, margin=margin, test=test)
-        for first, second in combinations(contenders, 2)
+    both = list(combinations(contenders, 2))
+    areas = [_areas(first.runs, second.runs) for first, second in both]
+    decisions = [
+        decide(*pair, of_cases, alpha=alpha, margin=margin, test=test)
+        for pair, of_cases in zip(both, areas, strict=True)
     ]
-    adjusted = holm(np.array([pair.p for pair in found]))
-    return tuple(
-        replace(pair, p_holm=float(p), verdict=verdict(pair.difference, float(p), alpha=alpha))
-        for pair, p in zip(found, adjusted, strict=True)
+    adjusted = holm(np.array([decision.p for decision in decisions]))
+    pairs = []
+    for (first, second), of_cases, decision, p_holm in zip(
+        both, areas, decisions, map(float, adjusted), strict=True
+    ):
+        difference = float(np.nanmean(first.areas - second.areas))
+        pairs.append(
+            Pair(
+                first=first.place,
+                second=second.place,
+                difference=difference,
+                p_holm=p_holm,
+                p_delong=math.nan if of_cases is None else area_test(of_cases).p,
+                p_bootstrap=two_sided(first.draws - second.draws),
+                verdict=verdict(difference, p_holm, alpha=alpha),
+                **vars(decision),
+            )
+        )
+    return tuple(pairs)
+
+
+def decide(
+    first: Contender,
+    second: Contender,
+    areas: Areas | None,
+    *,
+    alpha: float,
+    margin: float,
+    test: PairTest,
+) -> Decision:
+    """Test a pair: over folds where there are several, else over cases, else by bootstrap."""
+    differences = first.areas - second.areas
+    if fold_test_applies(differences):
+        return _over_folds(differences, areas, alpha=alpha, margin=margin, test=test)
+    if areas is not None:
+        found = area_test(areas, alpha=alpha)
+        return Decision("delong", found.low, found.high, found.p, found.standard_error)
+    draws = first.draws - second.draws
+    low, high = interval(draws, alpha=alpha)
+    return Decision("bootstrap", low, high, two_sided(draws))
+
+
+def _over_folds(
+    differences: FoldAreas, areas: Areas | None, *, alpha: float, margin: float, test: PairTest
+) -> Decision:
+    """Decide by folds: with the cases behind them, where each row is one run."""
+    resampled = corrected_t_test(differences, undefined="omit", alpha=alpha)
+    equivalence = rope(resampled, margin=margin)
+    if areas is None or test == "corrected_t":
+        return Decision(
+            test="corrected_t",
+            low=max(-1.0, resampled.low),
+            high=min(1.0, resampled.high),
+            p=resampled.p,
+            standard_error=resampled.standard_error,
+            std=resampled.std,
+            rope=equivalence,
+        )
+    combined = cross_validated_test(areas, alpha=alpha)
+    return Decision(
+        test="combined",
+        low=combined.low,
+        high=combined.high,
+        p=combined.p,
+        standard_error=combined.standard_error,
+        std=resampled.std,
+        rope=equivalence,
     )
 
 
+def deciding_test(contenders: Sequence[Contender], pairs: Sequence[Pair]) -> Test | None:
+    """What decided the pairs of a table: folds or cases; None where there are none."""
+    if not pairs:
+        return None
+    return "folds" if fold_test_applies(contenders[0].areas) else "cases"
+
+
 def letters_of(pairs: Sequence[Pair], order: Sequence[int], *, alpha: float) -> dict[int, str]:
-    """Letters by position; the first of ``order`` has the letter a."""
+    """Letters by position; the first of ``order`` has the letter a; none without pairs."""
+    if not pairs:
+        return {}
     p = {frozenset((pair.first, pair.second)): pair.p_holm for pair in pairs}
     adjusted = np.array([[p.get(frozenset((one, two)), 1.0) for two in order] for one in order])
     return dict(zip(order, letters(adjusted, alpha=alpha), strict=True))
@@ -78,7 +176,7 @@ def fold_test_applies(areas: FoldAreas) -> bool:
     return int(np.isfinite(areas).sum()) >= 2
 
 
-def design_of(areas: FoldAreas, pairs: Sequence[Pair], *, alpha: float) -> PowerAnalysis | None:
+def power_of(areas: FoldAreas, pairs: Sequence[Pair], *, alpha: float) -> PowerAnalysis | None:
     """What differences these folds can show, at the median standard error of the pairs."""
     known = [pair for pair in pairs if pair.standard_error > 0]
     if not known:
@@ -102,76 +200,6 @@ def _effect(folds: int, alpha: float, *, by_t: bool, power: float = 0.8) -> floa
     if by_t:
         return detectable_effect(folds - 1, alpha=alpha, power=power)
     return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
-
-
-def _pair(
-    first: Contender, second: Contender, *, alpha: float, margin: float, test: PairTest
-) -> Pair:
-    differences = first.areas - second.areas
-    areas = _areas(first.runs, second.runs)
-    draws = first.draws - second.draws
-    pair = Pair(
-        first=first.place,
-        second=second.place,
-        difference=float(np.nanmean(differences)),
-        low=math.nan,
-        high=math.nan,
-        std=math.nan,
-        standard_error=math.nan,
-        p=math.nan,
-        p_holm=math.nan,
-        p_delong=math.nan if areas is None else area_test(areas).p,
-        p_bootstrap=two_sided(draws),
-        rope=None,
-        test="bootstrap",
-        verdict="no difference shown",
-    )
-    if fold_test_applies(differences):
-        return _over_folds(pair, differences, areas, alpha=alpha, margin=margin, test=test)
-    if areas is not None:
-        found = area_test(areas, alpha=alpha)
-        return replace(
-            pair,
-            low=found.low,
-            high=found.high,
-            standard_error=found.standard_error,
-            p=found.p,
-            test="delong",
-        )
-    low, high = interval(draws, alpha=alpha)
-    return replace(pair, low=low, high=high, p=pair.p_bootstrap)
-
-
-def _over_folds(
-    pair: Pair,
-    differences: FoldAreas,
-    areas: Areas | None,
-    *,
-    alpha: float,
-    margin: float,
-    test: PairTest,
-) -> Pair:
-    """Decide by folds: with the cases behind them, where each row is one run."""
-    resampled = corrected_t_test(differences, undefined="omit", alpha=alpha)
-    pair = replace(pair, std=resampled.std, rope=rope(resampled, margin=margin))
-    if areas is None or test == "corrected_t":
-        return replace(
-            pair,
-            low=max(-1.0, resampled.low),
-            high=min(1.0, resampled.high),
-            standard_error=resampled.standard_error,
-            p=resampled.p,
-            test="corrected_t",
-        )
-    combined = cross_validated_test(areas, alpha=alpha)
-    return replace(
-        pair,
-        low=combined.low,
-        high=combined.high,
-        standard_error=combined.standard_error,
-        p=combined.p,
-        test="combined",
-    )
 
 
 def _areas(first: Sequence[Scored], second: Sequence[Scored]) -> Areas | None:

@@ -1,5 +1,6 @@
 """A run's held-out predictions scored fold by fold, its items in an order that all runs share."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,13 +12,30 @@ from jaxtyping import Float
 from volbench.errors import StateError
 from volbench.evaluation import Items, Unit, fold_scores, gather, units_of
 from volbench.evaluation.metrics import metrics_for
-from volbench.leaderboard.statistics.comparison import Estimate
 from volbench.runs.load import LoadedRun
 
 Folds = Float[np.ndarray, " fold"]
 
 DDOF = 1
 """Standard deviations in tables are those of a sample of folds, unless asked otherwise."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric over folds.
+
+    Attributes:
+        mean: NaN where it is undefined in a fold.
+        std: Standard deviation over folds.
+        low: Lower end of the 95 % interval of the mean over the drawing of patients; NaN where
+            there is none: of an incomplete run, of a metric that is no quotient of sums.
+        high: Upper end.
+    """
+
+    mean: float
+    std: float
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)

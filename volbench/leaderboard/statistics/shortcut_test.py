@@ -5,6 +5,7 @@ The audit predicts the same held-out cases in the same folds, so its rows are pa
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -17,14 +18,22 @@ from volbench.evaluation import Items, Unit, gather
 from volbench.evaluation.statistics import (
     AreaTest,
     CrossValidatedTest,
+    PairTest,
     area_test,
     corrected_t_test,
     cross_validated_test,
     delong,
     holm,
 )
-from volbench.leaderboard.statistics.comparison import Shortcut, ShortcutTest
-from volbench.leaderboard.statistics.run_scores import estimate, fold_areas, sorted_items
+from volbench.leaderboard.statistics.comparison import ScoredRow, Shortcut, ShortcutTest
+from volbench.leaderboard.statistics.pairs import Contender, fold_test_applies
+from volbench.leaderboard.statistics.run_scores import (
+    case_areas,
+    case_items,
+    estimate,
+    fold_areas,
+    sorted_items,
+)
 from volbench.runs.folder import AUDIT
 from volbench.runs.load import LoadedRun
 
@@ -42,9 +51,54 @@ def audits_of(runs: Sequence[LoadedRun], splits: Sequence[str]) -> list[Audit]:
     return [found[split] for split in splits] if set(splits) <= found.keys() else []
 
 
+@dataclass(frozen=True, eq=False)
+class ScoredShortcut:
+    """A row of the audit, ready to be tested against.
+
+    Attributes:
+        areas: AUC by division into folds and fold.
+        items: In the last division, sorted.
+    """
+
+    shortcut: Shortcut
+    areas: Areas
+    items: Items
+
+
+def best_shortcuts_of(rows: Sequence[ScoredRow], *, unit: Unit, ddof: int) -> list[ScoredShortcut]:
+    """The best shortcuts of the audits that lie in the runs of a table."""
+    runs = [run for row in rows for run in row.runs]
+    splits = sorted({run.experiment["split_digest"] for run in runs})
+    folds = int(runs[0].experiment["folds"])
+    return best_shortcuts(audits_of(runs, splits), unit=unit, folds=folds, ddof=ddof)
+
+
+def compare_with_shortcut(
+    contenders: Sequence[Contender],
+    shortcuts: Sequence[ScoredShortcut],
+    *,
+    alpha: float,
+    test: PairTest,
+) -> dict[int, ShortcutTest]:
+    """Test each contender against the best shortcut; by position, none where no test applies."""
+    bar = next((each for each in shortcuts if not each.shortcut.label), None)
+    if bar is None or not contenders:
+        return {}
+    over_folds = fold_test_applies(contenders[0].areas - bar.areas)
+    one_run_each = all(len(each.runs) == 1 for each in contenders)
+    if one_run_each and (test == "combined" or not over_folds):
+        cases = [case_items(each.runs[0], bar.items.unit) for each in contenders]
+        tests = against_bar_by_case(cases, bar.items, alpha=alpha)
+    elif over_folds:
+        tests = against_bar([case_areas(each.runs) for each in contenders], bar.areas, alpha=alpha)
+    else:
+        return {}
+    return dict(zip([each.place for each in contenders], tests, strict=True))
+
+
 def best_shortcuts(
     audits: Sequence[Audit], *, unit: Unit, folds: int, ddof: int
-) -> list[tuple[Shortcut, Areas, Items]]:
+) -> list[ScoredShortcut]:
     """The best row of each kind of feature set, at most four, the largest AUC first.
 
     Columns of the manifest are one kind, alone or together.
@@ -54,11 +108,8 @@ def best_shortcuts(
         unit: ``case`` or ``patient``; at slices, cases are what an audit knows.
         folds: Folds of each division; an audit with others is left out.
         ddof: Of the standard deviations.
-
-    Returns:
-        Each row, its AUC by division and fold, and its items in the last division.
     """
-    best: dict[str, tuple[Shortcut, Areas, Items]] = {}
+    best: dict[str, ScoredShortcut] = {}
     for place, row in enumerate(audits[0].rows if audits else ()):
         areas = []
         for audit in audits:
@@ -82,10 +133,10 @@ def best_shortcuts(
         kind = STRATA if is_column else row.features
         label = is_column and found.mean >= NEARLY_THE_LABEL
         kind = f"{kind}, the label" if label else kind
-        if kind not in best or found.mean > best[kind][0].auc.mean:
+        if kind not in best or found.mean > best[kind].shortcut.auc.mean:
             shortcut = Shortcut(row.features, row.model, row.note, found, label)
-            best[kind] = (shortcut, np.stack(areas), sorted_items(items))
-    return sorted(best.values(), key=lambda each: -each[0].auc.mean)[:MOST]
+            best[kind] = ScoredShortcut(shortcut, np.stack(areas), sorted_items(items))
+    return sorted(best.values(), key=lambda each: -each.shortcut.auc.mean)[:MOST]
 
 
 def against_bar(rows: Sequence[Areas], bar: Areas, *, alpha: float) -> list[ShortcutTest]:
