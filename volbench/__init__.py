@@ -6,6 +6,7 @@
 """
 
 from volbench._utils.lazy import lazy_attributes
+from volbench._utils.logs import start_logging
 from volbench._utils.moved import keep_old_paths
 
 __version__ = "0.1.0"
@@ -44,4 +45,5 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_listed()})
 
 
+start_logging()
 keep_old_paths()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,8 @@ from volbench.audit.result import Audit
 from volbench.data.cache.packed import Prepared
 from volbench.errors import StateError
 from volbench.experiment.splits import Split
+
+logger = logging.getLogger(__name__)
 
 VERSION = 1
 """Raised whenever the same data would give other numbers."""
@@ -35,7 +38,10 @@ def audit_cached(prepared: Prepared, split: Split, *, cache: Path, seed: int = 0
     """
     path = cache / "audits" / f"{_key(prepared, split, seed)[:32]}.csv"
     with suppress(StateError):  # missing or damaged, so it is made again
-        return read_audit(path)
+        cached = read_audit(path)
+        logger.debug("shortcut baselines read from %s", path)
+        return cached
+    logger.info("computing shortcut baselines of %s", prepared.source)
     found = audit(prepared, split, seed=seed)
     write_atomic(path, found.to_csv())
     return found

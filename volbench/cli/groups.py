@@ -6,6 +6,23 @@ from typing import Any
 
 import click
 
+from volbench._utils.logs import show_logs
+
+
+def _show_logs(context: click.Context, parameter: click.Parameter, verbosity: int) -> None:
+    show_logs(verbosity)
+
+
+VERBOSE = click.Option(
+    ["-v", "--verbose"],
+    count=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_logs,
+    help="Log progress to stderr; -vv adds debug messages.",
+)
+"""Every command has it."""
+
 
 class LazyGroup(click.Group):
     """Group whose subcommands are modules, each with one attribute ``command``.
@@ -27,4 +44,6 @@ class LazyGroup(click.Group):
         if name not in self.modules:
             return None
         command: click.Command = importlib.import_module(self.modules[name]).command
+        if not isinstance(command, click.Group) and VERBOSE not in command.params:
+            command.params.append(VERBOSE)
         return command

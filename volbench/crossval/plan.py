@@ -1,5 +1,6 @@
 """From options to a checked experiment: components, recipe, prepared data and split."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from volbench.spec import Spec
 from volbench.training.classifier import build_classifier, count_parameters
 from volbench.training.inference import check_representative
 from volbench.training.tta import build_views
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_DATA = "phantom"
 
@@ -122,6 +125,14 @@ def make_plan(
         weights=weights,
     )
     plan = Plan(experiment, prepared, split, count_parameters(model), notes)
+    logger.info(
+        "experiment %s: %d cases, %d folds, data %s, split %s",
+        experiment.id[:8],
+        len(prepared.cases),
+        len(split.folds),
+        prepared.digest[:8],
+        split.digest[:8],
+    )
     for fold in split.folds:  # a fold that cannot be divided stops the run now, not in an hour
         plan.part(fold)
     return plan

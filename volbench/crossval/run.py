@@ -1,5 +1,6 @@
 """A whole run: open its folder, skip finished folds, do the rest, report as it goes."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from volbench.runs.folder import AUDIT, FoldResult, RunFolder
 from volbench.training.compile import Compile
 from volbench.training.fold import CHECKPOINT_SECONDS, EpochReport
 from volbench.training.graphs import Graphs
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,17 @@ def run(
             describe_environment(compute, jobs=jobs),
         )
         results = _finished(folder, asked)
+        logger.info(
+            "run %s: %d of %d folds finished; device %s, precision %s, %d jobs of %d threads%s",
+            folder.path,
+            len(results),
+            len(asked),
+            compute.device,
+            compute.precision,
+            jobs,
+            compute.threads,
+            ", compiled" if compute.compiled else "",
+        )
         callback.on_plan(plan, folder.path, sorted(results), asked)
         if len(results) < len(asked):
             compute, faults = check_bfloat16(plan, compute)

@@ -1,5 +1,6 @@
 """One fold as a task that any process can do: train, score, write the fold's files."""
 
+import logging
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ from volbench.runs.tables import Prediction
 from volbench.training.compute import Compute
 from volbench.training.fold import EpochReport, FoldTrainer, Trained
 from volbench.training.inference import Scores
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.safetensors"
 TRACEBACK = "traceback.txt"
@@ -69,6 +72,7 @@ def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
         if trained.timings is not None:
             write_json(folder.path / PROFILE, asdict(trained.timings))
     checkpoint.unlink(missing_ok=True)
+    logger.info("fold %d: %s", task.fold, result.error or f"finished in {result.seconds:.1f} s")
     return result
 
 

@@ -5,6 +5,7 @@ declared the same way in its pyproject.toml.
 """
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,6 +18,8 @@ from volbench.plugins.discovery import Origin, installed, on_one_line
 from volbench.plugins.isolation import isolated
 from volbench.plugins.signatures import check_types, declared_search_space, option_types
 from volbench.spec import Spec, parse
+
+logger = logging.getLogger(__name__)
 
 Factory = Callable[..., Any]
 Component = TypeVar("Component")
@@ -190,6 +193,7 @@ class Registry(Named):
                 ) from error
         if not callable(factory):
             raise PluginError(f"{what} is not callable")
+        logger.debug("imported %s", what)
         return self._loaded.setdefault(origin, factory)
 
     def _is_installed(self, name: str) -> bool:

@@ -1,5 +1,6 @@
 """All finished folds of a run as one classifier: the mean of their probabilities."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,8 @@ from volbench.predict.volumes import find_cases
 from volbench.training.compute import choose_compute
 from volbench.training.inference import Scores, predict
 
+logger = logging.getLogger(__name__)
+
 
 class Ensemble:
     """A run's networks, ready to predict. Not for clinical use.
@@ -51,6 +54,13 @@ class Ensemble:
         if precision == "auto":
             precision = self.trained.run.results[self.folds[0]].precision or "auto"
         self.compute = choose_compute(device, precision, jobs=1)
+        logger.info(
+            "%s: networks of folds %s on %s in %s",
+            run,
+            ", ".join(map(str, self.folds)),
+            self.compute.device,
+            self.compute.precision,
+        )
         self.range = training_range(self.trained.run, self.folds)
         self.split = read_split(self.trained.run.path / "splits.csv")
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from volbench.runs.folder import (
     read_json,
 )
 from volbench.runs.tables import CaseRow, Prediction, read_cases, read_predictions
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def load_run(path: Path) -> LoadedRun:
     folder = RunFolder(path)
     experiment = folder.experiment()
     results = folder.results()
+    logger.debug("loading %s: %d folds", path, len(results))
     predictions: dict[int, Sequence[Prediction]] = {}
     validation: dict[int, Sequence[Prediction]] = {}
     classes: tuple[str, ...] = ()

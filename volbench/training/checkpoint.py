@@ -4,6 +4,7 @@ Random numbers need no state: they follow from the seed, the fold, the epoch and
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from volbench._utils.atomic_io import write_atomic
+
+logger = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
 
@@ -91,8 +94,10 @@ def read_checkpoint(
         size = int.from_bytes(content[:8], "little")
         stored = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["progress"])
     except (SafetensorError, KeyError, ValueError):
+        logger.warning("%s is damaged; the fold starts again from its first epoch", path)
         return fresh  # damaged: the fold is trained again from its first epoch
     if stored["identity"] != identity:
+        logger.warning("%s is of another experiment or device; the fold starts again", path)
         return fresh
     progress = Progress(**{**stored, "best_score": tuple(stored["best_score"])})
     groups: dict[str, State] = {}

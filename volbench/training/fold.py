@@ -1,5 +1,6 @@
 """Training of one fold: the only training loop."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -47,6 +48,8 @@ from volbench.training.optimizer import (
 from volbench.training.regularization import Regularizer, WeightAverage
 from volbench.training.step import TrainingStep
 from volbench.training.tta import Views, build_views
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from volbench.data.loading.subjects_loader import SubjectBatches
@@ -172,6 +175,15 @@ class FoldTrainer:
         began = written = time.perf_counter()
         started = began - progress.seconds
         first = progress.epoch
+        logger.info(
+            "fold %d: %d training, %d validation and %d test cases; %s after epoch %d",
+            self.fold,
+            len(self.part.train),
+            len(self.part.validation),
+            len(self.part.test),
+            "resuming" if first else "starting",
+            first,
+        )
         while not is_over(self.recipe, progress.losses):
             best = self._epoch(progress, best)
             self.clock.settle()
@@ -179,6 +191,7 @@ class FoldTrainer:
             progress.seconds = now - started
             if now - written >= self.checkpoint_seconds:
                 write_checkpoint(self.checkpoint, progress, modules, self.optimizer, best)
+                logger.debug("fold %d: checkpoint of epoch %d", self.fold, progress.epoch)
                 written = now
         trained_seconds = progress.seconds
         self.scored.load_state_dict(best.weights)
@@ -261,6 +274,7 @@ class FoldTrainer:
         report = EpochReport(
             self.fold, progress.epoch, epochs, loss, auc, self.step.refusal, waiting
         )
+        logger.debug("fold %d: %s", self.fold, row)
         self.on_epoch(report)
         return best
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -29,6 +30,8 @@ from volbench.data.preparation.case import (
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import DataError, StateError
 from volbench.interfaces import Case, Dataset, Files, SubjectSource
+
+logger = logging.getLogger(__name__)
 
 OnCase = Callable[[int, int], None]
 
@@ -73,7 +76,9 @@ def prepare_dataset(
     folder = home / _summary(description, cases)[:16]
     prepared = _intact(folder)
     if prepared:
+        logger.info("opened the cache %s: %d cases", folder, len(prepared.cases))
         return prepared
+    logger.info("preparing %d cases of %s in %s", len(cases), source, folder)
     tasks = [
         resumable_task(case, fingerprint, dataset.channels, options, root / "parts")
         for case, fingerprint in zip(cases, fingerprints, strict=True)

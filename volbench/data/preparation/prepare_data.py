@@ -3,6 +3,7 @@
 Kept apart from the work itself: training from a prepared folder must not need what reads images.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from volbench.data.cache.location import cache_root
 from volbench.data.cache.packed import Prepared, is_prepared, open_prepared
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import SpecError
+
+logger = logging.getLogger(__name__)
 
 OnCase = Callable[[int, int], None]
 """Called with how many cases are done and how many there are."""
@@ -79,6 +82,7 @@ def _is_folder(data: Any) -> bool:
 
 def _opened(folder: Path, options: Preprocessing) -> Prepared:
     prepared = open_prepared(folder)
+    logger.info("opened the prepared folder %s: %d cases", folder, len(prepared.cases))
     differences = options.differences(prepared.preprocessing)
     if differences:
         listed = "; ".join(
