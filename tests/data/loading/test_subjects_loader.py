@@ -17,6 +17,7 @@ from volbench.data.loading.subjects_loader import (
     augmented_case,
     worker_count,
 )
+from volbench.data.preprocessing.n4 import correct_bias
 from volbench.errors import SpecError, TrainingError, UsageError
 
 CPU = torch.device("cpu")
@@ -70,6 +71,13 @@ def test_any_number_of_workers_gives_the_same_bits(prepared):
         seen = [batch.volume for _ in range(2) for batch in batches.batches(REQUESTS)]
         alone = alone or seen
         assert all(map(torch.equal, seen, alone))
+
+
+def test_workers_start_after_simpleitk_has_used_its_threads(prepared):
+    correct_bias(np.random.default_rng(0).random((3, 32, 32), np.float32), (4.0, 1.0, 1.0))
+    transform = build_augmentation("torchio.RandomAffine").subject
+    batches = SubjectBatches(prepared, transform, CPU, workers=2)
+    assert len(list(batches.batches(REQUESTS))) == 2
 
 
 def test_a_case_does_not_depend_on_its_batch_nor_disturb_other_random_numbers(prepared):
@@ -140,7 +148,7 @@ def test_torchio_comes_before_our_own_and_the_rest_is_a_chain():
         ("flip+torchio.RandomNoise", "write torchio.RandomNoise before volbench's own"),
         ("0.5*torchio.RandomNoise", "has no weight"),
         ("torchio.Clamp(out_max=1)", "not random.*preprocessing.transforms=Clamp"),
-        ("torchio.RandomNoise(st=2)", "no option 'st'; did you mean 'std'"),
+        ("torchio.RandomNoise(st=2)", "no option 'st'. Did you mean 'std'"),
         ("torchio.RandomNoise(std=-1)", "RandomNoise"),
     ],
 )
@@ -159,6 +167,13 @@ def test_the_number_of_workers_is_what_the_variable_says(monkeypatch):
     monkeypatch.setenv(WORKERS, "many")
     with pytest.raises(UsageError, match="VOLBENCH_AUGMENTATION_WORKERS='many'"):
         worker_count(1, CPU)
+
+
+@pytest.mark.filterwarnings("ignore")  # matplotlib's, of whatever version
+def test_a_prepared_subject_can_be_plotted(prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    prepared_subject(prepared, 0).plot(show=False, output_path=tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 0
 
 
 def test_what_a_subject_holds_is_the_cache(prepared):

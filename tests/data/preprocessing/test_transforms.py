@@ -126,7 +126,7 @@ def test_without_transforms_texts_and_digests_are_as_they_always_were():
         ("RandomFlip", "random.*use training.augmentation=torchio.RandomFlip"),
         ("Clamp(out_max=1, p=0.5)", "p below 1"),
         ("Compose(transforms=(RandomNoise(),))", "RandomNoise|random"),
-        ("Resample(tarjet=2)", "no option 'tarjet'; did you mean 'target'"),
+        ("Resample(tarjet=2)", "no option 'tarjet'. Did you mean 'target'"),
         ("CropOrPad(target_shape=(0, 1, 2))", "CropOrPad"),
         ("2*Clamp", "weight"),
     ],

@@ -130,6 +130,7 @@ class SubjectBatches:
                 collate_fn=_padded,
                 num_workers=workers,
                 persistent_workers=workers > 0,
+                worker_init_fn=_start_worker,
                 pin_memory=device.type == "cuda",
                 multiprocessing_context="fork" if workers else None,  # shares the cache's index
             )
@@ -174,6 +175,13 @@ def _any_number_of_workers() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         yield
+
+
+def _start_worker(number: int) -> None:
+    """Keep SimpleITK, beneath TorchIO's spatial transforms, to the one thread of its worker."""
+    import SimpleITK
+
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def _allow_children() -> None:
