@@ -5,9 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from volbench.data.formats import metaimage, nifti, nrrd, unverified
-from volbench.data.formats.file_bytes import contents, format_of
+from volbench.data.formats.file_bytes import AGAIN, contents, format_of
 from volbench.errors import DataError
 
 DataFiles = Callable[[Path, bytes], tuple[Path, ...]]
@@ -19,6 +24,12 @@ _FORMATS: Mapping[str, ModuleType] = {
 }
 
 LONGEST_HEADER = 2**20
+BESIDE = {"thumbs.db", "desktop.ini", "dicomdir", "readme", "lockfile", "version"}
+BESIDE_SUFFIXES = {
+    *(".txt", ".pdf", ".md", ".xml", ".json", ".csv", ".tsv", ".html", ".htm", ".doc", ".docx"),
+    *(".rtf", ".xls", ".xlsx", ".jpg", ".jpeg", ".png", ".gif", ".log", ".ini", ".db"),
+}
+"""What no slice of a series is called."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,22 @@ class Stored:
             DataError: with the file's name and what is wrong.
         """
         _FORMATS[format_of(self.path)].verify(self.path, self.head, self.parts)
+
+    def decode(self) -> tuple[NDArray[Any], Float[np.ndarray, "4 4"]]:
+        """Voxels (width, height, depth) and their affine in RAS, of a format that is verified.
+
+        Raises:
+            DataError: with the file's name and what is wrong.
+        """
+        decoded: tuple[NDArray[Any], Float[np.ndarray, "4 4"]]
+        try:
+            decoded = _FORMATS[format_of(self.path)].decode(self.path, self.head, self.parts)
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:  # a header may be wrong in a way that no check foresaw
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+            raise DataError(f"{self.path}: corrupt, cannot be read ({reason}); {AGAIN}") from None
+        return decoded
 
     def digest(self) -> str:
         """SHA-256 over the content."""
@@ -91,12 +118,12 @@ def files_of(path: Path) -> list[Path]:
 
 
 def slice_files(folder: Path) -> list[Path]:
-    """Files of a DICOM folder, by name; what a file manager leaves behind (.DS_Store) is ignored.
+    """Files of a DICOM folder, by name, without what is no slice by its name (Thumbs.db, notes).
 
     Raises:
         DataError: it is empty or holds folders.
     """
-    found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in _listed(folder) if not is_beside_series(path))
     for path in found:
         if path.is_dir():
             raise DataError(
@@ -105,6 +132,28 @@ def slice_files(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"{folder}: an empty folder; name the folder of one DICOM series")
     return found
+
+
+def is_beside_series(path: Path) -> bool:
+    """Whether a file of a series folder is no slice: of a file manager, an index, or a note."""
+    name = path.name.lower()
+    return name.startswith(".") or name in BESIDE or path.suffix.lower() in BESIDE_SUFFIXES
+
+
+def beside_series(folder: Path) -> list[str]:
+    """Names of what lies beside a series and is left out, hidden files aside."""
+    return sorted(
+        path.name
+        for path in _listed(folder)
+        if is_beside_series(path) and not path.name.startswith(".")
+    )
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror or error})") from None
 
 
 def _digest(chunks: Sequence[bytes]) -> str:

@@ -1,23 +1,57 @@
-"""NRRD files, attached and detached, byte by byte (teem.sourceforge.net/nrrd/format.html)."""
+"""NRRD files, attached and detached, decoded from the bytes that were checked.
+
+Every number of the header is bounded before it is believed (teem.sourceforge.net/nrrd/format.html).
+"""
 
 import bz2
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from volbench.data.formats.file_bytes import AGAIN, gunzip, require_bytes, require_spacing
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from volbench.data.formats.file_bytes import (
+    AGAIN,
+    LARGEST_BYTES,
+    TRAILING_BYTES,
+    gunzip,
+    numbered_files,
+    orthonormal,
+    require_bytes,
+    require_finite,
+    require_spacing,
+)
+from volbench.data.formats.itk_image import LPS_TO_RAS
+from volbench.data.formats.metaimage import from_text
 from volbench.errors import DataError
 
 _NAMES = {
-    1: "signed char, int8, int8_t, uchar, unsigned char, uint8, uint8_t",
-    2: "short, short int, signed short, signed short int, int16, int16_t, ushort, unsigned short, "
-    "unsigned short int, uint16, uint16_t",
-    4: "int, signed int, int32, int32_t, uint, unsigned int, uint32, uint32_t, float",
-    8: "longlong, long long, long long int, signed long long, signed long long int, int64, "
-    "int64_t, ulonglong, unsigned long long, unsigned long long int, uint64, uint64_t, double",
+    "i1": "signed char, int8, int8_t",
+    "u1": "uchar, unsigned char, uint8, uint8_t",
+    "i2": "short, short int, signed short, signed short int, int16, int16_t",
+    "u2": "ushort, unsigned short, unsigned short int, uint16, uint16_t",
+    "i4": "int, signed int, int32, int32_t",
+    "u4": "uint, unsigned int, uint32, uint32_t",
+    "i8": "longlong, long long, long long int, signed long long, signed long long int, int64, "
+    "int64_t",
+    "u8": "ulonglong, unsigned long long, unsigned long long int, uint64, uint64_t",
+    "f4": "float",
+    "f8": "double",
 }
-TYPE_BYTES = {name: size for size, names in _NAMES.items() for name in names.split(", ")}
+KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split(", ")}
+TO_LPS = {
+    "right-anterior-superior": (-1.0, -1.0, 1.0),
+    "ras": (-1.0, -1.0, 1.0),
+    "left-anterior-superior": (1.0, -1.0, 1.0),
+    "las": (1.0, -1.0, 1.0),
+}
+"""Signs of spaces that are not left-posterior-superior."""
+MOST_DIMENSIONS = 16
+TEXTS = ("text", "txt", "ascii")
 
 
 @dataclass(frozen=True)
@@ -40,21 +74,27 @@ def data_files(path: Path, stored: bytes) -> tuple[Path, ...]:
     words = named.split()
     if not named:
         return ()
+    most = _sizes(path, header)[-1]
     if words[0] == "LIST":
         names: Sequence[str] = header.listed
     elif len(words) >= 4 and "%" in words[0]:
         try:
             first, last, step = (int(word) for word in words[1:4])
-            names = [words[0] % number for number in range(first, last + step, step)]
-        except (ValueError, TypeError):
+            numbers = range(first, last + (1 if step > 0 else -1), step)
+        except ValueError:
             raise DataError(f"{path}: cannot read its data file {named!r}; {AGAIN}") from None
+        names = numbered_files(path, words[0], numbers, most)
     else:
         names = [named]
+    if len(names) not in (1, most):
+        raise DataError(
+            f"{path}: corrupt, its header names {len(names)} files for {most} slices; {AGAIN}"
+        )
     return tuple(path.parent / name for name in names)
 
 
 def verify(path: Path, stored: bytes, parts: Sequence[bytes]) -> None:
-    """Refuse a file that is not whole, or whose spacing is not a positive number.
+    """Refuse a file that is not whole, or whose header cannot be believed.
 
     Args:
         path: The header's file, for messages.
@@ -64,62 +104,212 @@ def verify(path: Path, stored: bytes, parts: Sequence[bytes]) -> None:
     Raises:
         DataError: with the file's name and what is wrong.
     """
+    decode(path, stored, parts)
+
+
+def decode(
+    path: Path, stored: bytes, parts: Sequence[bytes]
+) -> tuple[NDArray[Any], Float[np.ndarray, "4 4"]]:
+    """Voxels (width, height, depth) and their affine in RAS, in mm.
+
+    Raises:
+        DataError: with the file's name and what is wrong.
+    """
     header = _header(path, stored)
-    _verify_spacing(path, header.fields)
-    try:
-        sizes = [int(word) for word in header.fields["sizes"].split()]
-        voxel_bytes = TYPE_BYTES[header.fields["type"].lower()]
-        skip = int(header.fields.get("byte skip", "0"))
-        lines = int(header.fields.get("line skip", "0"))
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{path}: corrupt, its header lacks {error}; {AGAIN}") from None
+    sizes = _sizes(path, header)
+    directions, origin = _geometry(path, header.fields, len(sizes))
+    kept = _spatial(path, sizes, directions)
+    kind = _kind(path, header.fields)
     names = data_files(path, stored) or (path,)
     payloads = list(parts) or [stored[header.end :]]
-    encoding = header.fields.get("encoding", "raw").lower()
-    for name, payload in zip(names, payloads, strict=True):
-        found = _decoded_bytes(name, payload, encoding, voxel_bytes, lines)
-        needed = math.prod(sizes) * voxel_bytes // len(names)
-        require_bytes(name, found - max(skip, 0), needed)
+    if len(payloads) != len(names):
+        raise DataError(f"{path}: {len(names)} data files named, {len(payloads)} there; {AGAIN}")
+    needed = math.prod(sizes) * kind.itemsize // len(names)
+    chunks = [
+        _voxels(name, header.fields, payload, needed, kind)
+        for name, payload in zip(names, payloads, strict=True)
+    ]
+    array = np.frombuffer(b"".join(chunks), kind).astype(kind.newbyteorder("="))
+    shape = tuple(sizes[axis] for axis in kept)
+    return array.reshape(shape, order="F"), _affine(path, header.fields, directions, origin, kept)
 
 
-def _decoded_bytes(path: Path, payload: bytes, encoding: str, voxel_bytes: int, lines: int) -> int:
-    """Length in bytes of the voxels once decoded."""
+def _voxels(
+    path: Path, fields: Mapping[str, str], payload: bytes, needed: int, kind: np.dtype[Any]
+) -> bytes:
+    """The bytes of one file's voxels, decoded, without what is to be skipped."""
+    lines = _integer(path, fields, "line skip", 0)
+    skip = _integer(path, fields, "byte skip", 0)
+    encoding = fields.get("encoding", "raw").lower()
+    if lines < 0 or lines > payload.count(b"\n"):
+        raise DataError(
+            f"{path}: corrupt, its header skips {lines} lines, more than there are; {AGAIN}"
+        )
+    if skip < -1 or skip > len(payload) or (skip == -1 and encoding != "raw"):
+        raise DataError(f"{path}: corrupt, its header skips {skip} bytes; {AGAIN}")
     for _ in range(lines):
         payload = payload.partition(b"\n")[2]
+    decoded = _decoded(path, payload, encoding, needed + max(skip, 0), kind)
+    if skip == -1:  # the voxels are what the file ends with
+        skip = max(0, len(decoded) - needed)
+    require_bytes(path, len(decoded) - max(skip, 0), needed)
+    return decoded[skip : skip + needed]
+
+
+def _decoded(path: Path, payload: bytes, encoding: str, needed: int, kind: np.dtype[Any]) -> bytes:
     match encoding:
         case "raw":
-            return len(payload)
+            return payload
         case "gzip" | "gz":
-            return len(gunzip(path, payload))
+            return gunzip(path, payload, needed + TRAILING_BYTES)
         case "bzip2" | "bz2":
-            try:
-                return len(bz2.decompress(payload))
-            except (OSError, ValueError):
-                raise DataError(f"{path}: its bzip2 stream is not whole; {AGAIN}") from None
+            return _bunzip(path, payload, needed + TRAILING_BYTES)
         case "text" | "txt" | "ascii":
-            return len(payload.split()) * voxel_bytes
+            return from_text(path, payload, needed // kind.itemsize, kind)
         case "hex":
-            return len(b"".join(payload.split())) // 2
+            digits = b"".join(payload.split())
+            require_bytes(path, len(digits) // 2, needed)
+            try:
+                return bytes.fromhex(digits.decode("ascii"))
+            except ValueError:
+                raise DataError(
+                    f"{path}: corrupt, its voxels are not hexadecimal; {AGAIN}"
+                ) from None
         case _:
             raise DataError(f"{path}: unknown encoding {encoding!r}; save it as raw or gzip")
 
 
-def _verify_spacing(path: Path, fields: Mapping[str, str]) -> None:
+def _bunzip(path: Path, payload: bytes, limit: int) -> bytes:
+    stream = bz2.BZ2Decompressor()
+    try:
+        found = stream.decompress(payload, limit)
+    except (OSError, ValueError):
+        raise DataError(f"{path}: its bzip2 stream is not whole; {AGAIN}") from None
+    if not stream.eof:
+        raise DataError(
+            f"{path}: its bzip2 stream is not whole, or longer than its header says; {AGAIN}"
+        )
+    return found
+
+
+def _sizes(path: Path, header: Header) -> tuple[int, ...]:
+    try:
+        sizes = tuple(int(word) for word in header.fields["sizes"].split())
+        dimension = int(header.fields.get("dimension", len(sizes)))
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path}: corrupt, its header lacks {error}; {AGAIN}") from None
+    if dimension != len(sizes) or not 1 <= dimension <= MOST_DIMENSIONS:
+        raise DataError(
+            f"{path}: corrupt, its header gives {dimension} dimensions and {len(sizes)} sizes; "
+            f"{AGAIN}"
+        )
+    if min(sizes) < 1 or math.prod(sizes) > LARGEST_BYTES:
+        shown = " ".join(map(str, sizes))
+        raise DataError(f"{path}: corrupt, its header gives the sizes {shown[:80]}; {AGAIN}")
+    return sizes
+
+
+def _kind(path: Path, fields: Mapping[str, str]) -> np.dtype[Any]:
+    try:
+        name = KINDS[fields["type"].lower()]
+    except KeyError as error:
+        raise DataError(f"{path}: corrupt, its header lacks {error}; {AGAIN}") from None
+    endian = fields.get("endian", "").lower()
+    in_text = fields.get("encoding", "raw").lower() in TEXTS
+    if name[1] == "1" or in_text:
+        return np.dtype("<" + name)
+    if endian not in ("little", "big"):
+        raise DataError(f"{path}: its header does not say in which order bytes are; {AGAIN}")
+    return np.dtype((">" if endian == "big" else "<") + name)
+
+
+def _geometry(
+    path: Path, fields: Mapping[str, str], count: int
+) -> tuple[list[tuple[float, ...] | None], tuple[float, ...]]:
+    """The direction of every axis, None for one that is no direction in space; the origin."""
     try:
         if "space directions" in fields:
-            vectors = fields["space directions"].replace("none", "").split(")")
-            steps = [
-                math.hypot(*(float(number) for number in vector.strip(" (").split(",")))
-                for vector in vectors
-                if vector.strip(" (")
+            directions = [
+                None if word == "none" else _vector(word)
+                for word in _words(fields["space directions"])
             ]
         else:
             steps = [float(word) for word in fields.get("spacings", "").split()]
+            directions = [
+                None
+                if math.isnan(step)
+                else tuple(step if axis == other else 0.0 for other in range(3))
+                for axis, step in enumerate(steps)
+            ]
+        origin = _vector(fields["space origin"]) if "space origin" in fields else (0.0, 0.0, 0.0)
     except ValueError:
         raise DataError(f"{path}: cannot read the spacing in its header; {AGAIN}") from None
-    if not steps:
+    if not any(directions):
         raise DataError(f"{path}: its header gives no spacing; export it again with its spacing")
-    require_spacing(path, tuple(steps))
+    if len(directions) != count:
+        raise DataError(
+            f"{path}: corrupt, its header gives {len(directions)} directions or spacings for "
+            f"{count} dimensions; {AGAIN}"
+        )
+    return directions, origin
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(")", ") ").replace(", ", ",").split()
+
+
+def _vector(word: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in word.strip(" ()").split(","))
+
+
+def _spatial(
+    path: Path, sizes: tuple[int, ...], directions: Sequence[tuple[float, ...] | None]
+) -> list[int]:
+    """The three axes that lie in space; any other may have one element only."""
+    for size, direction in zip(sizes, directions, strict=True):
+        if direction is None and size > 1:
+            raise DataError(
+                f"{path}: {size} numbers per voxel (RGB or vectors); give one file per channel"
+            )
+    kept = [axis for axis, direction in enumerate(directions) if direction is not None]
+    while len(kept) > 3 and sizes[kept[-1]] == 1:
+        kept.pop()
+    if len(kept) != 3:
+        raise DataError(f"{path}: a {len(kept)}D image; give one 3D volume per file and channel")
+    return kept
+
+
+def _affine(
+    path: Path,
+    fields: Mapping[str, str],
+    directions: Sequence[tuple[float, ...] | None],
+    origin: tuple[float, ...],
+    kept: Sequence[int],
+) -> Float[np.ndarray, "4 4"]:
+    units = {word.strip('"').lower() for word in fields.get("space units", "").split()}
+    if units - {"mm", "millimeter", "millimeters", ""}:
+        raise DataError(f"{path}: its space units are {', '.join(sorted(units))}; save it in mm")
+    vectors = [directions[axis] or () for axis in kept]
+    if not any(any(vector[3:]) for vector in vectors):  # a fourth axis of length one is left out
+        vectors, origin = [vector[:3] for vector in vectors], origin[:3]
+    if len(origin) != 3 or any(len(vector) != 3 for vector in vectors):
+        raise DataError(f"{path}: corrupt, its space is not of three dimensions; {AGAIN}")
+    columns = np.array(vectors, float).T
+    require_finite(path, "space origin", origin)
+    steps = np.linalg.norm(columns, axis=0)
+    require_spacing(path, tuple(float(step) for step in steps))
+    signs = np.array(TO_LPS.get(fields.get("space", "").lower(), (1.0, 1.0, 1.0)))
+    affine = np.eye(4)
+    affine[:3, :3] = LPS_TO_RAS @ (signs[:, None] * orthonormal(path, columns / steps)) * steps
+    affine[:3, 3] = LPS_TO_RAS @ (signs * np.array(origin))
+    return affine
+
+
+def _integer(path: Path, fields: Mapping[str, str], name: str, default: int) -> int:
+    try:
+        return int(fields.get(name, default))
+    except ValueError as error:
+        raise DataError(f"{path}: corrupt, cannot read {name} ({error}); {AGAIN}") from None
 
 
 def _header(path: Path, stored: bytes) -> Header:
@@ -135,16 +325,19 @@ def _header(path: Path, stored: bytes) -> Header:
             break
         name, colon, value = text.partition(": ")
         if colon and not text.startswith("#"):
-            name = name.lower()
-            fields[{"datafile": "data file"}.get(name, name)] = value.strip()
+            name = _spelt(name.lower())
+            if name in fields:
+                raise DataError(f"{path}: corrupt, its header gives {name!r} twice; {AGAIN}")
+            fields[name] = value.strip()
             if fields.get("data file", "").startswith("LIST"):  # the file names run to the end
                 listed = stored[end:].decode("latin-1").split("\n")
-                return Header(
-                    fields, tuple(line.strip() for line in listed if line.strip()), len(stored)
-                )
-    return Header({_spelt(name): value for name, value in fields.items()}, (), end)
+                names = tuple(line.strip() for line in listed if line.strip())
+                return Header(fields, names, len(stored))
+    return Header(fields, (), end)
 
 
 def _spelt(name: str) -> str:
-    """Bring the two spellings of the skip fields to one."""
-    return {"lineskip": "line skip", "byteskip": "byte skip"}.get(name, name)
+    """Bring two spellings of a field to one."""
+    return {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip"}.get(
+        name, name
+    )

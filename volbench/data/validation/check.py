@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from volbench._utils.moved import renamed
+from volbench.data.formats.integrity import beside_series
 from volbench.data.subjects import believed_kind
 from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
-from volbench.interfaces import Case, Dataset
+from volbench.interfaces import Case, Dataset, Files
 
 FEW_PATIENTS = 10
 SPACING_RANGE = 1.5
@@ -54,7 +55,7 @@ def check(dataset: Dataset, *, jobs: int = 1, on_case: OnCase | None = None) -> 
         surveyed=surveyed,
         problems=(*problems, *_broken_promises(dataset, surveyed), *_mixed_up(dataset, cases)),
         warnings=(*_doubtful(dataset, cases), *_twins(surveyed)),
-        notes=(*_notes(facts), *_unverified(cases)),
+        notes=(*_notes(facts), *_unverified(cases), *_left_out(cases)),
     )
 
 
@@ -146,6 +147,25 @@ def _unverified(cases: Sequence[Case]) -> Iterator[str]:
         yield (
             f"{len(believed)} of {len(cases)} volumes ({kinds}) cannot be verified byte by byte; "
             "only their reader vouches for them"
+        )
+
+
+def _left_out(cases: Sequence[Case]) -> Iterator[str]:
+    """Files that lie beside the slices of a DICOM series."""
+    folders = {
+        path
+        for case in cases
+        if isinstance(case.source, Files)
+        for path in case.source.images
+        if path.is_dir()
+    }
+    found = {folder: names for folder in sorted(folders) if (names := beside_series(folder))}
+    if found:
+        kinds = sorted({name for names in found.values() for name in names})
+        more = f" and {len(kinds) - 5} more" if len(kinds) > 5 else ""
+        yield (
+            f"{len(found)} series have files beside their slices, which are left out: "
+            f"{', '.join(kinds[:5])}{more}"
         )
 
 
