@@ -1,7 +1,9 @@
 """Volbench's network and the same in plain nn.Conv3d: each layout, compiled, packed or padded."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -27,7 +29,6 @@ class Candidate:
     Attributes:
         model: Takes ``volume`` and, if there is one, ``mask``.
         packing: Layout that volbench's packed slices are forced into; None: its own choice.
-        graphs: Whether the model replays CUDA graphs, which want to be told of every step.
     """
 
     model: nn.Module
@@ -35,14 +36,11 @@ class Candidate:
     mask: torch.Tensor | None = None
     precision: str
     packing: torch.memory_format | None = None
-    graphs: bool = False
 
     def __call__(self) -> None:
         """Run forward and backward."""
         for parameter in self.model.parameters():
             parameter.grad = None
-        if self.graphs:
-            torch.compiler.cudagraph_mark_step_begin()
         with precision(self.precision), packed_as(self.packing):
             self.logits().sum().backward()
 
@@ -132,26 +130,73 @@ def laid_out(
     )
 
 
-def compiled(candidates: Mapping[str, Candidate]) -> tuple[dict[str, Candidate], list[str]]:
+def compiled(
+    candidates: Mapping[str, Candidate], *, limit_s: float
+) -> tuple[dict[str, Callable[[], None]], list[str]]:
     """Compiled versions of both networks, those that compile here, and why others do not."""
     wanted = {
-        f"{OURS}, compiled": (OURS, {}),
-        f"{PLAIN}, channels last, compiled": (f"{PLAIN}, channels last", {}),
+        f"{name}, compiled": name
+        for name in candidates
+        if name == OURS or (name.startswith(PLAIN) and name.endswith("channels last"))
     }
-    if candidates[OURS].volume.is_cuda:
-        wanted[f"{OURS}, CUDA graphs"] = OURS, {"mode": "reduce-overhead"}
-    found, failures = {}, []
-    for name, (eager, options) in wanted.items():
+    found: dict[str, Callable[[], None]] = {}
+    failures = []
+    for name, eager in wanted.items():
         model = copy.deepcopy(candidates[eager].model)
-        model.encoder.compile(**options)
-        candidate = replace(candidates[eager], model=model, graphs="mode" in options)
-        try:
-            candidate()
-        except Exception as error:  # no compiler, or one that cannot: the others are still measured
-            failures.append(f"{name}: left out, {type(error).__name__}: {str(error)[:80]!r}")
-        else:
+        model.encoder.compile()
+        reason = attempt(name, candidate := replace(candidates[eager], model=model), limit_s)
+        if reason is None:
             found[name] = candidate
+        else:
+            failures.append(reason)
     return found, failures
+
+
+def recorded(
+    candidates: Mapping[str, Candidate], *, limit_s: float
+) -> tuple[dict[str, Callable[[], None]], list[str]]:
+    """Volbench's own network as volbench trains it on a GPU: recorded once, and replayed."""
+    candidate = candidates[OURS]
+    name = f"{OURS}, recorded"
+    graph = torch.cuda.CUDAGraph()
+    model = candidate.model
+    packed = model.encoder.pack(candidate.volume, candidate.mask)
+    mask = None if candidate.mask is None else candidate.mask.to(candidate.volume.device)
+
+    def step() -> None:
+        for parameter in model.parameters():
+            parameter.grad = None
+        kind = candidate.precision == "bfloat16"
+        with precision(candidate.precision), torch.autocast("cuda", torch.bfloat16, enabled=kind):
+            output = model.classify(model.encoder.encode(*packed), mask)
+        output.logits.float().sum().backward()
+
+    def record() -> None:
+        step()
+        with torch.cuda.graph(graph):
+            step()
+
+    reason = attempt(name, record, limit_s)
+    return ({name: graph.replay}, []) if reason is None else ({}, [reason])
+
+
+def attempt(name: str, call: Callable[[], object], limit_s: float) -> str | None:
+    """Call once; tell in a line why a candidate is left out that fails or takes too long."""
+
+    def expired(*_: object) -> None:
+        raise TimeoutError(f"it took more than {limit_s:.0f} s")
+
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        call()
+    except Exception as error:  # no compiler, or one that cannot: the others are still measured
+        return f"{name}: left out, {type(error).__name__}: {str(error)[:80]!r}"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return None
 
 
 def unequal(

@@ -2,19 +2,26 @@
 
     python benchmarks/performance/everything.py --out results
 
-Each writes its figures to a JSON file in ``--out`` and its tables to a text file beside it; one
-that fails stops none of the others. On a GPU the network, the pipelines and the ten folds are
+Each writes its figures to a JSON file in ``--out`` and its tables to a text file beside it, and
+shows them as they come; one that fails stops none of the others. ``--minutes 8`` runs what fits
+into so many, the most telling first. On a GPU the network, the pipelines and the ten folds are
 measured at sizes that fill it.
 """
 
 import argparse
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
+STOPPED = -1000
+"""Stands for the exit code of a script that the time did not suffice for."""
 LEARNING = (
     *("end_to_end.py", "--patients", "240", "--size", "48", "--slices", "8", "--batch", "8"),
     *("--epochs", "20"),
@@ -50,19 +57,26 @@ ON_CPU = {
     "scaling": ("scaling.py",),
     "ten-folds": ("ten_folds.py", "--rounds", "1"),
 }
+NETWORK = ("network.py", "--batch", "8", "--rounds", "8", "--precision", "bfloat16")
 ON_GPU = {
-    "network": ("network.py", "--batch", "8", "--rounds", "20"),
-    "network-r3d": (
-        *("network.py", "--part", "same", "lengths", "--encoder", "r3d", "--batch", "8"),
-        *("--rounds", "10"),
-    ),
-    "end-to-end": ("end_to_end.py", "--patients", "60", "--batch", "8", "--epochs", "6"),
-    "end-to-end-auc": LEARNING,
-    "pipeline": ("pipeline.py", "--rounds", "20"),
-    "scaling": ("scaling.py", "--patients", "32", "--size", "256"),
+    "network-rmc5": (*NETWORK, "--part", "same", "lengths", "--no-compile"),
+    "training-step": ("training_step.py",),
     "ten-folds": ("ten_folds.py", "--rounds", "1"),
+    "network-r3d": (*NETWORK, "--encoder", "r3d", "--part", "same", "lengths", "--no-compile"),
+    "network-r2d": (*NETWORK, "--encoder", "r2d", "--part", "same", "--no-compile"),
+    "network-r2plus1d": (*NETWORK, "--encoder", "r2plus1d", "--part", "same", "--no-compile"),
+    "end-to-end-auc": LEARNING,
+    "end-to-end": ("end_to_end.py", "--patients", "60", "--batch", "8", "--epochs", "6"),
+    "network-compiled": (*NETWORK, "--part", "same", "--limit", "90"),
+    "pipeline": ("pipeline.py", "--rounds", "20"),
+    "network-precisions": ("network.py", "--batch", "8", "--rounds", "8", "--no-compile"),
+    "scaling": ("scaling.py", "--patients", "32", "--size", "256"),
     "startup": ("startup.py",),
 }
+"""The most telling first: what ``--minutes`` leaves out is at the end."""
+
+SHORTEST_S = 20.0
+"""A script is not begun with less time left."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,31 +84,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--only", nargs="+", choices=sorted({*ON_CPU, *ON_GPU}), metavar="NAME")
+    parser.add_argument("--minutes", type=float, metavar="N", help="run what fits into so many")
     parser.add_argument("--toy", action="store_true", help="tiny sizes: whether they run at all")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
+    end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     failed = []
     for name, (script, *rest) in jobs().items():
         if options.only and name not in options.only:
             continue
+        if end is not None and end - time.monotonic() < SHORTEST_S:
+            print(f"{name:20}        left out: the minutes are over", flush=True)
+            continue
         text = options.out / f"{name}.txt"
-        command = [
-            sys.executable,
-            str(HERE / script),
-            *rest,
-            "--json",
-            str(text.with_suffix(".json")),
-        ]
+        command = [sys.executable, str(HERE / script), *rest]
+        command += ["--json", str(text.with_suffix(".json")), *(["--toy"] * options.toy)]
         start = time.monotonic()
-        with text.open("w", encoding="utf-8") as file:
-            extra = ["--toy"] if options.toy else []
-            code = subprocess.run(
-                [*command, *extra], stdout=file, stderr=subprocess.STDOUT, check=False
-            ).returncode
+        code = run(command, text, end)
         state = "done" if code == 0 else f"failed with exit code {code}: see {text}"
+        if code == STOPPED:
+            state = f"stopped, the minutes are over: the tables made so far are in {text}"
         print(f"{name:20} {time.monotonic() - start:6.0f} s  {state}", flush=True)
-        failed += [name] if code else []
+        failed += [name] if code not in (0, STOPPED) else []
     return 1 if failed else 0
+
+
+def run(command: Sequence[str], text: Path, end: float | None) -> int:
+    """Run a script and show its lines as they come; they are kept in a file, too."""
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it started ends as well
+
+    timer = threading.Timer(0.0 if end is None else max(0.0, end - time.monotonic()), stop)
+    if end is not None:
+        timer.start()
+    assert process.stdout is not None
+    with process.stdout, text.open("w", encoding="utf-8") as file:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            file.write(line)
+            file.flush()
+    code = process.wait()
+    timer.cancel()
+    return STOPPED if stopped.is_set() else code
 
 
 def jobs() -> dict[str, tuple[str, ...]]:

@@ -1,8 +1,6 @@
 """The script that runs all the others."""
 
-import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import everything
 import pytest
@@ -15,25 +13,44 @@ def test_every_script_named_is_there_and_takes_the_options_given():
         known = source + (here / "timing.py").read_text(encoding="utf-8")
         for option in options:
             if option.startswith("--"):
-                assert f'"{option}"' in known, (script, option)
+                written = option.replace("--no-", "--")  # argparse makes its opposite, too
+                assert f'"{written}"' in known, (script, option)
+
+
+def scripts(monkeypatch, tmp_path, **texts):
+    """Have other scripts run instead, given by their text."""
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(everything, "HERE", tmp_path)
+    monkeypatch.setattr(everything, "jobs", lambda: {name: (f"{name}.py",) for name in texts})
+    monkeypatch.setattr(everything, "ON_CPU", texts)
 
 
 def test_a_script_that_fails_stops_none_of_the_others(monkeypatch, tmp_path, capsys):
-    commands = []
+    show = "import sys; print('a table', sys.argv[-1])"
+    scripts(monkeypatch, tmp_path, wrong="print('half'); raise SystemExit(3)", right=show)
+    out = tmp_path / "out"
+    assert everything.main(["--out", str(out), "--toy"]) == 1
+    printed = capsys.readouterr().out
+    assert "failed with exit code 3" in printed
+    assert "a table --toy\n" in printed
+    assert (out / "wrong.txt").read_text() == "half\n"
+    assert (out / "right.txt").read_text() == "a table --toy\n"
+    assert everything.main(["--out", str(out), "--only", "right"]) == 0
 
-    def run(command, stdout, **options):
-        commands.append(command)
-        stdout.write("a table\n")
-        return SimpleNamespace(returncode=3 if "pipeline.py" in command[1] else 0)
 
-    monkeypatch.setattr(subprocess, "run", run)
-    assert everything.main(["--out", str(tmp_path), "--toy"]) == 1
-    assert len(commands) == len(everything.jobs())
-    assert all(command[-1] == "--toy" for command in commands)
-    assert "failed with exit code 3" in capsys.readouterr().out
-    assert (tmp_path / "pipeline.txt").read_text() == "a table\n"
-    monkeypatch.setattr(everything, "jobs", lambda: {"startup": ("startup.py",)})
-    assert everything.main(["--out", str(tmp_path), "--only", "startup"]) == 0
+def test_what_does_not_fit_into_the_minutes_is_stopped_or_left_out(monkeypatch, tmp_path, capsys):
+    wait = "import time; print('first table'); time.sleep(60)"
+    scripts(monkeypatch, tmp_path, long=wait, late="print('never')")
+    monkeypatch.setattr(everything, "SHORTEST_S", 0.5)
+    out = tmp_path / "out"
+    assert everything.main(["--out", str(out), "--minutes", "0.02"]) == 0
+    printed = capsys.readouterr().out
+    assert "long" in printed
+    assert "stopped, the minutes are over" in printed
+    assert "late                        left out: the minutes are over" in printed
+    assert (out / "long.txt").read_text() == "first table\n"
+    assert not (out / "late.txt").exists()
 
 
 @pytest.mark.slow
