@@ -16,8 +16,8 @@ from volbench.errors import StorageError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-WORTH_S = 20.0
-"""Work left, in seconds, above which starting processes pays: each imports PyTorch first."""
+START_S = 5.0
+"""Seconds until processes have started: each imports PyTorch first. It pays to save more."""
 
 
 def each(
@@ -44,7 +44,7 @@ def each(
             start = time.monotonic()
         elif done > 1 and jobs > 1:
             left = (time.monotonic() - start) / (done - 1) * (len(tasks) - done)
-            if left > WORTH_S:
+            if left - left / jobs > START_S:
                 yield from _in_processes(function, tasks[done:], jobs)
                 return
         yield function(task)

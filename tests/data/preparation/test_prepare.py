@@ -187,7 +187,7 @@ def _shifted(scan):
 
 def test_processes_prepare_the_same_voxels(tmp_path, monkeypatch):
     alone = prepare("toy(cases=6)", OPTIONS, root=tmp_path / "alone", jobs=1)
-    monkeypatch.setattr(workers, "WORTH_S", 0.0)
+    monkeypatch.setattr(workers, "START_S", 0.0)
     heard = []
     together = prepare(
         "toy(cases=6)",
@@ -202,7 +202,7 @@ def test_processes_prepare_the_same_voxels(tmp_path, monkeypatch):
 
 
 def test_a_killed_worker_is_a_storage_error_not_a_hang(tmp_path, log, monkeypatch):
-    monkeypatch.setattr(workers, "WORTH_S", 0.0)
+    monkeypatch.setattr(workers, "START_S", 0.0)
     Path(f"{log}.deadly").touch()
     with pytest.raises(StorageError, match=r"memory ran out; what is done is kept.* --jobs 1"):
         prepare(toy(log), OPTIONS, root=tmp_path, jobs=2)
@@ -212,7 +212,7 @@ STOPPED = """
 import sys, time
 from volbench._utils.process_pool import each
 from volbench._utils import process_pool as workers
-workers.WORTH_S = -1.0
+workers.START_S = -1.0
 for number in each(time.sleep, [0, 0, 100, 100], jobs=2):
     print("done", flush=True)
 """
