@@ -147,7 +147,7 @@ def test_progress_is_told_case_by_case():
 
 
 def test_several_processes_find_what_one_does(monkeypatch):
-    monkeypatch.setattr(process_pool, "WORTH_S", -1.0)
+    monkeypatch.setattr(process_pool, "START_S", -1.0)
     dataset = MadeUp(*(ramp(number) for number in range(128)))
     told: list[int] = []
     found = survey(dataset, jobs=2, on_case=lambda done, total: told.append(done))
@@ -158,7 +158,7 @@ def test_several_processes_find_what_one_does(monkeypatch):
 
 
 def test_a_killed_worker_is_one_line(monkeypatch):
-    monkeypatch.setattr(process_pool, "WORTH_S", -1.0)
+    monkeypatch.setattr(process_pool, "START_S", -1.0)
     dataset = MadeUp(*(ramp(number) for number in (*range(12), *range(550, 667))))
     with pytest.raises(DataError, match=r"^a worker process was killed while reading 129 cases"):
         survey(dataset, jobs=2)
