@@ -66,11 +66,6 @@ class PreparedData:
 
         Raises:
             UsageError: no such part or fold, or a part without a fold.
-
-        >>> data = load_prepared(FOLDER)  # doctest: +SKIP
-        >>> loader = torchio.SubjectsLoader(
-        ...     data.subjects("train", fold=0), batch_size=4
-        ... )  # doctest: +SKIP
         """
         from volbench.data.loading.prepared_subjects import PreparedSubjects
 
@@ -103,5 +98,14 @@ def load_prepared(folder: AnyPath) -> PreparedData:
 
     Raises:
         StateError: it is none, half-written, damaged, or written by a newer volbench.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from volbench.data.preparation import default_options, prepare
+    >>> phantom = "phantom(patients=4, size=16, slices=3)"
+    >>> with TemporaryDirectory() as root:
+    ...     made = prepare(phantom, default_options(phantom), root=Path(root))
+    ...     subjects = load_prepared(made.folder).subjects()
+    ...     len(subjects), subjects[0].spatial_shape
+    (4, (16, 16, 3))
     """
     return PreparedData(open_prepared(Path(folder)))

@@ -60,6 +60,10 @@ def build_augmentation(text: str) -> AugmentationPlan:
         UnknownComponentError: no such augmentation.
         SpecError: its values do not fit, it has a weight, or one of TorchIO's follows one of ours.
         PluginError: it cannot be imported or built.
+
+    >>> plan = build_augmentation("torchio.RandomNoise(p=0.5)+flip")
+    >>> type(plan.subject).__name__, type(plan.batch).__name__
+    ('RandomNoise', 'Flip')
     """
     terms = parse_sum(text).terms
     for term in terms:

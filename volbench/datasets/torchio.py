@@ -78,6 +78,14 @@ class TorchIO(Dataset):
         SpecError: ``source`` names nothing that gives subjects, or is not called like that.
         DataError: a subject lacks an attribute or an image, or the transform is random.
         ValueError: ``plane`` is none of the three.
+
+    >>> import torch, torchio
+    >>> subjects = [
+    ...     torchio.Subject(t2w=torchio.ScalarImage(tensor=torch.rand(1, 8, 8, 3)), stage=stage)
+    ...     for stage in ("T2", "T3")
+    ... ]
+    >>> TorchIO(source=subjects, label="stage").classes
+    ('T2', 'T3')
     """
 
     def __init__(
