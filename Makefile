@@ -23,6 +23,14 @@ demo: $(VENV)/.installed ## train one candidate on the built-in phantom, ten fol
 test: $(VENV)/.installed-test ## run the tests
 	$(PYTEST)
 
+# No training and no process of its own: components, formulas, formats, specs, help, layers.
+FAST := volbench/_utils tests/test_spec.py tests/test_architecture.py tests/aggregators tests/losses \
+	tests/experiment tests/evaluation/metrics tests/data/formats tests/plugins/test_registry.py \
+	tests/utils tests/cli/test_help.py tests/docs/test_project_files.py
+
+test-fast: $(VENV)/.installed-test ## run the tests that need no training: under a minute on two cores
+	$(PYTEST) $(FAST)
+
 test-all: $(VENV)/.installed-test ## run the tests, the slow ones too
 	$(PYTEST) -m ""
 

@@ -102,3 +102,24 @@ def test_the_citation_cites_the_paper_of_the_readme():
         == (preferred["title"])
     )
     assert citation["license"] == PROJECT["license"]
+
+
+def test_every_target_is_phony_and_says_what_it_does():
+    makefile = read("Makefile")
+    targets = re.findall(r"^([a-z][a-z-]*):(.*)$", makefile, re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split()
+    assert sorted(phony) == sorted(name for name, _ in targets)
+    assert all(" ## " in rest for _, rest in targets)
+
+
+def test_the_fast_tests_exist():
+    makefile = read("Makefile").replace("\\\n", " ")
+    paths = re.search(r"^FAST := (.+)$", makefile, re.MULTILINE)[1].split()
+    assert len(paths) > 8
+    assert all((ROOT / path).exists() for path in paths)
+
+
+def test_the_commands_of_the_guide_for_contributors_exist():
+    targets = set(re.findall(r"^([a-z][a-z-]*):", read("Makefile"), re.MULTILINE))
+    shown = set(re.findall(r"make ([a-z-]+)", read("CONTRIBUTING.md"))) - {"and"}
+    assert {"test-fast", "test", "lint", "docs"} <= shown <= targets
