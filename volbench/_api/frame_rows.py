@@ -1,4 +1,4 @@
-"""Rows of the frames: a candidate, a fold, a prediction, a case, an epoch."""
+"""Rows of the result frames: candidate, fold, prediction, case, epoch."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias

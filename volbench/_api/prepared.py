@@ -1,4 +1,4 @@
-"""A prepared folder in Python: its cases, and what the network sees of them as TorchIO subjects."""
+"""Prepared data in Python: cases, and their volumes as TorchIO subjects."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One call that makes a run: plan and train, with the options of the command line."""
+"""Plan and train an experiment in one call, with the options of the command line."""
 
 from collections.abc import Sequence
 from os import PathLike

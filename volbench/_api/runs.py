@@ -1,4 +1,4 @@
-"""Runs as tidy pandas frames."""
+"""Run results as tidy pandas frames."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: the one place where state is written."""
+"""Atomic file writes and folder locks; all state is written here."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""Random numbers of a batch that are those of its cases, whatever the batch."""
+"""Per-case random generators: draws do not depend on the batch."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What this process may use of the machine; imports nothing heavy."""
+"""CPU cores and memory available to this process; imports nothing heavy."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""From the host to a device without waiting for it."""
+"""Asynchronous transfer of tensors from host to device."""
 
 import torch
 from jaxtyping import Shaped

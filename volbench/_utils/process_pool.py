@@ -1,4 +1,4 @@
-"""The same work for many cases: in this process while that is quicker, else in several."""
+"""Parallel map over cases: in this process while that is faster, else in several."""
 
 import os
 import signal

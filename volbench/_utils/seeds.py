@@ -1,4 +1,4 @@
-"""Seeds: every random number follows from the experiment's seed and a name, never from order."""
+"""Derived seeds: every random stream follows from the seed of the experiment and a name."""
 
 import hashlib
 

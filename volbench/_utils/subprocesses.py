@@ -1,4 +1,4 @@
-"""Work done in a process of its own, which a stranger's code may end, hang or spoil.
+"""Run third-party code in a subprocess with a timeout, so that a crash or hang stays there.
 
 The child gets tasks as JSON and answers each with a line of JSON, on a pipe that no print reaches.
 """

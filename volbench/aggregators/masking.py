@@ -1,4 +1,4 @@
-"""What every aggregator does with padding: blank the tokens, count the slices.
+"""Masking of padded slices, shared by all aggregators.
 
 Tokens are filled rather than multiplied, so that not even NaN or infinity leaks from padding.
 """

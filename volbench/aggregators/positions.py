@@ -1,4 +1,4 @@
-"""Where a slice is, as a vector to add to its token; for any number of slices."""
+"""Positional encodings of slices, for any number of slices."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""A column of a table as a model takes it: numbers, or levels where it holds words."""
+"""Encoding of manifest columns as model input: numeric or categorical."""
 
 import math
 from collections.abc import Sequence

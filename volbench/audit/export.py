@@ -1,4 +1,4 @@
-"""An audit's scores as CSV and JSON."""
+"""Scores of the shortcut baselines as CSV and JSON."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The feature sets of the audit: what each knows of a case without looking at its image."""
+"""Feature sets of the shortcut baselines: geometry, ROI volume, intensity, strata."""
 
 import math
 from collections.abc import Sequence

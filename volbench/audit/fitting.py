@@ -1,4 +1,4 @@
-"""The audit itself: every feature set and model on the folds of the runs, held-out cases only."""
+"""Cross-validation of the shortcut baselines on the folds of the runs."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""How bright each prepared volume is as a whole: moments and percentiles, nothing of its shape."""
+"""Intensity features of a prepared volume: moments and percentiles."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The audit's two models, a straight and a crooked one, and the encoding of their columns."""
+"""Models of the shortcut baselines: logistic regression and random forest."""
 
 from collections.abc import Sequence
 from typing import Any

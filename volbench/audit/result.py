@@ -1,4 +1,4 @@
-"""What an audit found: held-out predictions per feature set and model, and their CSV."""
+"""Result of an audit: held-out predictions per feature set and model, as CSV."""
 
 import csv
 import io

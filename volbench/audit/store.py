@@ -1,4 +1,4 @@
-"""Audits kept beside the prepared data, so that the runs on one data set share one."""
+"""Cache of audits beside the prepared data, shared by all runs on a data set."""
 
 import hashlib
 import json

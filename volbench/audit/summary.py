@@ -1,4 +1,4 @@
-"""From an audit's predictions to scores, and to what they mean for a model."""
+"""Scores and interpretation of the shortcut baselines."""
 
 import math
 from collections.abc import Sequence

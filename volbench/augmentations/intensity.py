@@ -1,4 +1,4 @@
-"""Brightness and contrast, in units of each case's own spread or range."""
+"""Brightness and contrast augmentation, scaled to the spread or range of each case."""
 
 from typing import TypeAlias
 

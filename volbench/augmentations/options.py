@@ -1,4 +1,4 @@
-"""Options that several augmentations share."""
+"""Validation of options shared by the augmentations."""
 
 
 def check_range(option: str, value: float, *, low: float, high: float) -> float:

@@ -1,4 +1,4 @@
-"""All folds of one experiment: planned, run side by side, resumed, recorded."""
+"""Cross-validation of one experiment: plan, run, resume and record all folds."""
 
 from volbench.crossval.plan import Plan, make_plan
 from volbench.crossval.run import Outcome, run

@@ -1,4 +1,4 @@
-"""What a run's numbers depend on besides the experiment: versions, commit, machine, settings."""
+"""Environment of a run: versions, commit, hardware, settings."""
 
 import platform
 import subprocess

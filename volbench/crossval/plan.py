@@ -1,4 +1,4 @@
-"""From options to a checked experiment: components, recipe, prepared data and split."""
+"""Plan of a run: components, recipe, prepared data and splits, all validated."""
 
 import logging
 from collections.abc import Callable

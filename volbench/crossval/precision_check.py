@@ -1,4 +1,4 @@
-"""Before the folds start: does this machine compute the network in bfloat16 as it should?"""
+"""Check before training that convolutions in bfloat16 agree with float32 on this machine."""
 
 from collections.abc import Iterator
 from dataclasses import replace

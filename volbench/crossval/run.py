@@ -1,4 +1,4 @@
-"""A whole run: open its folder, skip finished folds, do the rest, report as it goes."""
+"""Run the folds of an experiment: skip finished ones, train the rest, report progress."""
 
 import logging
 from collections.abc import Callable, Sequence

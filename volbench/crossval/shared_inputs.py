@@ -1,4 +1,4 @@
-"""What several plans have in common, made once: prepared data and their division into folds."""
+"""Prepared data and splits shared by several plans."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the folds of a run share a machine: device, threads, folds at a time."""
+"""Allocation of devices, threads and parallel folds on one machine."""
 
 import math
 from dataclasses import dataclass, replace

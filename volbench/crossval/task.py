@@ -1,4 +1,4 @@
-"""One fold as a task that any process can do: train, score, write the fold's files."""
+"""One fold as a task: train, score, write its files."""
 
 import logging
 import traceback

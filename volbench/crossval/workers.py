@@ -1,4 +1,4 @@
-"""Folds side by side in worker processes; a worker that dies fails its fold and nothing else."""
+"""Worker processes that train folds in parallel; a crash fails one fold only."""
 
 import ctypes
 import multiprocessing

@@ -1,4 +1,4 @@
-"""A look at cases: slices as read with the crop box, slices as prepared, the mask's outline."""
+"""Montage of cases: slices as read with the crop box, as prepared, and the mask outline."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Reading one case: every file proved whole, turned to one orientation, through-plane axis first.
+"""Read one case: verified files, common orientation, through-plane axis first.
 
 Axes run to the patient's left, posterior and superior (LPS) as closely as flips and swaps allow;
 voxels stay where they are, nothing is resampled. Slices are the planes across the axis of largest

@@ -1,4 +1,4 @@
-"""What may stand behind ``--data``: a data set's spec, a manifest's path, or TorchIO subjects."""
+"""Data sources accepted by `--data`: spec, manifest, prepared folder, TorchIO subjects."""
 
 from pathlib import Path
 from typing import Any

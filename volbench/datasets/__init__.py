@@ -1,1 +1,1 @@
-"""Datasets: labelled cases."""
+"""Data sets: labelled cases with a patient each."""

@@ -1,4 +1,4 @@
-"""A CSV file read as text: nothing is guessed, so NA stays NA and 01 stays 01."""
+"""CSV files read as text: no type inference, so NA stays NA and 01 stays 01."""
 
 import csv
 import io

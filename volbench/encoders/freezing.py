@@ -1,4 +1,4 @@
-"""Which parameters of an encoder are trained: all, those after the first stages, or none."""
+"""Freezing of encoder parameters: none, the first stages, or all."""
 
 import re
 

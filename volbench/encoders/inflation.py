@@ -1,4 +1,4 @@
-"""2D kernels made 3D ones (Carreira and Zisserman, CVPR 2017, arXiv:1705.07750)."""
+"""Inflation of 2D kernels to 3D (Carreira and Zisserman, CVPR 2017, arXiv:1705.07750)."""
 
 from collections.abc import Mapping
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""Grey slices as a network pretrained on colour photographs expects them."""
+"""Input normalisation of grey slices for networks pretrained on RGB images."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeAlias

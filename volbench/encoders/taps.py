@@ -1,4 +1,4 @@
-"""Where in a timm backbone the token of a slice is taken from."""
+"""Layers of a timm backbone from which the token of a slice is taken."""
 
 from typing import Any, Literal, TypeAlias
 

@@ -1,4 +1,4 @@
-"""Weights of timm's backbones, from a file or from a folder that timm saved."""
+"""Weights of timm backbones, from a file or a folder saved by timm."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Weights from a file: safetensors, or a PyTorch state dict read without pickle.
+"""Weight files: safetensors, or a PyTorch state dict read without pickle.
 
 A file is read by one function, whatever it holds: a bare state dict or one inside a training
 checkpoint, in any floating-point type, with the prefixes that wrappers leave (``module.``,

@@ -1,4 +1,4 @@
-"""From a run's rows of predictions to the numbers of every table, report and API."""
+"""Evaluation: predictions to items, metrics, strata and statistics."""
 
 from volbench.evaluation.items import Items, Unit, gather, units_of
 from volbench.evaluation.score_tables import counts, fold_scores, pooled_scores

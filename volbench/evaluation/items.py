@@ -1,4 +1,4 @@
-"""From rows of predictions to items: one per slice, per case or per patient, ready to be scored."""
+"""Items to be scored: predictions gathered per slice, case or patient."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Every metric of items: fold by fold, and of all folds together."""
+"""Metrics per fold and over all folds."""
 
 from collections.abc import Iterable
 

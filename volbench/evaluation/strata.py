@@ -1,4 +1,4 @@
-"""Metrics per stratum: by site, scanner, slice thickness, whatever is known of the cases."""
+"""Subgroup metrics: by site, scanner, slice thickness or any column of the cases."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Processes of this machine that do one task after another, each pinned to its device."""
+"""Pool of worker processes on this machine, each pinned to its device."""
 
 import ctypes
 import multiprocessing

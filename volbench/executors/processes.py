@@ -1,4 +1,4 @@
-"""Which process this is, and whether another one of the same machine still lives."""
+"""Identity and liveness of processes on this machine."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What a process does with a task, whatever executor started it: call it, tell how it ended."""
+"""Execution of a task in any worker: call it, report events, record how it ended."""
 
 import contextlib
 import importlib

@@ -1,4 +1,4 @@
-"""What a run does, as frozen values: experiment, recipe, splits, search spaces."""
+"""Experiments: components, recipe, splits and search spaces, as frozen values."""
 
 from volbench._utils.lazy import lazy_attributes
 

@@ -1,4 +1,4 @@
-"""An experiment: data, components, recipe, folds, seed, frozen; its canonical text gives its id."""
+"""Experiment: data, components, recipe, folds and seed; its canonical text gives its id."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Recipes: everything about training that is not a component, as a checked TOML file."""
+"""Training recipes as validated TOML: everything about training that is not a component."""
 
 import tomllib
 from collections.abc import Callable

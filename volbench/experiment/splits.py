@@ -1,4 +1,4 @@
-"""Splits: which fold holds out which case; patients are never in two folds."""
+"""Cross-validation splits: stratified and disjoint in patients."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""A run's networks as an ONNX file that says how volumes must be prepared for it."""
+"""ONNX export of the networks of a run, with their preprocessing as metadata."""
 
 from volbench.export.onnx_file import Exported, export_onnx
 

@@ -1,4 +1,4 @@
-"""Writing an ONNX file: what it must say of itself, and the proof that it computes the same."""
+"""Write an ONNX file with its metadata, and verify it against PyTorch."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""From a run's networks to one ONNX graph (onnx.ai) with any number of slices."""
+"""Conversion of networks to one ONNX graph (onnx.ai) with any number of slices."""
 
 import warnings
 from collections.abc import Sequence

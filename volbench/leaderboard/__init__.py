@@ -1,4 +1,4 @@
-"""From run folders to a table that does not overclaim."""
+"""Leaderboards: comparison of runs with intervals and corrected tests."""
 
 from volbench._utils.moved import renamed
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of

@@ -1,4 +1,4 @@
-"""What must be said in plain words above and beneath a comparison."""
+"""Notes above and below a comparison, as text."""
 
 import math
 from collections.abc import Mapping, Sequence

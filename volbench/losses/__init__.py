@@ -1,1 +1,1 @@
-"""Losses: what is minimised."""
+"""Losses: what training minimises."""

@@ -1,4 +1,4 @@
-"""One form for both kinds of logits, one for two classes and one per class."""
+"""Conversion between one logit for two classes and one logit per class."""
 
 import torch
 from jaxtyping import Bool, Float

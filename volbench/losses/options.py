@@ -1,4 +1,4 @@
-"""Options that several losses share: how items are reduced, how much each class weighs."""
+"""Options shared by the losses: reduction over items, class weights."""
 
 from collections.abc import Sequence
 

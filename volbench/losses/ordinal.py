@@ -1,4 +1,4 @@
-"""What losses for ordered classes share: conditional logits, cumulative probabilities, checks."""
+"""Shared parts of ordinal losses: conditional logits, cumulative probabilities, checks."""
 
 import torch.nn.functional as F
 from jaxtyping import Float

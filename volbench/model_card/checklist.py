@@ -1,4 +1,4 @@
-"""A checklist as a Markdown table, with how much of it the run could fill."""
+"""Checklist as a Markdown table, with the number of items the run could fill."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Markdown that holds foreign text safely: escaped words, tables, numbers as people write them."""
+"""Markdown output with escaped text, tables and formatted numbers."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The whole page: a notice, a model card in the order of Mitchell et al. (2019), two checklists."""
+"""Model card page: notice, card in the order of Mitchell et al. (2019), two checklists."""
 
 from collections.abc import Callable
 

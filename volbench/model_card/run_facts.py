@@ -1,4 +1,4 @@
-"""All that a run knows of itself, gathered once: files, scores, partitions, subgroups."""
+"""Facts of a run for its model card: files, scores, partitions, subgroups."""
 
 import csv
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Tables of a model card: all metrics, calibration, subgroups, the audit, the surest mistakes."""
+"""Tables of a model card: metrics, calibration, subgroups, shortcut baselines, errors."""
 
 import math
 

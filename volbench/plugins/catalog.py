@@ -1,7 +1,7 @@
-"""Catalog of installed components and plugins, described without importing any of them.
+"""Catalog of installed components and plugins; imports none of them.
 
 A component's line is the first line of its docstring, read from its source with ``ast``: listing
-names must not cost the import of torch, nor run a stranger's code.
+names must not cost the import of torch, nor run third-party code.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Who provides what: a walk over the installed distributions and their entry points."""
+"""Discovery of entry points in the installed distributions."""
 
 import re
 import tomllib

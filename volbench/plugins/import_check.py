@@ -1,4 +1,4 @@
-"""Trial imports: does a plugin come up, how long does it take, what does it do to the process?"""
+"""Import check of plugins: success, duration, side effects on the process."""
 
 import time
 from collections.abc import Sequence

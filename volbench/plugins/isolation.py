@@ -1,4 +1,4 @@
-"""A guard around a stranger's code: what it does to the process is noticed and put back.
+"""Isolation of third-party code: changes to the process are detected and undone.
 
 Importing a component, or building it, must change nothing but the component. A plugin that prints
 would spoil ``compare --format json``; one that reseeds a generator would change every result after

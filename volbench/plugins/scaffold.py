@@ -1,4 +1,4 @@
-"""A new plugin as a folder: a package that installs, passes its suite and is listed at once."""
+"""Creation of a plugin package from templates."""
 
 import keyword
 import re

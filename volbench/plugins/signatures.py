@@ -1,4 +1,4 @@
-"""Options of a component: its signature, whether a spec's values fit it, its search space."""
+"""Options of a component: signature, validation of spec values, search space."""
 
 import inspect
 import types

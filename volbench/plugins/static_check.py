@@ -1,4 +1,4 @@
-"""A component's source, read without importing it: does it stand, and what does it say it is?
+"""Static check of a component's source with `ast`, without importing it.
 
 What is visible to the eye is found here; what only running the code shows, ``probe`` finds.
 """

@@ -1,4 +1,4 @@
-"""Predicting new volumes with a run's networks: every finished fold votes, the spread is kept."""
+"""Prediction of new volumes by the ensemble of the finished folds of a run."""
 
 from volbench.predict.ensemble import Ensemble
 from volbench.predict.results import InSample, Predicted

@@ -1,4 +1,4 @@
-"""All finished folds of a run as one classifier: the mean of their probabilities."""
+"""Ensemble of all finished folds of a run: mean of their probabilities."""
 
 import logging
 from collections.abc import Sequence

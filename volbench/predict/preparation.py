@@ -1,4 +1,4 @@
-"""New volumes through the very functions that prepared the training cases, into a passing cache."""
+"""Preprocessing of new volumes as in training, in a temporary cache."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

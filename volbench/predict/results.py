@@ -1,4 +1,4 @@
-"""What a run's networks say of one volume."""
+"""Prediction of one volume: probabilities, spread over folds, warnings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

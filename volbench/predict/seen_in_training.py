@@ -1,4 +1,4 @@
-"""Whether a run was trained on a volume that it is asked to predict, as far as names tell."""
+"""Detection of training cases among the volumes to predict, by name and path."""
 
 import csv
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A run read back with its networks, for prediction and for export."""
+"""Trained networks of a run, for prediction and export."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

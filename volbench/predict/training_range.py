@@ -1,4 +1,4 @@
-"""Whether a volume is like those that a run was trained on: spacing, plane, number of slices."""
+"""Range of the training data: spacing, in-plane size, number of slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

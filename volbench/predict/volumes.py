@@ -1,4 +1,4 @@
-"""From what a person names to cases: files, DICOM folders, a manifest with or without labels."""
+"""Volumes to predict: files, DICOM folders, or a manifest with or without labels."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

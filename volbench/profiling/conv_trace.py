@@ -1,4 +1,4 @@
-"""The convolutions a network calls, seen as it runs: their shapes, floating-point work, bytes."""
+"""Trace of the convolutions of a network: shapes, FLOPs, bytes."""
 
 import copy
 import math

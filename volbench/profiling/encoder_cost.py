@@ -1,4 +1,4 @@
-"""What an encoder costs and sees: parameters, FLOPs per slice, receptive field; all measured."""
+"""Cost of an encoder: parameters, FLOPs per slice, receptive field; all measured."""
 
 import copy
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""What `--profile` keeps of a fold: seconds per section, and the least the network could take."""
+"""Timings of a profiled fold: seconds per section, roofline time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

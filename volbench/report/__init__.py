@@ -1,4 +1,4 @@
-"""Reports that people read: runs to one self-contained HTML file."""
+"""HTML reports of runs in one self-contained file."""
 
 from volbench.report.make_report import make_report
 

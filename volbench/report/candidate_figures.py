@@ -1,4 +1,4 @@
-"""Figures with one row per candidate: the same fold joined across rows, differences, strata."""
+"""Figures with one row per candidate: AUC per fold, differences, strata."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Curves of one candidate over its folds: ROC with a band, calibration with counts, learning."""
+"""Curves of one candidate: ROC with a band, calibration, learning curves."""
 
 from collections.abc import Sequence
 

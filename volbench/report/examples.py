@@ -1,4 +1,4 @@
-"""A few cases of one run explained: how much each slice counts, and where Grad-CAM looks."""
+"""Explained cases: slice importance and Grad-CAM."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

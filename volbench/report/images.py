@@ -1,4 +1,4 @@
-"""Slices as small images inside the page: a grey window that stray voxels do not move."""
+"""Slice images of a report, windowed robustly against outliers."""
 
 import base64
 import io

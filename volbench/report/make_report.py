@@ -1,4 +1,4 @@
-"""From runs to the text of a report."""
+"""Report of runs as HTML text."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

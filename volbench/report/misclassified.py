@@ -1,4 +1,4 @@
-"""Cases that every candidate gets wrong, or nearly: where the data or the label may be at fault."""
+"""Cases misclassified by all or nearly all candidates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

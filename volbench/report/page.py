@@ -1,4 +1,4 @@
-"""Sections to one HTML file: nothing is fetched, nothing runs, everything of others is escaped."""
+"""HTML page of a report: no scripts, no remote content, all text escaped."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The prepared volumes behind a run, if they are still on this machine; none is prepared anew."""
+"""Prepared volumes of a run, if they are on this machine."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress

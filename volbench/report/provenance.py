@@ -1,4 +1,4 @@
-"""Where the numbers come from: per run what was started, on what, with which versions."""
+"""Provenance of a run: command, data, versions, hardware."""
 
 import shlex
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The candidates of a comparison as a report shows them: numbered, labelled, scored."""
+"""Candidates of a report: numbered, labelled, scored."""
 
 import math
 from collections.abc import Sequence

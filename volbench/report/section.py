@@ -1,4 +1,4 @@
-"""One comparison as everything that its part of the page needs, ready-made."""
+"""Report section of one comparison."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

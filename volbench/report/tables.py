@@ -1,4 +1,4 @@
-"""Tables of a report as plain values: leaderboard, confusion, strata, speed and size."""
+"""Tables of a report as plain values: leaderboard, confusion, strata, cost."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The protocol and the findings in plain words, generated from what the runs say of themselves."""
+"""Protocol and findings of a report as generated text."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Runs read back from their folders; predictions are checked against the run's own digests."""
+"""Load runs from their folders, verified against their digests."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Suites: files that list experiments, run together and shown as the tables they define."""
+"""Suites: files that define experiments and the tables that show them."""
 
 from volbench._utils.moved import renamed
 from volbench.suite.expand import Suite, SuiteCandidate, Table, load_suite

@@ -1,4 +1,4 @@
-"""From a suite file to its candidates: what it starts from, a scale, overrides, every grid."""
+"""Expansion of a suite file to its experiments: scales, overrides, grids."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The text of one suite file: TOML, checked key by key."""
+"""Suite files: validated TOML."""
 
 import tomllib
 from collections.abc import Mapping

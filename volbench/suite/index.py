@@ -1,4 +1,4 @@
-"""suite.json: which run belongs to which row of a suite, and why another has none."""
+"""Index of a suite, suite.json: the run of each row, or why there is none."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

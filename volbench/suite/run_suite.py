@@ -1,4 +1,4 @@
-"""Running a suite: everything planned first, then each experiment, in shared processes."""
+"""Run a suite: plan all experiments, then run them in shared processes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A suite as the tables that its file defines, published rows beside ours."""
+"""Tables of a suite, with published results alongside."""
 
 import math
 from collections.abc import Mapping, Sequence

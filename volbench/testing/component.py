@@ -1,4 +1,4 @@
-"""What every component must do, whatever its kind; the suites of the kinds add to it."""
+"""Contract tests common to all kinds of components."""
 
 import copy
 import inspect

@@ -1,4 +1,4 @@
-"""The suites without pytest's words: run on installed components, one line of result for each.
+"""Run the contract tests on installed components, with one line of result each.
 
 Each suite runs in a process of its own making, so that a component that ends, hangs or spoils its
 process is a failed component and nothing more.

@@ -1,4 +1,4 @@
-"""Small tasks that try an executor; nodes import this, so it needs nothing but volbench."""
+"""Toy tasks for testing executors; imports nothing but volbench."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""A check that code never asks a tensor for its values, which on a GPU waits for the device."""
+"""Check that a component never synchronises with the device by reading tensor values."""
 
 from collections.abc import Callable
 

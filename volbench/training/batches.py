@@ -1,4 +1,4 @@
-"""The batches a fold trains on: drawn from the seed, gathered, augmented case by case."""
+"""Training batches of a fold: sampled, gathered and augmented from the seed."""
 
 import time
 from collections import Counter

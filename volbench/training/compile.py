@@ -1,4 +1,4 @@
-"""Compiling the network (torch.compile): when it pays, and once per process for all folds."""
+"""Compilation of the network by torch.compile: when it pays, once per process."""
 
 import shutil
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""Where and how numbers are computed: device, precision, threads, determinism."""
+"""Compute settings: device, precision, threads, determinism."""
 
 import os
 from collections.abc import Sequence

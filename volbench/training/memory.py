@@ -1,4 +1,4 @@
-"""Memory of the process that trains: kept from step to step on a CPU, and its peak."""
+"""Memory of the training process: allocator settings and peak usage."""
 
 import ctypes
 import os

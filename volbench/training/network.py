@@ -1,4 +1,4 @@
-"""What a fold trains: the network and the loss of an experiment, fresh or compiled before."""
+"""Network and loss of a fold, newly built or reset after compilation."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Optimiser and learning rate, from the recipe."""
+"""Optimizer and learning rate schedule of a recipe."""
 
 import math
 from collections.abc import Iterable, Sequence

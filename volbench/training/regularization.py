@@ -1,4 +1,4 @@
-"""What the recipe adds to training against overfitting: mixup, slice dropout, noise, averaging."""
+"""Regularization of a recipe: mixup, slice dropout, input noise, weight averaging."""
 
 import copy
 from dataclasses import dataclass

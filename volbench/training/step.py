@@ -1,4 +1,4 @@
-"""One training step: forward, loss, backward, optimiser; run as it is or replayed as a graph."""
+"""One training step: forward, loss, backward, optimizer; eager or as a CUDA graph."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

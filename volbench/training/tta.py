@@ -1,4 +1,4 @@
-"""What the network sees of a case when it is scored: the volume, or random views of it."""
+"""Test-time views of a case: the volume as it is, or random augmentations of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Hyperparameters chosen on inner folds, judged on outer folds that no trial has seen."""
+"""Nested hyperparameter tuning: inner folds choose, outer folds judge."""
 
 from volbench._utils.moved import renamed
 from volbench.tune.outcome import FoldWinner, TuningOutcome, read_outcome, run_line

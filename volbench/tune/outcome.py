@@ -1,4 +1,4 @@
-"""What a tuning found: the winner of each outer fold, inner and outer AUC, and tuning.json."""
+"""Outcome of a tuning: winner of each outer fold, inner and outer AUC, tuning.json."""
 
 import math
 import shlex

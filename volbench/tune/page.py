@@ -1,4 +1,4 @@
-"""tuning.html: history, slices, parallel coordinates, importances of a tuned run in one file."""
+"""Plots of a tuned run, tuning.html: history, slices, parallel coordinates, importances."""
 
 from collections.abc import Sequence
 from html import escape

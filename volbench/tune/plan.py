@@ -1,4 +1,4 @@
-"""From options to a checked tuning: the space, the outer folds, the inner folds, all beforehand."""
+"""Plan of a tuning: search space, outer and inner folds, all validated."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace

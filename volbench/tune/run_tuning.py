@@ -1,4 +1,4 @@
-"""A whole tuning: its folder, its studies, its winners on the outer folds."""
+"""Run a tuning: studies per outer fold, then the winners on the outer folds."""
 
 import re
 import time

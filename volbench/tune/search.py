@@ -1,4 +1,4 @@
-"""One study: which trials there are, the next one, the winner."""
+"""One study: its trials, the next trial, the winner."""
 
 from pathlib import Path
 

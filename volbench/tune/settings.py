@@ -1,4 +1,4 @@
-"""How a search is made: trials, inner folds, sampler, pruner; part of the experiment's id."""
+"""Settings of a search: trials, inner folds, sampler, pruner; part of the experiment's id."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""Where trials are kept: a SQLite file beside the run, or any database that SQLAlchemy reaches."""
+"""Storage of trials: SQLite in the run folder, or a database reached by SQLAlchemy."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""What a tuned run found, as plain data: trials, best so far, importances, points to draw."""
+"""Summary of a tuned run as plain data: trials, best values, importances."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

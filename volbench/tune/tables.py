@@ -1,4 +1,4 @@
-"""Trials as they stand in the storage, which of them count, and trials.csv and best.json."""
+"""Tables of trials: state, trials.csv and best.json."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A candidate with gaps: components and recipe keys in which search spaces stand for values."""
+"""Experiment template: components and recipe keys with search spaces as values."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

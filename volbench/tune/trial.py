@@ -1,4 +1,4 @@
-"""A trial that this process runs: one inner fold after another, scored, ended early or told."""
+"""Active trial: trains inner folds one after another, scored, pruned or reported."""
 
 import math
 import shutil

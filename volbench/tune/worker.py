@@ -1,4 +1,4 @@
-"""What one process does next: go on with a trial, train a winner, begin a trial, or wait."""
+"""Scheduling of one tuning process: continue a trial, train a winner, start a trial, wait."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack

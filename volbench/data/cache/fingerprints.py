@@ -1,4 +1,4 @@
-"""Fingerprints of cases, remembered per file so that unchanged files are not read again."""
+"""Content fingerprints of cases, cached by file."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Where caches lie on this machine."""
+"""Location of the cache on this machine."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writing a packed cache: voxels first, the index last, so that a cut-off one never opens."""
+"""Write a packed cache: voxels first, the index last, so that a partial one never opens."""
 
 import os
 import shutil

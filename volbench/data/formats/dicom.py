@@ -1,4 +1,4 @@
-"""A folder holding one DICOM series: its slices in order, refused unless they make a volume.
+"""DICOM series in a folder: sorted slices, refused unless they form one volume.
 
 Geometry after DICOM PS3.3 C.7.6.2 (Image Plane Module). Slices count from 0 along the normal of the
 plane (row direction x column direction), which is also how GDCM and SimpleITK sort them.

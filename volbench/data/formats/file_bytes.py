@@ -1,4 +1,4 @@
-"""Image files as bytes: the format a path stands for, and whether a compressed stream is whole.
+"""Format detection and integrity of compressed streams.
 
 Readers of medical images are lenient: a truncated NIfTI comes back as a volume padded with zeros,
 a broken zlib stream of a MetaImage as garbage. So volbench looks at every byte before it believes

@@ -1,4 +1,4 @@
-"""Whether an image on disk is whole, and the digest of its content."""
+"""Integrity check and content digest of image files."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence

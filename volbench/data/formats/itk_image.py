@@ -1,4 +1,4 @@
-"""SimpleITK images as plain arrays, with an affine in the convention of TorchIO and NIfTI."""
+"""SimpleITK images as NumPy arrays, with the affine of TorchIO and NIfTI."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

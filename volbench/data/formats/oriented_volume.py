@@ -1,4 +1,4 @@
-"""Volumes turned to one orientation, with the grid they lie on; flips and swaps only."""
+"""Reorientation of volumes and their grid, by flips and axis swaps only."""
 
 from dataclasses import dataclass
 from itertools import product

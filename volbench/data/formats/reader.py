@@ -1,4 +1,4 @@
-"""Voxels of one image on disk, decoded by whoever checked its bytes."""
+"""Read the voxels of one image by SimpleITK or nibabel, after its bytes were verified."""
 
 import warnings
 from pathlib import Path

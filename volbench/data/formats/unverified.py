@@ -1,4 +1,4 @@
-"""Formats that TorchIO reads and volbench cannot verify: only their reader vouches for them.
+"""Formats read by TorchIO that volbench cannot verify.
 
 FreeSurfer (.mgz, .mgh), Analyze and NIfTI pairs (.hdr, .img), MINC, GIPL and VTK.
 """

@@ -1,1 +1,1 @@
-"""Loading: which cases make a batch, and how a batch gets onto the device."""
+"""Batches of prepared cases: sampling, loading and transfer to the device."""

@@ -1,4 +1,4 @@
-"""Batches on a device: the packed data set resident where it fits, else sent batch by batch."""
+"""Batches on a device: data set resident in memory if it fits, else streamed."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Prepared cases as TorchIO subjects: exactly the voxels that the network sees."""
+"""Prepared cases as TorchIO subjects: the voxels that the network receives."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

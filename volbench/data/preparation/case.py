@@ -1,4 +1,4 @@
-"""One case, read and preprocessed; and kept on disk, so that preparation can be resumed."""
+"""Read and preprocess one case; stored, so that preparation can be resumed."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Preparing a data set: case by case into tasks, which survive a cut, then packed."""
+"""Preparation of a data set: resumable tasks per case, then packing."""
 
 import hashlib
 import json

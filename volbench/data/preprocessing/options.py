@@ -1,4 +1,4 @@
-"""What is done to a volume before training, as plain values."""
+"""Preprocessing options as plain values."""
 
 import hashlib
 import json

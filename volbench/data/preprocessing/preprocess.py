@@ -1,4 +1,4 @@
-"""One volume, ready for a network: bias corrected, cropped and resized in-plane, normalised.
+"""Preprocessing of one volume: bias correction, in-plane crop and resize, normalisation.
 
 Slices are cropped away at most, never resampled: a thick slice is what was measured.
 """

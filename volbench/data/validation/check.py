@@ -1,4 +1,4 @@
-"""Whether a data set can be trusted: every volume read, and what only shows across cases."""
+"""Check a data set: read every volume, find contradictions across cases."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence

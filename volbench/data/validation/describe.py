@@ -1,4 +1,4 @@
-"""A data set in figures: counts, sizes, spacings and strata."""
+"""Summary statistics of a data set: counts, sizes, spacings, strata."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

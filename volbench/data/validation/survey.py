@@ -1,4 +1,4 @@
-"""Reading every case of a data set once, to know what is in it and what cannot be read."""
+"""Survey: read every case once and record its geometry or its error."""
 
 import hashlib
 from collections.abc import Callable

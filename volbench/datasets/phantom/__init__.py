@@ -1,4 +1,4 @@
-"""A synthetic T2-weighted rectum that poses the problem of Lee et al. (MICCAI 2022): T2 or T3?"""
+"""Synthetic T2-weighted rectum for the task of Lee et al. (MICCAI 2022): T2 or T3?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the phantom's one dial means: every figure that depends on difficulty, at both ends."""
+"""Difficulty of the phantom: every parameter that depends on it, at both ends."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The phantom as files: volumes as a scanner stores them, regions of interest, and a manifest."""
+"""Export of the phantom: scanner-like volumes, ROI masks and a manifest."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""How the phantom's anatomy becomes a T2-weighted stack of thick slices."""
+"""Rendering of the phantom's anatomy as a T2-weighted stack of thick slices."""
 
 import numpy as np
 from jaxtyping import Bool, Float

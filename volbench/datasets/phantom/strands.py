@@ -1,4 +1,4 @@
-"""What lies in the phantom's fat, in both classes alike: vessels, nodes and spicules."""
+"""Distractors in the phantom's mesorectal fat, in both classes: vessels, nodes, spicules."""
 
 from dataclasses import dataclass
 

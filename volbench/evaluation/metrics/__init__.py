@@ -1,4 +1,4 @@
-"""Metrics of held-out predictions: every number in a table is computed here, from probabilities."""
+"""Metrics of held-out predictions, computed from labels and probabilities."""
 
 from volbench.evaluation.metrics.arrays import LabelArray, ProbabilityArray, Threshold
 from volbench.evaluation.metrics.calibration import (

@@ -1,4 +1,4 @@
-"""The arrays every metric is computed from: labels, probabilities and thresholds of items."""
+"""Input arrays of the metrics: labels, probabilities, thresholds."""
 
 from typing import SupportsFloat, TypeAlias
 

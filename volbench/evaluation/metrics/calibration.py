@@ -1,4 +1,4 @@
-"""Metrics of the probabilities themselves: Brier score, log loss, calibration error, its bins."""
+"""Calibration metrics: Brier score, log loss, calibration error, reliability bins."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

@@ -1,4 +1,4 @@
-"""A metric by name: what a table, a report or a bootstrap needs to know of it."""
+"""Definition of a metric: name, function, direction and format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

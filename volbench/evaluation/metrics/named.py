@@ -1,4 +1,4 @@
-"""The table of metrics: all that prints, sorts or resamples a metric asks here for it."""
+"""Registry of metrics by name."""
 
 import math
 from collections.abc import Mapping, Sequence

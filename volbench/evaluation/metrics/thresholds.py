@@ -1,4 +1,4 @@
-"""Thresholds: a fixed one, or one chosen on predictions that are not scored with it."""
+"""Decision thresholds: fixed, or chosen on validation predictions."""
 
 import math
 from dataclasses import dataclass

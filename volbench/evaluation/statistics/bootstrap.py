@@ -1,4 +1,4 @@
-"""Patient-clustered bootstrap: intervals of any metric and paired differences (Efron, 1979).
+"""Patient-clustered bootstrap: intervals of metrics and paired differences (Efron, 1979).
 
 Patients are drawn with replacement, with all their cases (Field & Welsh, 2007). BCa intervals:
 Efron (1987), with the acceleration of several samples, as one stratum is one sample.

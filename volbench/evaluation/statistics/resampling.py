@@ -1,4 +1,4 @@
-"""Drawing patients with replacement, and areas under weighted ROC curves for all draws at once."""
+"""Bootstrap weights of patients, and weighted AUC for all draws at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

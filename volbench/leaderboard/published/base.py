@@ -1,4 +1,4 @@
-"""What a reference is: published results, shown beside ours and never mixed with them."""
+"""Published results: reference tables, shown beside ours and never mixed with them."""
 
 import csv
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""Rows of ours beside the same rows of a published table, and how well the two orders agree."""
+"""Rows of a run suite beside the published rows, with rank correlation."""
 
 import math
 import warnings

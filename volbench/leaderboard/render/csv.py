@@ -1,4 +1,4 @@
-"""Comparisons as one CSV: a line per run, pair, audit row and group, told apart by `kind`."""
+"""Comparisons as CSV: one line per run, pair, baseline and group."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Tables of ready text as one HTML page that loads nothing; every text is escaped."""
+"""Tables as one self-contained HTML page, all text escaped."""
 
 from collections.abc import Sequence
 from html import escape

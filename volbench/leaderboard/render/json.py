@@ -1,4 +1,4 @@
-"""A comparison as plain JSON values: the documented schema, docs/reference/compare.md."""
+"""Comparison as JSON values; schema in docs/reference/compare.md."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A table of ready text as LaTeX, with booktabs; every text is escaped."""
+"""Table as LaTeX with booktabs, all text escaped."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A comparison as sections of ready text: headline, what needs no image, pairs."""
+"""Sections of a comparison: leaderboard, shortcut baselines, pairs."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A table of ready text, drawn for a terminal or as Markdown."""
+"""Tables for a terminal or as Markdown."""
 
 import io
 import math

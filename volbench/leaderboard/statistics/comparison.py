@@ -1,4 +1,4 @@
-"""A comparison as plain values: rows, estimates, pairs, power, audit rows; no text."""
+"""Comparison of runs as plain values: rows, estimates, pairs, power, baselines."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Size and speed of a run, and the machine that its speed belongs to."""
+"""Cost of a run: parameters, time, memory, and the machine it was measured on."""
 
 from collections.abc import Sequence
 from statistics import fmean

@@ -1,4 +1,4 @@
-"""Runs that differ in the seed only, put together: repeats of one candidate."""
+"""Repeats: runs that differ only in the seed, pooled as one candidate."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""A run's held-out predictions scored fold by fold, its items in an order that all runs share."""
+"""Scores of a run per fold, with items in an order shared by all runs."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""AUC by site, scanner, slice thickness: one table per column of what is known of the cases."""
+"""AUC per stratum: site, scanner, slice thickness or any column of the cases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Answers of a run to the items of checklists: about its data, its model, its results."""
+"""Answers to the checklist items: data, model, results."""
 
 from volbench.model_card.answers.answer import (
     Answer,

@@ -1,4 +1,4 @@
-"""What a run answers to an item of a checklist, and what it leaves to the author."""
+"""Answer to one checklist item: text from the run, and what is left to the author."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

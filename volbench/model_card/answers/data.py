@@ -1,4 +1,4 @@
-"""Answers about the data: where they are from, how many, how prepared, how divided."""
+"""Checklist answers about the data: source, size, preprocessing, partition."""
 
 import re
 

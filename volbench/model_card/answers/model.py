@@ -1,4 +1,4 @@
-"""Answers about the model: what it is, how it was trained, picked and run, with which software."""
+"""Checklist answers about the model: architecture, training, selection, software."""
 
 from statistics import median
 

@@ -1,4 +1,4 @@
-"""Answers about partitions: how cases were divided, in what the parts are disjoint, their sizes."""
+"""Checklist answers about partitions: how cases were split, disjointness, sizes."""
 
 from collections.abc import Iterable
 

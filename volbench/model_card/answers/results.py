@@ -1,4 +1,4 @@
-"""Answers about results: metrics and their uncertainty, subgroups, mistakes, limits."""
+"""Checklist answers about results: metrics, uncertainty, subgroups, errors, limitations."""
 
 import math
 from collections.abc import Sequence
