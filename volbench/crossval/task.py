@@ -1,8 +1,9 @@
 """One fold as a task: train, score, write its files."""
 
 import logging
+import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,11 +11,13 @@ from pathlib import Path
 from volbench._utils.atomic_io import write_atomic, write_json
 from volbench.data.cache.packed import Prepared, open_prepared
 from volbench.errors import StateError, StorageError, VolbenchError
+from volbench.evaluation import gather
+from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition
 from volbench.profiling.fold_timings import Timings
-from volbench.runs.folder import FoldFolder, FoldResult, RunFolder, read_json
-from volbench.runs.tables import Prediction
+from volbench.runs.folder import PREDICTIONS, FoldFolder, FoldResult, RunFolder, read_json
+from volbench.runs.tables import Prediction, read_predictions
 from volbench.training.compute import Compute
 from volbench.training.fold import EpochReport, FoldTrainer, Trained
 from volbench.training.inference import Scores
@@ -92,6 +95,19 @@ def read_timings(run: Path, fold: int) -> Timings | None:
         raise StateError(f"{path} is damaged ({error}); delete it") from None
 
 
+def fold_auc(folder: FoldFolder) -> float:
+    """Held-out AUC of a finished fold; from its predictions where its record has none."""
+    result = folder.result()
+    if result is not None and result.auc is not None:
+        return result.auc
+    return _auc(*read_predictions((folder.path / PREDICTIONS).read_text(encoding="utf-8")))
+
+
+def _auc(rows: Sequence[Prediction], classes: Sequence[str]) -> float:
+    items = gather(rows, tuple(classes))
+    return area_under_curve(items.labels, items.probabilities)
+
+
 @lru_cache(maxsize=1)
 def _open(path: Path) -> Prepared:
     return open_prepared(path)
@@ -106,6 +122,8 @@ def _record_failure(folder: FoldFolder, error: Exception) -> FoldResult:
 def _record_success(
     folder: FoldFolder, task: Task, prepared: Prepared, trained: Trained
 ) -> FoldResult:
+    rows = _rows(trained.scores, task, prepared)
+    auc = _auc(rows, prepared.classes)
     result = FoldResult(
         fold=task.fold,
         status="finished",
@@ -114,6 +132,7 @@ def _record_success(
         peak_memory_mb=round(trained.peak_memory_mb, 1),
         parameters=trained.parameters,
         selected_epoch=trained.selected_epoch,
+        auc=None if math.isnan(auc) else auc,
         device=task.compute.device,
         precision=task.compute.precision,
         threads=task.compute.threads,
@@ -121,7 +140,7 @@ def _record_success(
     validation = trained.validation
     return folder.write_success(
         result,
-        _rows(trained.scores, task, prepared),
+        rows,
         prepared.classes,
         trained.history,
         trained.model,

@@ -39,6 +39,7 @@ class FoldResult:
         samples_per_second: Training cases per second of training.
         peak_memory_mb: Of the device on a GPU, else of the process.
         selected_epoch: Epoch whose weights were scored, counted from 1.
+        auc: Held out, for progress; None where undefined. Tables compute it from predictions.
         sha256: Digest of each of the fold's other files.
     """
 
@@ -50,6 +51,7 @@ class FoldResult:
     peak_memory_mb: float | None = None
     parameters: int | None = None
     selected_epoch: int | None = None
+    auc: float | None = None
     device: str | None = None
     precision: str | None = None
     threads: int | None = None

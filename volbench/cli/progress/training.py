@@ -1,5 +1,6 @@
 """Progress of training: bars on a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,11 +16,9 @@ from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.crossval import Outcome, Plan
 from volbench.crossval.run import Callback
-from volbench.evaluation import gather
-from volbench.evaluation.metrics import area_under_curve
+from volbench.crossval.task import fold_auc
 from volbench.experiment.experiment import short_source
-from volbench.runs.folder import PREDICTIONS, FoldResult, RunFolder
-from volbench.runs.tables import read_predictions
+from volbench.runs.folder import FoldResult, RunFolder
 from volbench.training.fold import EpochReport
 
 
@@ -92,7 +91,7 @@ class TrainingProgress(Closing, Callback):
         )
         if done:
             self._say(f"finished already: {plural(len(done), 'fold')}")
-            self.aucs += [_auc(path, fold) for fold in done]
+            self.aucs += [fold_auc(RunFolder(path).fold(fold)) for fold in done]
         self.left = TimeLeft(len(asked) - len(done))
         self.overall = self.folds.add_task(self._state(), total=len(asked), completed=len(done))
         if self.console.is_terminal:
@@ -125,7 +124,7 @@ class TrainingProgress(Closing, Callback):
         if result.status == "failed":
             line = f"fold {result.fold:>2}  failed: {result.error}"
         else:
-            self.aucs.append(_auc(self.path, result.fold))
+            self.aucs.append(math.nan if result.auc is None else result.auc)
             line = (
                 f"fold {result.fold:>2}  AUC {self.aucs[-1]:.3f}  "
                 f"epoch {result.selected_epoch:>2}  {result.seconds:.0f} s"
@@ -170,10 +169,3 @@ def _waiting(share: float) -> str:
 def _bars(label: str, console: Console) -> Progress:
     columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.description}"))
     return Progress(TextColumn(label), *columns, console=console)
-
-
-def _auc(path: Path, fold: int) -> float:
-    """Held-out AUC of one fold, from its predictions."""
-    text = (RunFolder(path).fold(fold).path / PREDICTIONS).read_text(encoding="utf-8")
-    items = gather(*read_predictions(text))
-    return area_under_curve(items.labels, items.probabilities)
