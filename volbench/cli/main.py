@@ -60,6 +60,7 @@ def _end(message: str, exit_code: int) -> None:
         "list": "volbench.cli.list",
         "info": "volbench.cli.info",
         "data": "volbench.cli.data",
+        "features": "volbench.cli.features",
         "plugin": "volbench.cli.plugin",
     },
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -4,16 +4,19 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from volbench._utils.atomic_io import FolderLock, write_atomic
+from volbench._utils.atomic_io import FolderLock, write_atomic, write_json
 from volbench._utils.moved import renamed
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
+from volbench.crossval.features import store_for_run
 from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import check_bfloat16
 from volbench.crossval.sharing import share_machine
 from volbench.crossval.task import Task
 from volbench.crossval.workers import Workers, execute
+from volbench.data.cache.features import StoredFeatures
 from volbench.data.cache.location import cache_root
 from volbench.errors import UsageError
 from volbench.runs.folder import AUDIT, FoldResult, RunFolder
@@ -22,6 +25,8 @@ from volbench.training.fold import CHECKPOINT_SECONDS, EpochReport
 from volbench.training.graphs import Graphs
 
 logger = logging.getLogger(__name__)
+
+FEATURES_USED = "features.json"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,9 @@ class Callback:
     def on_warning(self, text: str) -> None:
         """Something about this machine that whoever runs it should know."""
 
+    def on_features(self, done: int, total: int) -> None:
+        """So many cases are encoded by a frozen encoder, before the folds start."""
+
     def on_end(self, result: FoldResult) -> None:
         """A fold ended; its files are written."""
 
@@ -71,6 +79,7 @@ def run(
     compiled: Compile = "auto",
     graphs: Graphs = "auto",
     profile: bool = False,
+    features: Literal["auto", "off"] = "auto",
     callback: Callback | None = None,
     workers: Workers | None = None,
 ) -> Outcome:
@@ -89,6 +98,9 @@ def run(
         compiled: Whether encoders are compiled; ``auto`` does it where that pays over all folds.
         graphs: Whether training steps are recorded as CUDA graphs; ``auto`` does it on a GPU.
         profile: Whether each fold keeps where its time went, in profile.json.
+        features: ``auto`` computes the tokens of a frozen encoder once, where no augmentation
+            changes its images, and trains on them; ``off`` encodes in every epoch. The predictions
+            are the same.
         callback: Hears the progress.
         workers: Processes that outlive this run; by default it starts its own and ends them.
 
@@ -126,6 +138,13 @@ def run(
             compute, faults = check_bfloat16(plan, compute)
             for fault in faults:
                 callback.on_warning(fault)
+        stored: StoredFeatures | None = None
+        if len(results) < len(asked) and features == "auto" and not profile:
+            stored, reason = store_for_run(
+                plan.experiment, plan.prepared, compute, on_case=callback.on_features
+            )
+            if reason is not None:
+                callback.on_warning(reason)
         tasks = [
             Task(
                 experiment=plan.experiment,
@@ -136,11 +155,14 @@ def run(
                 compute=replace(compute, device=sharing.device(number)),
                 checkpoint_seconds=checkpoint_seconds,
                 profile=profile,
+                features=None if stored is None else stored.folder,
             )
             for number, fold in enumerate(fold for fold in asked if fold not in results)
         ]
         for note in plan.notes if tasks else ():
             callback.on_warning(note)
+        if stored is not None:
+            write_json(folder.path / FEATURES_USED, _used(stored))
         for result in execute(
             tasks,
             jobs=jobs,
@@ -166,6 +188,17 @@ def _warning_once(callback: Callback) -> Callable[[EpochReport], None]:
         callback.on_epoch(report)
 
     return on_epoch
+
+
+def _used(stored: StoredFeatures) -> dict[str, object]:
+    """What features.json holds: which tokens a run was trained on, and what computing them took."""
+    tokens, length = stored.tokens.shape
+    return {
+        "key": stored.folder.name,
+        "tokens": tokens,
+        "features": length,
+        "seconds": stored.seconds,
+    }
 
 
 def _audit(plan: Plan, folder: RunFolder, callback: Callback) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from volbench._utils.atomic_io import write_atomic, write_json
+from volbench.data.cache.features import StoredFeatures, open_features
 from volbench.data.cache.packed import Prepared, open_prepared
 from volbench.errors import StateError, StorageError, VolbenchError
 from volbench.evaluation import gather
@@ -41,6 +42,7 @@ class Task:
     compute: Compute
     checkpoint_seconds: float
     profile: bool = False
+    features: Path | None = None
 
 
 def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
@@ -63,6 +65,7 @@ def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
             on_epoch=on_epoch,
             checkpoint_seconds=task.checkpoint_seconds,
             profile=task.profile,
+            features=None if task.features is None else _open_features(task.features, prepared),
         )
         trained = trainer.run()
     except StorageError:
@@ -106,6 +109,11 @@ def fold_auc(folder: FoldFolder) -> float:
 def _auc(rows: Sequence[Prediction], classes: Sequence[str]) -> float:
     items = gather(rows, tuple(classes))
     return area_under_curve(items.labels, items.probabilities)
+
+
+@lru_cache(maxsize=1)
+def _open_features(path: Path, prepared: Prepared) -> StoredFeatures:
+    return open_features(path, prepared)
 
 
 @lru_cache(maxsize=1)

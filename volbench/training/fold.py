@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import nn
 
 from volbench._utils.seeds import derive_seed
+from volbench.data.cache.features import StoredFeatures
 from volbench.data.cache.packed import Prepared
 from volbench.data.loading.loader import Batch, open_loader
 from volbench.errors import TrainingError
@@ -35,6 +36,7 @@ from volbench.training.checkpoint import (
 )
 from volbench.training.classifier import Classifier, count_parameters
 from volbench.training.compute import Compute
+from volbench.training.features import on_stored_tokens
 from volbench.training.inference import Scores, predict, representative_items
 from volbench.training.memory import LARGE_BATCH_PIXELS, keep_freed_memory, peak_memory_mb
 from volbench.training.network import build_criterion, build_network
@@ -104,6 +106,7 @@ class FoldTrainer:
         on_epoch: Called after every epoch.
         checkpoint_seconds: Shortest time between two checkpoints; 0 writes one every epoch.
         profile: Whether to measure where the time goes.
+        features: Tokens of the frozen encoder, which then has nothing to compute.
     """
 
     def __init__(
@@ -118,9 +121,14 @@ class FoldTrainer:
         on_epoch: Callable[[EpochReport], None],
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         profile: bool = False,
+        features: StoredFeatures | None = None,
     ) -> None:
         self.experiment = experiment
         self.recipe = experiment.recipe
+        self.images = prepared
+        self.features = features
+        if features is not None:
+            prepared = features.as_prepared(prepared)
         self.prepared = prepared
         self.part = part
         self.fold = fold
@@ -133,7 +141,8 @@ class FoldTrainer:
         if self.device.type == "cpu" and self._batch_pixels() >= LARGE_BATCH_PIXELS:
             keep_freed_memory()
         torch.manual_seed(self._seed("initialise"))
-        self.model = build_network(experiment, prepared, compute)
+        self.whole = build_network(experiment, self.images, compute)
+        self.model = self.whole if features is None else on_stored_tokens(self.whole)
         self.criterion = build_criterion(experiment, prepared, part.train, self.model)
         self.views = build_views(self.recipe, experiment.seed)
         self.clock = Clock(self.device, on=profile)
@@ -170,7 +179,8 @@ class FoldTrainer:
         modules: dict[str, nn.Module] = {"model": self.model, "loss": self.criterion}
         if self.average is not None:
             modules["average"] = self.average.model
-        identity = f"{self.experiment.id}/{self.fold}/{self.compute}"
+        stored = "" if self.features is None else f"/{self.features.folder.name}"
+        identity = f"{self.experiment.id}/{self.fold}/{self.compute}{stored}"
         progress, best = read_checkpoint(self.checkpoint, identity, modules, self.optimizer)
         began = written = time.perf_counter()
         started = began - progress.seconds
@@ -205,10 +215,12 @@ class FoldTrainer:
             scores=scores,
             validation=validation,
             history=progress.history,
-            model=save(best.weights),
+            model=save(self._with_encoder(best.weights)),
             selected_epoch=progress.best_epoch,
-            seconds=time.perf_counter() - started,
-            samples_per_second=len(self.part.train) * progress.epoch / trained_seconds,
+            seconds=time.perf_counter() - started + self._share_of_features(),
+            samples_per_second=len(self.part.train)
+            * progress.epoch
+            / (trained_seconds + self._share_of_features()),
             peak_memory_mb=peak_memory_mb(self.device),
             parameters=count_parameters(self.model),
             timings=self._timings(time.perf_counter() - began, progress.epoch - first),
@@ -307,7 +319,21 @@ class FoldTrainer:
 
     def _predict(self, indices: tuple[int, ...], views: Views) -> Scores:
         with self.clock.section(EVALUATE):
+            if self.features is not None and views.passes:  # other images than those stored
+                self.model.load_state_dict(self.scored.state_dict())  # shared with the whole
+                images = open_loader(self.images, self.device)
+                return predict(self.whole, images, self.images, indices, self.compute, views)
             return predict(self.scored, self.loader, self.prepared, indices, self.compute, views)
+
+    def _with_encoder(self, state: State) -> State:
+        """What predicts: weights of a head that was trained on stored tokens, and the encoder's."""
+        if self.features is None:
+            return state
+        return {**snapshot(self.whole), **state}
+
+    def _share_of_features(self) -> float:
+        """Seconds of a fold that go to the account of stored tokens, which all folds share."""
+        return 0.0 if self.features is None else self.features.seconds / self.experiment.folds
 
     def _selection_score(self, row: dict[str, float]) -> tuple[float, ...]:
         match self.recipe.selection.checkpoint, self.recipe.selection.metric:

@@ -132,7 +132,7 @@ class Prepared:
     classes: tuple[str, ...]
     channels: tuple[str, ...]
     cases: tuple[PreparedCase, ...] = field(repr=False)
-    voxels: Float16[np.ndarray, "slices channel size size"] = field(repr=False)
+    voxels: Float[np.ndarray, "slices channel size size"] = field(repr=False)
     checksums: tuple[Checksum, ...] = field(repr=False)
     card_fields: Mapping[str, str] = field(repr=False)
     masks: UInt8[np.ndarray, "slices size _"] | None = field(repr=False, default=None)
@@ -151,7 +151,7 @@ class Prepared:
         """Where in ``voxels`` each case begins, and the end: one more than there are cases."""
         return np.cumsum([0, *(case.slices for case in self.cases)], dtype=np.int64)
 
-    def volume(self, index: int) -> Float16[np.ndarray, "slice channel size size"]:
+    def volume(self, index: int) -> Float[np.ndarray, "slice channel size size"]:
         """View the slices of one case."""
         return self.voxels[self.offsets[index] : self.offsets[index + 1]]
 
