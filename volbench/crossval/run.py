@@ -140,8 +140,9 @@ def run(
                 callback.on_warning(fault)
         stored: StoredFeatures | None = None
         if len(results) < len(asked) and features == "auto" and not profile:
+            first = replace(compute, device=sharing.device(0))
             stored, reason = store_for_run(
-                plan.experiment, plan.prepared, compute, on_case=callback.on_features
+                plan.experiment, plan.prepared, first, on_case=callback.on_features
             )
             if reason is not None:
                 callback.on_warning(reason)
