@@ -1,6 +1,6 @@
 """What storing the tokens of a frozen encoder saves, on one fold; and that it changes nothing.
 
-    python benchmarks/foundations/stored_tokens.py MANIFEST.CSV lite0.safetensors [EPOCHS]
+python benchmarks/foundations/stored_tokens.py MANIFEST.CSV lite0.safetensors [EPOCHS]
 """
 
 import sys
@@ -49,7 +49,8 @@ def main(manifest: str, weights: str, epochs: int) -> None:
             if features == "auto":
                 print((outcome.path / "features.json").read_text().replace("\n", " "))
         print("same predictions:", predictions["auto"] == predictions["off"])
-        print(f"a fold, its share of storing included: {seconds['off'] / seconds['auto']:.1f} times")
+        times = seconds["off"] / seconds["auto"]
+        print(f"a fold, its share of storing included: {times:.1f} times")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import torch
 
 import volbench
 from volbench._utils.atomic_io import write_atomic
+from volbench.encoders.lora import merge_lora
 from volbench.errors import PluginError
 from volbench.export.onnx_graph import BY_FOLD, INPUT, MEAN, Voting, build_graph, require_extra
 from volbench.predict.results import NOTICE, THRESHOLD
@@ -68,6 +69,8 @@ def export_onnx(
     trained = load_trained(Path(run), folds=folds)
     output = output or Path(_file_name(trained, folds))
     # Evaluation mode without gradients; the settings of a training process play no part.
+    for network in trained.networks.values():
+        merge_lora(network.encoder)
     voting = Voting(list(trained.networks.values()), trained.views.training).eval()
     aggregator = trained.run.experiment["aggregator"]
     proto = build_graph(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 
-from volbench.evaluation.metrics import calibration, decisions, ranking
+from volbench.evaluation.metrics import calibration, decisions, ordinal, ranking
 from volbench.evaluation.metrics.arrays import LabelArray, ProbabilityArray, Threshold
 from volbench.evaluation.metrics.metric import Metric, of_decisions, of_probabilities
 
@@ -156,13 +156,50 @@ METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric
 """The metrics that need neither the name of a class nor a fixed rate."""
 
 
-def metrics_for(classes: Sequence[str], *, at: float = HIGH) -> dict[str, Metric]:
+@cache
+def _of_grades(grades: int) -> tuple[Metric, ...]:
+    """Metrics of ordered classes."""
+    return (
+        Metric(
+            name="quadratic_kappa",
+            heading="QWK",
+            formula="1 - sum of (true - decided grade)^2 / the same expected by chance",
+            source="Cohen 1968",
+            compute=of_decisions(ordinal.quadratic_weighted_kappa),
+            range=(-1.0, 1.0),
+            needs_threshold=True,
+        ),
+        Metric(
+            name="grade_error",
+            heading="MAE grades",
+            formula="mean of abs(true - decided grade)",
+            source="by definition",
+            compute=of_decisions(ordinal.mean_absolute_error),
+            range=(0.0, float(grades - 1)),
+            higher_is_better=False,
+            needs_threshold=True,
+        ),
+        Metric(
+            name="ordinal_c_index",
+            heading="ord C",
+            formula="pairs of grades in the order of expected grades / pairs, ties by half",
+            source="Harrell 1982, on expected grades",
+            compute=of_probabilities(ordinal.ordinal_c_index),
+        ),
+    )
+
+
+def metrics_for(
+    classes: Sequence[str], *, at: float = HIGH, ordered: bool = False
+) -> dict[str, Metric]:
     """Name every metric that is defined for these classes, in the order of a table.
 
     Args:
         classes: Names of the classes. Recall and precision exist once for each, as
             ``recall_<class>``; sensitivity at a fixed specificity exists for two classes only.
         at: That specificity, or sensitivity.
+        ordered: Whether the classes are grades, from low to high: several then have metrics of
+            their own.
     """
     two = len(classes) == 2
     each = list(enumerate(classes))
@@ -180,6 +217,7 @@ def metrics_for(classes: Sequence[str], *, at: float = HIGH) -> dict[str, Metric
         brier if two else replace(brier, range=(0.0, 2.0)),
         METRICS["ece"],
         METRICS["log_loss"],
+        *(_of_grades(len(classes)) if ordered and not two else ()),
     ]
     return {metric.name: metric for metric in found}
 
@@ -191,6 +229,7 @@ def score(
     *,
     threshold: Threshold = 0.5,
     at: float = HIGH,
+    ordered: bool = False,
 ) -> dict[str, float]:
     """Compute every metric of one set of predictions.
 
@@ -200,8 +239,9 @@ def score(
         classes: Names of the classes, for the keys ``recall_<class>`` and ``precision_<class>``.
         threshold: From which on an item is called the second of two classes.
         at: Specificity at which the sensitivity is given, and the other way round.
+        ordered: Whether the classes are grades.
     """
     return {
         name: metric(labels, probabilities, threshold)
-        for name, metric in metrics_for(classes, at=at).items()
+        for name, metric in metrics_for(classes, at=at, ordered=ordered).items()
     }
