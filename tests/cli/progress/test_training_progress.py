@@ -1,5 +1,6 @@
 """What is said while folds are trained, where there is no terminal."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,21 @@ def test_a_long_fold_is_not_silent(plan, tmp_path, capsys, monkeypatch):
     _, err = follow(plan, tmp_path, capsys, folds=[0])
     assert sum("epoch 1 of 2" in line for line in err) == 1
     assert any("validation AUC" in line and "left" in line for line in err)
+
+
+def test_waiting_for_transforms_of_torchio_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(training_progress, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(training_progress, "WORTH_SAYING", 1e-6)
+    monkeypatch.setenv("VOLBENCH_AUGMENTATION_WORKERS", "0")
+    transformed = make_plan(
+        encoder="r2d(width=2)",
+        aggregator="average",
+        loss="focal",
+        data=str(write_small(tmp_path / "data").folder),
+        folds="3",
+        overrides=("training.epochs=1", "training.augmentation=torchio.RandomNoise"),
+    )
+    _, err = follow(transformed, tmp_path, capsys, folds=[0], profile=True)
+    assert any("waiting " in line and "% for TorchIO" in line for line in err)
+    profile = (tmp_path / "a" / "folds" / "00" / "profile.json").read_text()
+    assert json.loads(profile)["seconds"]["wait for TorchIO"] > 0
