@@ -77,13 +77,16 @@ def test_what_is_refused_is_refused_of_a_subject_too(title, tmp_path):
     assert name in str(caught.value) or "one" in str(caught.value)
 
 
-def test_what_only_torchio_reads_is_read_too(tmp_path):
+def test_nifti_2_pairs_and_what_only_torchio_reads_are_read_too(tmp_path):
     stored = np.random.default_rng(0).random((12, 10, 4)).astype(np.float32)
     affine = np.diag([-0.5, -0.6, 4.0, 1.0])
     nibabel.save(nibabel.freesurfer.MGHImage(stored, affine), tmp_path / "a.mgz")
     nibabel.save(nibabel.Nifti1Pair(stored, affine), tmp_path / "a.img")
-    for name in ("a.mgz", "a.img", "a.hdr"):
+    nibabel.save(nibabel.Nifti2Image(stored, affine), tmp_path / "b.nii.gz")
+    for name in ("a.mgz", "a.img", "a.hdr", "b.nii.gz"):
         scan = read_case(case(tmp_path / name))
+        brought = read_case(as_subject(case(tmp_path / name)))
+        assert np.array_equal(scan.image, brought.image), name
         assert np.array_equal(scan.image[0], stored.T), name
         assert scan.spacing_mm == pytest.approx((4.0, 0.6, 0.5)), name
 

@@ -1,6 +1,6 @@
 """Formats read by TorchIO that volbench cannot verify.
 
-FreeSurfer (.mgz, .mgh), Analyze and NIfTI pairs (.hdr, .img), MINC, GIPL and VTK.
+FreeSurfer (.mgz, .mgh), Analyze (.hdr, .img), MINC, GIPL and VTK.
 """
 
 from collections.abc import Sequence
