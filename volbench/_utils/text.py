@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from unicodedata import category
 
 
 def plural(count: int, noun: str) -> str:
@@ -51,3 +52,28 @@ def suggestion(name: str, known: Iterable[str], *, otherwise: str | None = None)
     if match := nearest(name, names):
         return f"did you mean {match!r}?"
     return otherwise or f"known: {', '.join(names)}"
+
+
+INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}
+BIDIRECTIONAL = {
+    *"\u061c\u200e\u200f",
+    *map(chr, range(0x202A, 0x202F)),
+    *map(chr, range(0x2066, 0x206A)),
+}
+"""What turns the direction of the text around it."""
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""Show control, bidirectional and lone surrogate characters as escapes.
+
+    >>> printable("a\x1b[31mred")
+    'a\\x1b[31mred'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one
+        if one in keep or (category(one) not in INVISIBLE and one not in BIDIRECTIONAL)
+        else one.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for one in text
+    )

@@ -1,12 +1,11 @@
 """Scores of the shortcut baselines as CSV and JSON."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from volbench._utils.csv_text import csv_text
 from volbench.audit.summary import AuditScore, summarize
 
 SCHEMA = 1
@@ -14,12 +13,8 @@ SCHEMA = 1
 
 def scores_csv(scores: Sequence[AuditScore]) -> str:
     """One line per row of the audit; a figure that is not defined stays empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     rows = [_record(score) for score in scores]
-    writer.writerow(list(rows[0]))
-    writer.writerows(row.values() for row in rows)
-    return text.getvalue()
+    return csv_text([list(rows[0]), *(list(row.values()) for row in rows)])
 
 
 def scores_json(scores: Sequence[AuditScore], about: dict[str, str | int]) -> str:

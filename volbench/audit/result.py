@@ -1,7 +1,5 @@
 """Result of an audit: held-out predictions per feature set and model, as CSV."""
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from volbench._utils.csv_text import csv_lines, csv_text
 from volbench.runs.tables import Prediction
 
 NEARLY_THE_LABEL = 0.99
@@ -52,14 +51,12 @@ class Audit:
 
     def to_csv(self) -> str:
         """Show one line per feature set, model and case; numbers read back equal."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*COLUMNS, *(f"prob_{name}" for name in self.classes)])
+        lines: list[list[object]] = [[*COLUMNS, *(f"prob_{name}" for name in self.classes)]]
         for row in self.rows:
             for one in row.predictions:
                 place = (one.case, one.patient, one.label, one.fold)
-                writer.writerow([row.features, row.model, row.note, *place, *one.probabilities])
-        return text.getvalue()
+                lines.append([row.features, row.model, row.note, *place, *one.probabilities])
+        return csv_text(lines)
 
     @classmethod
     def from_csv(cls, text: str) -> "Audit":
@@ -68,17 +65,16 @@ class Audit:
         Raises:
             ValueError: the text is something else.
         """
-        lines = csv.reader(io.StringIO(text))
-        header = next(lines, [])
+        header, *lines = csv_lines(text) or [[]]
         names = header[len(COLUMNS) :]
         if tuple(header[: len(COLUMNS)]) != COLUMNS or not all(
             name.startswith("prob_") for name in names
         ):
             raise ValueError(f"it does not begin with {','.join(COLUMNS)},prob_...")
         found: dict[tuple[str, str, str], list[Prediction]] = defaultdict(list)
-        for line in lines:
+        for number, line in enumerate(lines, start=2):
             if len(line) != len(header):
-                raise ValueError(f"line {lines.line_num} has {len(line)} cells, not {len(header)}")
+                raise ValueError(f"line {number} has {len(line)} cells, not {len(header)}")
             features, model, note, case, patient, label, fold, *values = line
             probabilities = tuple(map(float, values))
             prediction = Prediction(

@@ -54,7 +54,7 @@ def read_audit(path: Path) -> Audit:
         StateError: it is missing or damaged.
     """
     try:
-        return Audit.from_csv(path.read_text(encoding="utf-8"))
+        return Audit.from_csv(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}; audit again") from None
     except ValueError as error:

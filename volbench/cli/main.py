@@ -1,5 +1,6 @@
 """The `volbench` command: dispatch to subcommands; errors become one line and an exit code."""
 
+import io
 import signal
 import sys
 from typing import Any
@@ -8,6 +9,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from volbench import __version__
+from volbench._utils.text import printable
 from volbench.cli.groups import LazyGroup
 from volbench.errors import StorageError, VolbenchError
 
@@ -18,6 +20,9 @@ class Volbench(LazyGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command and exit with its code, or with that of its error."""
         signal.signal(signal.SIGTERM, _terminate)
+        for stream in (sys.stdout, sys.stderr):  # what an encoding lacks is shown as an escape
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             # Outside standalone mode click returns the code of an Exit instead of ending with it.
             if code := super().main(*args, **{**kwargs, "standalone_mode": False}):
@@ -43,7 +48,7 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _end(message: str, exit_code: int) -> None:
-    click.echo(f"volbench: {' '.join(message.splitlines())}", err=True)
+    click.echo(f"volbench: {printable(' '.join(message.splitlines()))}", err=True)
     sys.exit(exit_code)
 
 

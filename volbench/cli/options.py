@@ -1,5 +1,6 @@
 """Options shared by the commands, in the order of the help page."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,6 +8,20 @@ from typing import Any, TypeVar
 import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without NaN and infinity, which pass any comparison or none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
 
 device_option = click.option(
     "--device",
@@ -123,7 +138,7 @@ EXECUTION: Sequence[Callable[[Any], Any]] = (
     ),
     click.option(
         "--checkpoint-seconds",
-        type=click.FloatRange(0),
+        type=FiniteRange(0),
         default=30.0,
         show_default=True,
         help="Minimum interval between checkpoints of a fold.",

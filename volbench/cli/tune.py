@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench.cli.options import check_name, execution_options, experiment_options
+from volbench.cli.options import FiniteRange, check_name, execution_options, experiment_options
 
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Level, Precision
@@ -58,7 +58,7 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
 )
 @click.option(
     "--prune-below",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=FiniteRange(0, 1, min_open=True),
     default=0.1,
     show_default=True,
     metavar="P",

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from volbench._utils.text import printable
+
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -59,6 +61,12 @@ def _table(lines: list[tuple[int, list[str]]], problems: list[str]) -> Table:
             if separator in columns[0]:
                 problems.append(f"separated by {name}; save it with commas")
                 return Table(problems=tuple(problems))
+    problems += [
+        f"line {line}: the cell {printable(cell)!r} holds a control character; write it without"
+        for line, cells in lines
+        for cell in cells
+        if cell != printable(cell)
+    ]
     for column, times in Counter(columns).items():
         if not column:
             problems.append("has a column without a name; name it or remove it")

@@ -15,15 +15,19 @@ from pydantic import (
     model_serializer,
 )
 
-from volbench._utils.text import did_you_mean
+from volbench._utils.text import did_you_mean, printable
+from volbench._utils.toml_text import read_toml, shown
 from volbench.data.preprocessing.options import Preprocessing, canonical_transforms
 from volbench.errors import SpecError, VolbenchError
 from volbench.experiment.search_space import refuse_search_space_text
 from volbench.spec import parse_value
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+MOST = 1e9
+"""No count and no factor of a recipe is larger."""
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False, strict=True)]
+NotNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(ge=1, le=10**6, strict=True)]
+Patience = Annotated[int, Field(ge=0, le=10**6, strict=True)]
 
 
 class RecipeSection(BaseModel):
@@ -58,7 +62,7 @@ class Training(RecipeSection):
     """
 
     epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2, le=10**6, strict=True)]
     sampler: Literal["balanced", "weighted", "natural"]
     augmentation: str
     clip_norm: NotNegative
@@ -79,9 +83,9 @@ class Optimizer(RecipeSection):
     name: Literal["adamw", "sgd"]
     lr: Positive
     weight_decay: NotNegative
-    momentum: Annotated[float, Field(ge=0, lt=1)]
+    momentum: Annotated[float, Field(ge=0, lt=1, strict=True)]
     encoder_lr_scale: Positive | None = None
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
 
 
 class Schedule(RecipeSection):
@@ -100,11 +104,11 @@ class Schedule(RecipeSection):
     """
 
     name: Literal["cosine", "constant", "plateau"]
-    warmup_fraction: Annotated[float, Field(ge=0, lt=1)]
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    patience: Annotated[int, Field(ge=0)] = 10
+    warmup_fraction: Annotated[float, Field(ge=0, lt=1, strict=True)]
+    factor: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.3
+    patience: Patience = 10
     stop_rate: NotNegative = 0.0
-    stop_patience: Annotated[int, Field(ge=0)] = 0
+    stop_patience: Patience = 0
     reload_best: bool = False
 
     @model_serializer(mode="wrap")
@@ -128,7 +132,7 @@ class Selection(RecipeSection):
 
     checkpoint: Literal["validation", "training_loss", "last"]
     metric: Literal["auc", "loss"]
-    validation_fraction: Annotated[float, Field(gt=0, le=0.5)]
+    validation_fraction: Annotated[float, Field(gt=0, le=0.5, strict=True)]
 
 
 class TestTime(RecipeSection):
@@ -140,7 +144,7 @@ class TestTime(RecipeSection):
             that augmentation from the volume that evaluation sees.
     """
 
-    passes: Annotated[int, Field(ge=0)] = 0
+    passes: Patience = 0
     augmentation: str = "train"
 
 
@@ -160,9 +164,9 @@ class Regularization(RecipeSection):
 
     mixup: NotNegative = 0.0
     mixup_on: Literal["volume", "token"] = "volume"
-    slice_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    slice_dropout: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     token_noise: NotNegative = 0.0
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
 
 
 class Recipe(RecipeSection):
@@ -186,6 +190,9 @@ class Recipe(RecipeSection):
         """Leave out transforms that are not there: an experiment's text is as it always was."""
         return {key: what for key, what in dump(value).items() if key != "transforms" or what}
 
+
+NUMBERS = {"size", "margin", "box_mm", "slice_margin", "max_slices", "n4_shrink"}
+"""Options of preprocessing that are numbers."""
 
 ALIASES = {"paper": "lee2022", "authors": "lee2022_code"}
 """Names of version 0.1."""
@@ -227,6 +234,7 @@ def load_recipe(
         _override(values, override)
     try:
         _read_transforms(values["preprocessing"])
+        _require_numbers(values["preprocessing"])
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise _explain(name, error) from None
@@ -238,9 +246,10 @@ def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
     if name in seen:
         raise SpecError(f"recipe {name!r} is its own base: {' -> '.join((*seen, name))}")
     try:
-        values = tomllib.loads(_text(name))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = _text(name)
+    except UnicodeDecodeError as error:
         raise SpecError(f"recipe {name!r} is not valid TOML: {error}") from None
+    values = read_toml(text, f"recipe {name!r}")
     base = values.pop("base", None)
     if base is None:
         return values
@@ -271,6 +280,15 @@ def _read_transforms(preprocessing: object) -> None:
     """Give TorchIO's transforms their canonical texts; they may be one text or a list."""
     if isinstance(preprocessing, dict) and "transforms" in preprocessing:
         preprocessing["transforms"] = canonical_transforms(preprocessing["transforms"])
+
+
+def _require_numbers(preprocessing: object) -> None:
+    """Refuse what would be taken for a number: ``true`` for 1, a text for what it spells."""
+    for key, value in preprocessing.items() if isinstance(preprocessing, dict) else ():
+        wrong = isinstance(value, bool) and key in NUMBERS
+        wrong |= isinstance(value, str) and key in NUMBERS and value != "auto"
+        if wrong:
+            raise SpecError(f"preprocessing.{key}={shown(value)} is not a number")
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -304,10 +322,16 @@ def _sections() -> list[str]:
 
 
 def _parse(text: str) -> object:
-    """Read a value as TOML does, or else as spec text; any other text stands for itself."""
+    """Read a value as TOML does, or else as spec text; any other text stands for itself.
+
+    Raises:
+        SpecError: more than one line, of which all but the first would be lost.
+    """
+    if text != printable(text):
+        raise SpecError(f"--set: the value {shown(text)} holds a line break or control character")
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         if not text.startswith("("):
             return text
     return parse_value(text)
@@ -323,7 +347,7 @@ def _explain(name: str, error: ValidationError) -> SpecError:
         problem = f"{key} is missing"
     else:
         said = first["msg"][0].lower() + first["msg"][1:]
-        problem = f"{key}={first['input']!r}: {said}"
+        problem = f"{key}={shown(first['input'])}: {said}"
     more = f" (and {len(others)} more)" if others else ""
     return SpecError(f"recipe {name!r}: {problem}{more}")
 

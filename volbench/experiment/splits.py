@@ -17,6 +17,7 @@ from volbench.data.cache.packed import PreparedCase
 from volbench.errors import DataError, UsageError
 from volbench.spec import parse
 
+MOST_DIGITS = 9
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 MOST_GROUPS = 50
 """Values of a column that can be left out one at a time; more are rather numbers than groups."""
@@ -64,6 +65,11 @@ class Split:
             seed: Seed of the inner division.
         """
         test = self._where({str(fold)})
+        if not self._where(set(self.assigned) - {str(fold), VALIDATION}):
+            raise DataError(
+                f"fold {fold}: no case is left to train on, all others are held out or validation "
+                "cases; give some of them another fold, or the word 'train'"
+            )
         own = self._where({VALIDATION})
         rest = self._where(set(self.assigned) - {str(fold), VALIDATION})
         if validation_fraction is None:
@@ -108,12 +114,14 @@ def make_split(cases: Sequence[PreparedCase], folds: int, seed: int) -> Split:
 
 
 def official_split(cases: Sequence[PreparedCase]) -> Split:
-    """Take the data set's own split: fold numbers, or train, val and test, which make one fold 0.
+    """Take the data set's own split: names of folds, or train, val and test, which make one fold.
+
+    Folds are numbered from 0 in the order of their names, whatever these are.
 
     Raises:
         DataError: a case has no fold, or another word than those.
     """
-    return Split(tuple(cases), tuple(_official(case.name, case.fold) for case in cases))
+    return Split(tuple(cases), _numbered(cases, [case.fold for case in cases]))
 
 
 def leave_one_out(cases: Sequence[PreparedCase], column: str) -> Split:
@@ -189,7 +197,7 @@ def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
         raise DataError(f"split {path} has no fold for case {missing[0]!r} {_more(missing)}")
     if unknown := sorted(given.keys() - names):
         raise DataError(f"split {path} has case {unknown[0]!r}, unknown here {_more(unknown)}")
-    return Split(tuple(cases), tuple(_official(case.name, given[case.name]) for case in cases))
+    return Split(tuple(cases), _numbered(cases, [given[case.name] for case in cases]))
 
 
 def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
@@ -204,7 +212,9 @@ def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
     Raises:
         UsageError: it is none of these.
     """
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal():
+        if len(text) > MOST_DIGITS:
+            raise UsageError(f"--folds {text[:20]}...: more folds than any data set has cases")
         if int(text) < 2:
             raise UsageError(f"--folds {text}: cross-validation needs at least 2 folds")
         return make_split(cases, int(text), seed)
@@ -249,16 +259,46 @@ def _moment(case: PreparedCase, column: str) -> float:
         ) from None
 
 
-def _official(case: str, fold: str | None) -> str:
-    if not fold:
-        raise DataError(f"case {case!r} has no fold; the data set has no split of its own")
-    if fold == TEST:
-        return "0"
-    if fold in (TRAIN, VALIDATION):
-        return fold
-    if fold.isdecimal():
-        return str(int(fold))
-    raise DataError(f"case {case!r}: fold {fold!r} is neither a number nor train, val or test")
+def _numbered(cases: Sequence[PreparedCase], folds: Sequence[str | None]) -> tuple[str, ...]:
+    """Number the folds that hold something out from 0; ``train`` and ``val`` stay.
+
+    Raises:
+        DataError: a case without a fold, or words that do not go together.
+    """
+    for case, fold in zip(cases, folds, strict=True):
+        if not fold:
+            raise DataError(f"case {case.name!r} has no fold; the data set has no split of its own")
+    keys = [_canonical(fold or "") for fold in folds]
+    names = set(keys) - {TRAIN, VALIDATION, TEST}
+    words = set(keys) - names
+    alone = len(set(keys)) == 1
+    if (TEST in words and names) or any(
+        (words or alone) and not _is_number(name) for name in names
+    ):
+        odd = sorted(names)[0]
+        case = cases[keys.index(odd)]
+        raise DataError(
+            f"case {case.name!r}: fold {odd!r} is neither a number nor train, val or test, "
+            f"beside {', '.join(sorted(words)) or 'no other fold'}; use train, val and test, or "
+            "names of folds only"
+        )
+    held_out = [TEST] if TEST in words else sorted(names, key=_natural)
+    numbers = {name: str(number) for number, name in enumerate(held_out)}
+    return tuple(numbers.get(key, key) for key in keys)
+
+
+def _canonical(fold: str) -> str:
+    """A fold's name; numbers without leading zeros."""
+    return (fold.lstrip("0") or "0") if _is_number(fold) else fold
+
+
+def _is_number(fold: str) -> bool:
+    return fold.isascii() and fold.isdecimal()
+
+
+def _natural(fold: str) -> tuple[bool, int, str]:
+    """Numbers first, by size, whatever their length; then words."""
+    return not _is_number(fold), len(fold) if _is_number(fold) else 0, fold
 
 
 def _stratified(cases: Sequence[PreparedCase], parts: int, seed: int) -> list[int]:

@@ -1,6 +1,5 @@
 """Facts of a run for its model card: files, scores, partitions, subgroups."""
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from volbench._utils.csv_text import csv_records
 from volbench.errors import StateError
 from volbench.evaluation import Items, case_groups, strata_of, stratum_scores
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
@@ -210,10 +210,9 @@ def gather_facts(
 def _assigned(run: LoadedRun) -> list[Assigned]:
     path = run.path / "splits.csv"
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return [
-                Assigned(row["case"], row["patient"], row["label"], row["fold"])
-                for row in csv.DictReader(stream)
-            ]
-    except (OSError, KeyError, UnicodeDecodeError) as error:
+        return [
+            Assigned(row["case"], row["patient"], row["label"], row["fold"])
+            for row in csv_records(path.read_bytes().decode("utf-8"))
+        ]
+    except (OSError, KeyError, ValueError) as error:
         raise StateError(f"{path} is missing or damaged ({error}); run again") from None

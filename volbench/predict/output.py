@@ -1,7 +1,5 @@
 """Predictions as CSV or JSON."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -11,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 import volbench
+from volbench._utils.csv_text import csv_text
 from volbench.predict.ensemble import Ensemble
 from volbench.predict.results import NOTICE, THRESHOLD, Predicted, Spread, decide
 
@@ -54,9 +53,7 @@ def _csv(predicted: Sequence[Predicted], ensemble: Ensemble) -> str:
                     *map(float, by_fold.ravel()),
                 ]
             )
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
+    return csv_text([header, *rows])
 
 
 def _columns(spread: Spread) -> Iterator[tuple[float, ...]]:

@@ -1,12 +1,12 @@
 """Detection of training cases among the volumes to predict, by name and path."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from volbench._utils.csv_text import csv_records
 from volbench.errors import StateError
 from volbench.interfaces import Case
 from volbench.predict.results import InSample
@@ -29,11 +29,9 @@ def read_split(path: Path) -> list[TrainingCase]:
         StateError: it is missing or damaged.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return [
-                TrainingCase(r["case"], r["patient"], r["fold"]) for r in csv.DictReader(stream)
-            ]
-    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
+        rows = csv_records(path.read_bytes().decode("utf-8"))
+        return [TrainingCase(row["case"], row["patient"], row["fold"]) for row in rows]
+    except (OSError, KeyError, ValueError) as error:
         raise StateError(f"{path} is missing or damaged ({error}); run again") from None
 
 

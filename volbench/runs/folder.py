@@ -9,6 +9,7 @@ the fold's other files by their SHA-256.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
     "model.safetensors",
     "result.json",
 )
+NUMBERED = re.compile(r"[0-9]{2,9}")
 CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
 
 
@@ -198,11 +200,28 @@ class RunFolder:
     def results(self) -> dict[int, FoldResult]:
         """The folds that ended, by number."""
         found = {}
-        for number in range(int(self.experiment()["folds"])):
+        for number in self._numbers():
             result = self.fold(number).result()
             if result is not None:
                 found[number] = result
         return found
+
+    def _numbers(self) -> list[int]:
+        """The folds there may be; runs of version 0.1 have them numbered as their data set did."""
+        try:
+            count = int(self.experiment()["folds"])
+        except (KeyError, TypeError, ValueError):
+            raise StateError(
+                f"{self.path / 'experiment.json'} is damaged (folds); run again"
+            ) from None
+        folder = self.path / "folds"
+        there = folder.iterdir() if folder.is_dir() else ()
+        named = sorted(int(path.name) for path in there if NUMBERED.fullmatch(path.name))
+        if len(named) > count:
+            raise StateError(
+                f"{folder} holds {len(named)} folds where experiment.json has {count}; run again"
+            )
+        return named
 
     def _required(self, name: str) -> Mapping[str, Any]:
         values = read_json(self.path / name)

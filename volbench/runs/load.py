@@ -1,6 +1,5 @@
 """Load runs from their folders, verified against their digests."""
 
-import csv
 import io
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from volbench._utils.csv_text import csv_records
 from volbench.errors import StateError, UsageError
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import (
@@ -146,21 +146,24 @@ def read_history(run: LoadedRun, fold: int) -> pd.DataFrame:
 def _predictions(
     place: FoldFolder, result: FoldResult, name: str
 ) -> tuple[list[Prediction], tuple[str, ...]]:
-    return read_predictions(_verified(place, result, name))
+    try:
+        return read_predictions(_verified(place, result, name))
+    except (KeyError, ValueError) as error:
+        raise StateError(f"{place.path / name} is damaged ({error}); run again") from None
 
 
 def _verified(place: FoldFolder, result: FoldResult, name: str) -> str:
     """Text of a fold's file, which is the one that the result vouches for."""
     place.verify(result, only=name)
-    return (place.path / name).read_text(encoding="utf-8")
+    return (place.path / name).read_bytes().decode("utf-8")
 
 
 def _case_rows(path: Path) -> list[CaseRow]:
     try:
-        return read_cases(path.read_text(encoding="utf-8"))
+        return read_cases(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise StateError(f"{path} is damaged ({error}); run again") from None
 
 
@@ -170,8 +173,8 @@ def _is_run(path: Path) -> bool:
 
 def _count(path: Path) -> tuple[int, int]:
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            patients = [row["patient"] for row in csv.DictReader(stream)]
-    except (OSError, KeyError) as error:
+        rows = csv_records(path.read_bytes().decode("utf-8"))
+        patients = [row["patient"] for row in rows]
+    except (OSError, KeyError, ValueError) as error:
         raise StateError(f"{path} is missing or damaged ({error}); run again") from None
     return len(patients), len(set(patients))

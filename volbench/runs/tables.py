@@ -1,10 +1,9 @@
 """The CSV files of a run: predictions, history, splits, cases."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from volbench._utils.csv_text import csv_lines, csv_records, csv_text
 from volbench.experiment.splits import Split
 
 
@@ -61,7 +60,7 @@ def predictions_csv(predictions: Iterable[Prediction], classes: Sequence[str]) -
     for row in rows:
         place = [row.slice] if by_slice else []
         lines.append([row.case, row.patient, row.label, row.fold, *place, *row.probabilities])
-    return _csv(lines)
+    return csv_text(lines)
 
 
 def read_predictions(text: str) -> tuple[list[Prediction], tuple[str, ...]]:
@@ -70,8 +69,11 @@ def read_predictions(text: str) -> tuple[list[Prediction], tuple[str, ...]]:
     Raises:
         ValueError: the text is something else.
     """
-    reader = csv.DictReader(io.StringIO(text))
-    columns = [name for name in reader.fieldnames or () if name.startswith("prob_")]
+    records = csv_records(text)
+    header = csv_lines(text)[:1]
+    columns = [name for line in header for name in line if name.startswith("prob_")]
+    if not columns or not {"case", "patient", "label", "fold"} <= set(header[0]):
+        raise ValueError("it lacks the columns of predictions")
     rows = [
         Prediction(
             case=row["case"],
@@ -81,14 +83,14 @@ def read_predictions(text: str) -> tuple[list[Prediction], tuple[str, ...]]:
             slice=int(row["slice"]) if "slice" in row else None,
             probabilities=tuple(float(row[column]) for column in columns),
         )
-        for row in reader
+        for row in records
     ]
     return rows, tuple(column.removeprefix("prob_") for column in columns)
 
 
 def history_csv(history: Sequence[Mapping[str, float]]) -> str:
     """Show one row per epoch."""
-    return _csv([list(history[0]), *([*row.values()] for row in history)])
+    return csv_text([list(history[0]), *([*row.values()] for row in history)])
 
 
 def splits_csv(split: Split, classes: Sequence[str]) -> str:
@@ -97,7 +99,7 @@ def splits_csv(split: Split, classes: Sequence[str]) -> str:
         [case.name, case.patient, classes[case.label], fold]
         for case, fold in zip(split.cases, split.assigned, strict=True)
     ]
-    return _csv([["case", "patient", "label", "fold"], *rows])
+    return csv_text([["case", "patient", "label", "fold"], *rows])
 
 
 def cases_csv(split: Split, classes: Sequence[str]) -> str:
@@ -114,7 +116,7 @@ def cases_csv(split: Split, classes: Sequence[str]) -> str:
         ]
         for case, fold in zip(split.cases, split.assigned, strict=True)
     ]
-    return _csv([[*_CASE_COLUMNS, "plane", *(STRATUM + name for name in strata)], *rows])
+    return csv_text([[*_CASE_COLUMNS, "plane", *(STRATUM + name for name in strata)], *rows])
 
 
 def read_cases(text: str) -> list[CaseRow]:
@@ -123,8 +125,8 @@ def read_cases(text: str) -> list[CaseRow]:
     Raises:
         ValueError: the text is something else.
     """
-    reader = csv.DictReader(io.StringIO(text))
-    if missing := set(_CASE_COLUMNS) - set(reader.fieldnames or ()):
+    records = csv_records(text)
+    if missing := set(_CASE_COLUMNS) - set((csv_lines(text) or [[]])[0]):
         raise ValueError(f"it has no column {sorted(missing)[0]!r}")
     return [
         CaseRow(
@@ -142,7 +144,7 @@ def read_cases(text: str) -> list[CaseRow]:
                 if name.startswith(STRATUM)
             },
         )
-        for row in reader
+        for row in records
     ]
 
 
@@ -159,9 +161,3 @@ _CASE_COLUMNS = (
     "column_mm",
     "roi_mm3",
 )
-
-
-def _csv(rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -1,6 +1,5 @@
 """Suite files: validated TOML."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -8,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from volbench._utils.text import suggestion
+from volbench._utils.toml_text import read_toml, shown
 from volbench.errors import SpecError
 
 
@@ -106,11 +106,12 @@ def read_suite_file(path: Path) -> SuiteFile:
         SpecError: it cannot be read, is no TOML, or has a key or a value that is none.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise SpecError(f"suite {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise SpecError(f"suite {path} is not valid TOML: {error}") from None
+    values = read_toml(text, f"suite {path}")
     try:
         file = SuiteFile.model_validate(values)
     except ValidationError as error:
@@ -162,7 +163,7 @@ def _explain(path: Path, error: ValidationError) -> SpecError:
         problem = f"{key} is missing{where}; add {key} = ..."
     else:
         said = first["msg"].removeprefix("Value error, ")
-        problem = f"{key} = {first['input']!r}{where}: {said[0].lower()}{said[1:]}"
+        problem = f"{key} = {shown(first['input'])}{where}: {said[0].lower()}{said[1:]}"
     more = f" (and {len(others)} more)" if others else ""
     return SpecError(f"suite {path}: {problem}{more}")
 

@@ -1,7 +1,5 @@
 """Tables of trials: state, trials.csv and best.json."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from volbench._utils.atomic_io import write_atomic, write_json
+from volbench._utils.csv_text import csv_records, csv_text
 from volbench.errors import StateError
 from volbench.tune.storage import quietly
 
@@ -104,14 +103,12 @@ def _row(place: int, trial: FrozenTrial) -> TrialRow:
 
 def write_trials(folder: Path, trials: Sequence[FrozenTrial], names: Sequence[str]) -> None:
     """Write trials.csv: one row per trial, a column per option that was searched for."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*FIXED, *names])
+    lines: list[list[object]] = [[*FIXED, *names]]
     for row in rows_of(trials):
         auc = "" if row.auc is None else repr(row.auc)
         values = [row.values.get(name, "") for name in names]
-        writer.writerow([row.trial, row.state, auc, row.folds, row.seconds, row.reason, *values])
-    write_atomic(folder / TRIALS, text.getvalue())
+        lines.append([row.trial, row.state, auc, row.folds, row.seconds, row.reason, *values])
+    write_atomic(folder / TRIALS, csv_text(lines))
 
 
 def read_trials(folder: Path) -> list[TrialRow]:
@@ -121,8 +118,8 @@ def read_trials(folder: Path) -> list[TrialRow]:
         StateError: it is missing or damaged.
     """
     try:
-        with (folder / TRIALS).open(encoding="utf-8", newline="") as stream:
-            return [_read_row(row) for row in csv.DictReader(stream)]
+        text = (folder / TRIALS).read_bytes().decode("utf-8")
+        return [_read_row(row) for row in csv_records(text)]
     except (OSError, KeyError, ValueError) as error:
         raise StateError(f"{folder / TRIALS} is missing or damaged ({error})") from None
 

@@ -1,8 +1,16 @@
 """`volbench data check`: read every volume and list all problems."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import click
 
-from volbench._utils.text import plural
+from volbench._utils.atomic_io import write_atomic
+from volbench._utils.text import plural, printable
+
+SHOWN = 10
+"""Problems that are printed; a file has all of them."""
 
 
 @click.command("check")
@@ -33,9 +41,9 @@ def command(data: str, jobs: int | None) -> None:
     patients = {one.case.patient for one in report.surveyed}
     click.echo(f"{spec}: {len(report.surveyed)} cases of {len(patients)} patients")
     for note in report.notes:
-        click.echo(f"note: {note}")
+        click.echo(f"note: {printable(note)}")
     for warning in report.warnings:
-        click.echo(f"warning: {warning}")
+        click.echo(f"warning: {printable(warning)}")
     _list_problems(report.problems)
     if not report.clean:
         raise DataError(
@@ -45,5 +53,9 @@ def command(data: str, jobs: int | None) -> None:
 
 
 def _list_problems(problems: tuple[str, ...]) -> None:
-    for problem in problems:
-        click.echo(f"problem: {problem}")
+    for problem in problems[:SHOWN]:
+        click.echo(f"problem: {printable(problem)}")
+    if len(problems) > SHOWN:
+        path = Path(tempfile.gettempdir()) / f"volbench-problems-{os.getpid()}.txt"
+        write_atomic(path, "".join(f"{printable(problem)}\n" for problem in problems))
+        click.echo(f"and {plural(len(problems) - SHOWN, 'problem')} more; all of them: {path}")

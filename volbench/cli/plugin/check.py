@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench.cli.options import FiniteRange
 from volbench.errors import PluginError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ HEAD = ("component", "kind", "from", "passed", "failed", "skipped", "what to cha
 @click.option("--all", "built_in", is_flag=True, help="Also check the built-in components.")
 @click.option(
     "--import-seconds",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=15.0,
     show_default=True,
     help="Time limit for importing a component, without PyTorch and volbench.",

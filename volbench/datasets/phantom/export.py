@@ -1,7 +1,5 @@
 """Export of the phantom: scanner-like volumes, ROI masks and a manifest."""
 
-import csv
-import io
 import json
 import tempfile
 from collections.abc import Callable, Iterable
@@ -10,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from volbench._utils.atomic_io import FolderLock, write_atomic, write_json
+from volbench._utils.csv_text import csv_text
 from volbench.datasets.phantom import Phantom, PhantomVolume
 from volbench.errors import StateError
 from volbench.interfaces import Case
@@ -126,8 +125,4 @@ def _truth(volume: PhantomVolume) -> dict[str, object]:
 
 def _table(rows: Iterable[dict[str, object]]) -> str:
     listed = list(rows)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, listed[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(listed)
-    return text.getvalue()
+    return csv_text([list(listed[0]), *(list(row.values()) for row in listed)])

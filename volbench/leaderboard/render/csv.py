@@ -5,13 +5,11 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from volbench._utils.csv_text import harmless
 from volbench.leaderboard.published.base import Reference
 from volbench.leaderboard.render.json import pair_values, plain, row_values
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.leaderboard.statistics.strata import ByStratum
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for the start of a formula, full-width signs included."""
 
 
 def to_csv(
@@ -42,16 +40,6 @@ def to_csv(
         whole.map(harmless).rename(columns=harmless_name).to_csv(index=False, lineterminator="\n")
     )
     return text
-
-
-def harmless(value: object) -> object:
-    """A cell that a spreadsheet would take for a formula gets an apostrophe before it.
-
-    >>> harmless("=1+1"), harmless("rmc5"), harmless(-0.5)
-    ("'=1+1", 'rmc5', -0.5)
-    """
-    is_formula = isinstance(value, str) and value.lstrip(" ").startswith(FORMULA)
-    return f"'{value}" if is_formula else value
 
 
 def harmless_name(name: str) -> str:
