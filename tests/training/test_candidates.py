@@ -9,7 +9,7 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from volbench import load_runs
+from volbench import compare, load_runs
 from volbench.crossval.plan import make_plan
 from volbench.crossval.run import run
 from volbench.errors import SpecError, UsageError
@@ -106,6 +106,9 @@ def test_an_ordinal_run_predicts_grades_and_can_be_opened(tmp_path: Path) -> Non
     assert plan.prepared.ordered
     outcome = run(plan, out=tmp_path / "runs", device="cpu", jobs=1)
     assert not outcome.failed
+    (row,) = compare(outcome.path)[0].rows
+    for metric in ("quadratic_kappa", "grade_error", "ordinal_c_index"):
+        assert np.isfinite(row.score(metric).mean)
     network = next(iter(load_trained(outcome.path).networks.values()))
     assert network.conditional
     assert network.head.out_features == 2

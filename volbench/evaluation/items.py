@@ -116,7 +116,7 @@ def gather(
         )
     rows = list(predictions)
     unit = unit or _unit_of(rows)
-    items = _together(rows, tuple(classes), unit)
+    items = _together(rows, classes if isinstance(classes, tuple) else tuple(classes), unit)
     by_fold = {
         int(fold): _threshold(rule, int(fold), (validation or {}).get(int(fold), ()), classes, unit)
         for fold in np.unique(items.folds)

@@ -23,7 +23,7 @@ from volbench.runs.folder import (
     RunFolder,
     read_json,
 )
-from volbench.runs.tables import CaseRow, Prediction, read_cases, read_predictions
+from volbench.runs.tables import CaseRow, Grades, Prediction, read_cases, read_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def load_run(path: Path) -> LoadedRun:
         predictions=predictions,
         validation=validation,
         case_rows=_case_rows(path / CASES),
-        classes=classes,
+        classes=Grades(classes) if _are_ordered(path) else classes,
         cases=cases,
         patients=patients,
         tuning=read_json(path / TUNING),
@@ -178,3 +178,8 @@ def _count(path: Path) -> tuple[int, int]:
     except (OSError, KeyError, ValueError) as error:
         raise StateError(f"{path} is missing or damaged ({error}); run again") from None
     return len(patients), len(set(patients))
+
+
+def _are_ordered(path: Path) -> bool:
+    """Whether the data set said that its classes are grades; data.json may be missing."""
+    return bool((read_json(path / "data.json") or {}).get("ordered", False))

@@ -7,6 +7,14 @@ from volbench._utils.csv_text import csv_lines, csv_records, csv_text
 from volbench.experiment.splits import Split
 
 
+class Grades(tuple[str, ...]):
+    """Names of classes that are grades, from low to high; otherwise as any names of classes.
+
+    >>> Grades(["T1", "T2"]) == ("T1", "T2")
+    True
+    """
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One row of predictions.csv.

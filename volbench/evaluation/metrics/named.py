@@ -9,6 +9,7 @@ from types import MappingProxyType
 from volbench.evaluation.metrics import calibration, decisions, ordinal, ranking
 from volbench.evaluation.metrics.arrays import LabelArray, ProbabilityArray, Threshold
 from volbench.evaluation.metrics.metric import Metric, of_decisions, of_probabilities
+from volbench.runs.tables import Grades
 
 HIGH = 0.9
 """Specificity at which the sensitivity is given, and the other way round."""
@@ -198,10 +199,11 @@ def metrics_for(
         classes: Names of the classes. Recall and precision exist once for each, as
             ``recall_<class>``; sensitivity at a fixed specificity exists for two classes only.
         at: That specificity, or sensitivity.
-        ordered: Whether the classes are grades, from low to high: several then have metrics of
-            their own.
+        ordered: Whether the classes are grades, from low to high, as ``Grades`` are anyhow:
+            several then have metrics of their own.
     """
     two = len(classes) == 2
+    ordered = ordered or isinstance(classes, Grades)
     each = list(enumerate(classes))
     brier = METRICS["brier"]
     found = [

@@ -43,6 +43,7 @@ from volbench.leaderboard.statistics.run_scores import (
 )
 from volbench.leaderboard.statistics.shortcut_test import best_shortcuts_of, compare_with_shortcut
 from volbench.runs.load import LoadedRun
+from volbench.runs.tables import Grades
 
 
 def compare_runs(
@@ -86,6 +87,8 @@ def compare_runs(
     natives = {native_unit(run) for run in runs} - {None}
     chosen: Unit = unit or (next(iter(natives)) if len(natives) == 1 else None) or "case"
     classes = next((run.classes for run in runs if run.classes), ())
+    if not all(isinstance(run.classes, Grades) for run in runs if run.classes):
+        classes = tuple(classes)  # metrics of grades are those of runs that all have grades
     scored = [
         [score_run(run, unit=chosen, threshold=threshold) for run in together]
         for together in (put_together(runs) if repeats else [[run] for run in runs])
