@@ -334,10 +334,16 @@ class Executor(abc.ABC):
     Attributes:
         detaches: Whether tasks go on when the process that submitted them ends; then submitting
             the same keys with the same folder again attaches to them.
+        restarts: Whether it begins a task again by itself whose machine is lost, when the first
+            process may still be running.
+        gpus: GPUs of each task where they are asked for, whatever this machine has; 0 where tasks
+            use what their machine has.
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
     detaches: ClassVar[bool] = False
+    restarts: ClassVar[bool] = False
+    gpus: float = 0
 
     @abc.abstractmethod
     def submit(
@@ -361,10 +367,10 @@ class Executor(abc.ABC):
     def describe(self, tasks: Sequence[ExecutorTask], folder: Path) -> str:
         """Tell what `submit` would do, as a command or a script, without doing it."""
 
-    def cancel(self, keys: Collection[str]) -> None:  # noqa: B027
+    def cancel(self, keys: Collection[str]) -> None:  # noqa: B027 (nothing may be left to end)
         """End tasks that wait or run; the default leaves them alone."""
 
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:  # noqa: B027 (it may own nothing)
         """End processes and connections of this one's own; the default has none."""
 
     def __enter__(self) -> "Executor":

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 from torch import nn
 
 from tests.helpers.small import write_small
-from volbench._utils.atomic_io import FolderLock
 from volbench.audit import read_audit
 from volbench.cli.main import main
 from volbench.crossval import make_plan, run
@@ -25,7 +24,14 @@ from volbench.plugins.registry import losses
 from volbench.runs.folder import RunFolder
 
 FILES = ("experiment.json", "environment.json", "data.json", "splits.csv", "cases.csv")
-OF_A_FOLD = ("predictions.csv", "validation.csv", "history.csv", "model.safetensors", "result.json")
+OF_A_FOLD = (
+    "predictions.csv",
+    "validation.csv",
+    "history.csv",
+    "model.safetensors",
+    "environment.json",
+    "result.json",
+)
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +158,40 @@ def test_a_changed_file_is_noticed(data, tmp_path, name):
         run(plan_for(data), out=tmp_path, name="a", jobs=1)
 
 
-def test_two_processes_cannot_run_the_same_run(data, tmp_path):
-    with FolderLock(tmp_path / "a"), pytest.raises(StorageError, match="in use by process"):
-        run(plan_for(data), out=tmp_path, name="a", jobs=1)
+def test_two_processes_share_the_folds_of_one_run(data, tmp_path):
+    command_here(data, tmp_path / "whole", "--jobs", "1")
+    out = tmp_path / "shared"
+    with Process(data, out, "--jobs", "1") as first, Process(data, out, "--jobs", "1") as second:
+        first.end(0)
+        second.end(0)
+    wanted = ("predictions.csv", "history.csv", "model.safetensors")
+    assert fold_bytes(out / "a", *wanted) == fold_bytes(tmp_path / "whole" / "a", *wanted)
+    outcomes = [
+        json.loads(path.read_text())["outcome"] for path in out.glob("a/attempts/*/*/ended.json")
+    ]
+    assert outcomes.count("published") == 2
+
+
+def test_what_a_failed_fold_left_in_version_0_1_gives_way_to_its_success(data, tmp_path):
+    path = run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[0]).path
+    fold = path / "folds/00"
+    shutil.rmtree(fold)
+    fold.mkdir()
+    old = {"schema": 1, "fold": 0, "status": "failed", "error": "out of luck"}
+    (fold / "result.json").write_text(json.dumps(old))
+    (fold / "traceback.txt").write_text("...")
+    assert load_run(path).failed[0].error == "out of luck"
+    again = run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[0])
+    assert not again.failed
+    assert sorted(entry.name for entry in fold.iterdir()) == sorted(OF_A_FOLD)
+
+
+def test_each_fold_tells_the_machine_that_trained_it(data, tmp_path):
+    path = run(plan_for(data), out=tmp_path, name="a", jobs=1, folds=[1]).path
+    told = RunFolder(path).fold(1).environment()
+    whole = json.loads((path / "environment.json").read_text())
+    for key in ("python", "packages", "processor", "device", "precision", "threads"):
+        assert told[key] == whole[key]
 
 
 def test_a_fold_that_is_not_there_is_refused(data, tmp_path):
@@ -252,7 +289,7 @@ def test_kill_9_and_the_same_command_give_the_same_bits(data, tmp_path, jobs):
 
     cut = tmp_path / "cut" / "a"
     with Process(data, tmp_path / "cut", "--jobs", jobs) as killed:
-        killed.until(lambda: list(cut.glob("folds/00/checkpoint.safetensors")))
+        killed.until(lambda: list(cut.glob("attempts/00/*/checkpoint.safetensors")))
         killed.kill()
     assert not (cut / "folds/00/result.json").exists()
 
@@ -266,7 +303,7 @@ def test_kill_9_and_the_same_command_give_the_same_bits(data, tmp_path, jobs):
 def test_ctrl_c_ends_with_130_and_leaves_no_process(data, tmp_path):
     out = tmp_path / "runs"
     with Process(data, out, "--jobs", "2") as process:
-        process.until(lambda: list(out.glob("a/folds/*/checkpoint.safetensors")))
+        process.until(lambda: list(out.glob("a/attempts/*/*/checkpoint.safetensors")))
         children = _children(process.pid)
         process.send_signal(signal.SIGINT)
         process.end(130)
@@ -278,23 +315,65 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(data, tmp_path):
 
 
 class Killer(Callback):
-    """Kills the process of fold 0, which was started first, after an epoch."""
+    """Kills the process of fold 0 after an epoch, so many times."""
 
-    victim = None
+    def __init__(self, times):
+        self.times = times
+        self.waits = []
 
     def on_epoch(self, report):
-        if self.victim is None and report.fold == 0:
-            self.victim = _children(os.getpid())[0]
-            os.kill(self.victim, signal.SIGKILL)
+        if self.times and report.fold == 0:
+            self.times -= 1
+            holder = json.loads(max(self.path.glob("attempts/00/*/lease.json")).read_text())
+            os.kill(holder["process"]["pid"], signal.SIGKILL)
+
+    def on_plan(self, plan, path, done, asked):
+        self.path = path
+
+    def on_wait(self, fold, reason):
+        self.waits.append((fold, reason))
 
 
-def test_a_worker_that_dies_fails_its_fold_only(data, tmp_path):
+def test_a_process_that_was_killed_is_tried_again_alone(data, tmp_path):
     plan = plan_for(data, folds="2", overrides=("training.epochs=12",))
-    outcome = run(plan, out=tmp_path, jobs=2, device="cpu", callback=Killer())
+    killer = Killer(times=1)
+    outcome = run(plan, out=tmp_path, name="cut", jobs=2, device="cpu", callback=killer)
+    assert not outcome.failed
+    assert killer.waits == [
+        (0, "out of memory (the process training it ended with SIGKILL; was memory short?); "
+            "it is tried again alone")
+    ]  # fmt: skip
+    whole = run(plan, out=tmp_path, name="whole", jobs=2, device="cpu")
+    wanted = ("predictions.csv", "model.safetensors")
+    assert fold_bytes(outcome.path, *wanted) == fold_bytes(whole.path, *wanted)
+
+
+def test_a_worker_that_dies_again_fails_its_fold_only(data, tmp_path):
+    plan = plan_for(data, folds="2", overrides=("training.epochs=12",))
+    outcome = run(plan, out=tmp_path, jobs=2, device="cpu", callback=Killer(times=2))
     assert outcome.results[1].status == "finished"
     assert [result.error for result in load_run(outcome.path).failed] == [
-        "the process training it ended with SIGKILL; was there too little memory? try --jobs 1"
+        "out of memory, also when tried alone: the process training it ended with SIGKILL; "
+        "was memory short?"
     ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_warning_keeps_a_checkpoint_and_the_same_command_resumes(data, tmp_path, number):
+    out = tmp_path / "cut"
+    more = ("--jobs", "1", "--checkpoint-seconds", "1000", "--set", "training.epochs=60")
+    command_here(data, tmp_path / "whole", *more)
+    with Process(data, out, *more) as process:
+        process.until(lambda: list(out.glob("a/attempts/00/0001/progress.json")))
+        process.send_signal(number)
+        process.end(143)
+    assert "rerun the same command to resume" in process.log.read_text()
+    assert list(out.glob("a/attempts/00/0001/checkpoint.safetensors"))
+    command_here(data, out, *more)
+    wanted = ("predictions.csv", "model.safetensors")
+    assert fold_bytes(out / "a", *wanted) == fold_bytes(tmp_path / "whole" / "a", *wanted)
+    epochs = (out / "a/attempts/00/0002/log.txt").read_text()
+    assert "epoch 1 of 60" not in epochs
 
 
 def _children(pid):

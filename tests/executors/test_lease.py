@@ -80,7 +80,7 @@ def test_what_is_published_is_never_replaced(tmp_path):
     (tmp_path / FINAL / "result").write_text("first")
     late = acquire(tmp_path / "03")
     fill(late)
-    with pytest.raises(LeaseLostError, match="is published already"):
+    with pytest.raises(LeaseLostError, match="is taken already"):
         late.publish(tmp_path / FINAL)
     assert (tmp_path / FINAL / "result").read_text() == "first"
 

@@ -23,8 +23,9 @@ from tests.suite.suites import CANDIDATES, GRID, write_suite
 from volbench.cli.main import main
 from volbench.crossval import Workers, make_plan, run
 from volbench.crossval import shared_inputs as shared
-from volbench.crossval.workers import execute
 from volbench.errors import DataError, SpecError
+from volbench.executors.local import Local
+from volbench.executors.pool import ANY_DEVICE
 from volbench.interfaces import Loss
 from volbench.leaderboard import find_runs, load_run
 from volbench.plugins.registry import losses
@@ -286,7 +287,7 @@ def test_runs_share_processes_and_get_the_bits_that_they_get_alone(tmp_path):
     alone = [run(each, out=tmp_path, name=f"a{n}", jobs=1) for n, each in enumerate(plans)]
     with Workers() as workers:
         first = run(plans[0], out=tmp_path, name="b0", jobs=2, device="cpu", workers=workers)
-        held = workers.take(2)
+        held = workers.take([ANY_DEVICE] * 2)
         workers.give_back(held)
         before = [worker.process for worker in held]
         os.kill(before[0].pid, signal.SIGKILL)  # dies while there is nothing to do
@@ -331,8 +332,7 @@ def test_abandoned_workers_are_not_used_again(tmp_path):
         with pytest.raises(StopError):
             run(plan, out=tmp_path, name="a", jobs=2, callback=callback, workers=workers)
         assert workers._idle == []
-        nothing = execute([], jobs=2, on_start=print, on_epoch=print, workers=workers)
-        assert list(nothing) == []
+        Local(jobs=2).sharing(workers).submit([], tmp_path, print)
 
 
 def test_the_tables_are_the_files_with_what_was_not_run(finished, tmp_path):

@@ -31,7 +31,7 @@ def plan_for(data, *, settings, **options):
 
 def first_study(path):
     """Trials of outer fold 0 but for how long they took."""
-    with (path / "folds/00/tuning/trials.csv").open() as stream:
+    with (path / "tuning/00/trials.csv").open() as stream:
         return [
             {key: value for key, value in row.items() if key != "seconds"}
             for row in csv.DictReader(stream)
@@ -39,7 +39,7 @@ def first_study(path):
 
 
 def predictions(path):
-    found = sorted(path.glob("folds/00/tuning/trials/*/folds/*/predictions.csv"))
+    found = sorted(path.glob("tuning/00/trials/*/folds/*/predictions.csv"))
     assert len(found) == 4
     return [file.read_text() for file in found]
 
@@ -72,7 +72,7 @@ def test_no_case_of_an_outer_test_fold_is_ever_gathered_by_a_trial(watched):
     plan, outcome, gathered = watched
     for outer in (0, 1):
         held_out = set(plan.plan.part(outer).test)
-        study = outcome.path / f"folds/{outer:02d}/tuning"
+        study = outcome.path / f"tuning/{outer:02d}"
         by_trials = {case for task, case in gathered if study in task.run.parents}
         assert by_trials == set(range(24)) - held_out, "every other case, and none of these"
         by_winner = {

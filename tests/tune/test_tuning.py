@@ -170,7 +170,7 @@ def test_the_wilcoxon_pruner_ends_trials_and_the_winner_has_all_its_folds(data, 
     pretender = Pretender(lambda task: 0.9 - 0.2 * abs(gamma_of(task) - 2))
     outcome = pretended(plan_for(data, settings=settings), tmp_path, pretender)
     for fold in (0, 1):
-        rows = read_trials(outcome.path / f"folds/{fold:02d}/tuning")
+        rows = read_trials(outcome.path / f"tuning/{fold:02d}")
         pruned = [row for row in rows if row.state == "pruned"]
         # Four differences of one sign have p = 1/16, three have 1/8: never before the fourth.
         assert {row.folds for row in pruned} == {4}
@@ -202,7 +202,7 @@ def test_what_the_wilcoxon_pruner_can_reach_is_said_beforehand(folds, below, can
 def test_the_median_pruner_ends_a_training_between_two_epochs(data, tmp_path):
     settings = Settings(trials=10, inner_folds=2, pruner="median")
     outcome = pretended(plan_for(data, settings=settings), tmp_path)
-    rows = read_trials(outcome.path / "folds/00/tuning")
+    rows = read_trials(outcome.path / "tuning/00")
     pruned = [row for row in rows if row.state == "pruned"]
     assert pruned
     assert all(row.folds < 2 for row in pruned)

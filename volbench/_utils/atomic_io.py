@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,8 +30,20 @@ def write_json(path: Path, value: object) -> None:
         StorageError: the disk is full or the folder cannot be written.
         ValueError: a number is not finite, which JSON cannot say.
     """
+    write_atomic(path, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Write ``value`` as JSON, the same text for the same value.
+
+    >>> json_text({"b": 1, "a": [2]}).split()
+    ['{', '"a":', '[', '2', '],', '"b":', '1', '}']
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot say.
+    """
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, text + "\n")
+    return text + "\n"
 
 
 @contextmanager
@@ -49,7 +62,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
@@ -60,7 +73,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -80,17 +93,29 @@ class FolderLock:
 
     Args:
         path: The folder; made if it is missing.
+        wait_s: Seconds to wait for another process that holds it.
 
     Raises:
         FolderInUseError: on entering, where another process holds it.
         StorageError: on entering, where the folder cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wait_s: float = 0.0) -> None:
         self._path = path
+        self._wait_s = wait_s
         self._descriptor: int | None = None
 
     def __enter__(self) -> "FolderLock":
+        deadline = time.monotonic() + self._wait_s
+        while True:
+            try:
+                return self._take()
+            except FolderInUseError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.05)
+
+    def _take(self) -> "FolderLock":
         descriptor = None
         try:
             self._path.mkdir(parents=True, exist_ok=True)

@@ -122,6 +122,14 @@ EXPERIMENT: Sequence[Callable[[Any], Any]] = (
 )
 """Options that define the experiment: components, data, folds, seed."""
 
+on_option = click.option(
+    "--on",
+    metavar="SPEC",
+    default="local",
+    show_default=True,
+    help="Executor: local, slurm or ray, e.g. 'slurm(gpus=1, time_min=240)'.",
+)
+
 EXECUTION: Sequence[Callable[[Any], Any]] = (
     device_option,
     precision_option,

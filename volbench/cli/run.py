@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench.cli.options import check_name, execution_options, experiment_options
+from volbench.cli.executor import open_executor
+from volbench.cli.options import check_name, execution_options, experiment_options, on_option
 
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Level, Precision
@@ -40,6 +41,7 @@ FOLD_FAILED = 1
     show_default=True,
     help="Record training steps as CUDA graphs; auto: on a GPU. The numbers are the same.",
 )
+@on_option
 @click.option(
     "--profile", is_flag=True, help="Report training time by section and the share of the roofline."
 )
@@ -60,6 +62,7 @@ def command(
     name: str | None,
     out: Path,
     checkpoint_seconds: float,
+    on: str,
     dry_run: bool,
     compiled: "Compile",
     graphs: "Graphs",
@@ -73,11 +76,13 @@ def command(
     \b
     volbench run --encoder rmc5 --agg bilinear --loss focal+triplet
     volbench run --encoder r2d --agg average --loss focal --data my/manifest.csv
+    volbench run --encoder rmc5 --agg bilinear --loss focal --on 'slurm(gpus=1)'
     """
     check_name(name)
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.training import TrainingProgress, describe_plan
     from volbench.crossval import make_plan, run
+    from volbench.crossval.run import EXECUTOR, describe_tasks
 
     with counter("preparing", "case") as on_case:
         plan = make_plan(
@@ -94,23 +99,29 @@ def command(
             jobs=jobs,
             on_case=on_case,
         )
-    if dry_run:
-        click.echo(describe_plan(plan, out / (name or plan.experiment.name)))
-        return
-    with TrainingProgress() as progress:
-        outcome = run(
-            plan,
-            out=out,
-            name=name,
-            folds=only or None,
-            device=device,
-            jobs=jobs,
-            checkpoint_seconds=checkpoint_seconds,
-            compiled=compiled,
-            graphs=graphs,
-            profile=profile,
-            callback=progress,
-        )
+    path = out / (name or plan.experiment.name)
+    with open_executor(on, path) as executor:
+        if dry_run:
+            click.echo(describe_plan(plan, path))
+            if executor is not None:
+                tasks = describe_tasks(plan, path, only or None, executor)
+                click.echo(executor.describe(tasks, path / EXECUTOR))
+            return
+        with TrainingProgress() as progress:
+            outcome = run(
+                plan,
+                out=out,
+                name=name,
+                folds=only or None,
+                device=device,
+                jobs=jobs,
+                checkpoint_seconds=checkpoint_seconds,
+                compiled=compiled,
+                graphs=graphs,
+                profile=profile,
+                callback=progress,
+                executor=executor,
+            )
     progress.summarise(outcome)
     if profile:
         from volbench.cli.profile_table import show_profile

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,32 @@ PACKAGES = (
 
 
 def describe_environment(compute: Compute, *, jobs: int) -> dict[str, Any]:
-    """Collect what environment.json holds."""
+    """Collect what a run's environment.json holds."""
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return {**describe_machine(compute), "command": command, "jobs": jobs}
+
+
+def describe_machine(compute: Compute) -> dict[str, Any]:
+    """Collect what a fold's environment.json holds: the process and machine that trained it."""
     return {
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "commit": source_commit(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "platform": platform.platform(),
-        "processor": processor_name(),
+        **_installation(),
         "cores": available_cores(),
         "device": device_name(compute),
         "precision": compute.precision,
         "threads": compute.threads,
         "compiled": compute.compiled,
-        "jobs": jobs,
+    }
+
+
+@cache
+def _installation() -> dict[str, Any]:
+    """What stays as it is while a process lives, and takes a moment to find out."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": source_commit(),
+        "platform": platform.platform(),
+        "processor": processor_name(),
     }
 
 

@@ -1,7 +1,10 @@
 """Run the folds of an experiment: skip finished ones, train the rest, report progress."""
 
 import logging
+import math
+import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -9,24 +12,35 @@ from typing import Literal
 from volbench._utils.atomic_io import FolderLock, write_atomic, write_json
 from volbench._utils.moved import renamed
 from volbench.audit import audit_cached
+from volbench.crossval.attempt import finished
+from volbench.crossval.dispatch import Listener, do_tasks
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.features import store_for_run
 from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import check_bfloat16
-from volbench.crossval.sharing import share_machine
-from volbench.crossval.task import Task
-from volbench.crossval.workers import Workers, execute
+from volbench.crossval.sharing import Sharing, share_machine
+from volbench.crossval.task import Task, executor_task
 from volbench.data.cache.features import StoredFeatures
 from volbench.data.cache.location import cache_root
 from volbench.errors import UsageError
+from volbench.executors.local import Local
+from volbench.executors.pool import Workers
+from volbench.interfaces import Executor, ExecutorTask
 from volbench.runs.folder import AUDIT, FoldResult, RunFolder
 from volbench.training.compile import Compile
+from volbench.training.compute import Compute, Precision
 from volbench.training.fold import CHECKPOINT_SECONDS, EpochReport
 from volbench.training.graphs import Graphs
 
 logger = logging.getLogger(__name__)
 
 FEATURES_USED = "features.json"
+
+EXECUTOR = "executor"
+"""Folder of a run in which an executor keeps logs, and what it needs to attach again."""
+
+OPENING_S = 60.0
+"""So long does a process wait for another one that makes the run's folder at the same moment."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Outcome:
 
 
 class Callback:
-    """Hears what happens during a run; override what you want to hear."""
+    """Hooks of a run; override those you need."""
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
         """The run is about to start; ``done`` folds are finished already."""
@@ -53,6 +67,9 @@ class Callback:
 
     def on_epoch(self, report: EpochReport) -> None:
         """An epoch ended."""
+
+    def on_wait(self, fold: int, reason: str) -> None:
+        """A fold is not trained at the moment: it is queued, elsewhere, or tried again."""
 
     def on_warning(self, text: str) -> None:
         """Something about this machine that whoever runs it should know."""
@@ -82,18 +99,20 @@ def run(
     features: Literal["auto", "off"] = "auto",
     callback: Callback | None = None,
     workers: Workers | None = None,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Run the folds that are not finished; failed ones are tried again.
+
+    Several processes may do this at once, on machines that share the folder: each fold is trained
+    by one of them, and taken over by another if that one falls silent.
 
     Args:
         plan: What `make_plan` checked.
         out: Folder of runs.
         name: Folder of this run in ``out``; by default it names the components and the experiment.
         folds: Folds to do; all by default.
-        device: ``auto``, ``cpu``, ``cuda`` (every GPU that is visible), ``cuda:N`` or several as
-            ``cuda:0,2``.
-        jobs: Folds at a time; by default one per core on a CPU, and on GPUs as many as memory and
-            cores allow and keep them busy.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
         checkpoint_seconds: Shortest time between two checkpoints of a fold.
         compiled: Whether encoders are compiled; ``auto`` does it where that pays over all folds.
         graphs: Whether training steps are recorded as CUDA graphs; ``auto`` does it on a GPU.
@@ -103,24 +122,23 @@ def run(
             are the same.
         callback: Hears the progress.
         workers: Processes that outlive this run; by default it starts its own and ends them.
+        executor: Where the folds are trained; by default processes of this machine.
 
     Raises:
+        ExecutorError: the executor cannot be reached.
+        PreemptedError: it was asked to stop; the same call resumes.
         StateError: the folder holds another experiment, or was damaged.
-        StorageError: another process runs it, or nothing can be written.
+        StorageError: nothing can be written.
         UsageError: the device is not there, or has no compiler.
     """
     callback = callback or Callback()
     asked = _asked(plan, folds)
-    sharing = share_machine(plan, device=device, jobs=jobs, compiled=compiled, graphs=graphs)
-    compute, jobs = sharing.compute, sharing.jobs
-    folder = RunFolder(out / (name or plan.experiment.name))
-    with FolderLock(folder.path):
-        folder.open(
-            plan.experiment,
-            plan.split,
-            describe_data(plan.prepared),
-            describe_environment(compute, jobs=jobs),
-        )
+    with ExitStack() as stack:
+        sharing = _share(plan, executor, device, jobs, compiled, graphs)
+        compute, jobs = sharing.compute, sharing.jobs
+        if executor is None:
+            executor = stack.enter_context(_here(sharing, workers))
+        folder = open_run(plan, out, name, compute, jobs=jobs)
         results = _finished(folder, asked)
         logger.info(
             "run %s: %d of %d folds finished; device %s, precision %s, %d jobs of %d threads%s",
@@ -134,48 +152,111 @@ def run(
             ", compiled" if compute.compiled else "",
         )
         callback.on_plan(plan, folder.path, sorted(results), asked)
-        if len(results) < len(asked):
+        left = [fold for fold in asked if fold not in results]
+        if left and executor.gpus == 0:
             compute, faults = check_bfloat16(plan, compute)
             for fault in faults:
                 callback.on_warning(fault)
         stored: StoredFeatures | None = None
-        if len(results) < len(asked) and features == "auto" and not profile:
-            first = replace(compute, device=sharing.device(0))
+        if left and features == "auto" and not profile and executor.gpus == 0:
             stored, reason = store_for_run(
-                plan.experiment, plan.prepared, first, on_case=callback.on_features
+                plan.experiment,
+                plan.prepared,
+                replace(compute, device=sharing.device(0)),
+                on_case=callback.on_features,
             )
             if reason is not None:
                 callback.on_warning(reason)
-        tasks = [
-            Task(
-                experiment=plan.experiment,
-                prepared=plan.prepared.folder,
-                run=folder.path,
-                fold=fold,
-                part=plan.part(fold),
-                compute=replace(compute, device=sharing.device(number)),
-                checkpoint_seconds=checkpoint_seconds,
-                profile=profile,
-                features=None if stored is None else stored.folder,
-            )
-            for number, fold in enumerate(fold for fold in asked if fold not in results)
-        ]
+        tasks = fold_tasks(
+            plan,
+            folder,
+            left,
+            compute,
+            checkpoint_seconds,
+            profile=profile,
+            features=None if stored is None else stored.folder,
+        )
         for note in plan.notes if tasks else ():
             callback.on_warning(note)
         if stored is not None:
             write_json(folder.path / FEATURES_USED, _used(stored))
-        for result in execute(
-            tasks,
-            jobs=jobs,
-            on_start=callback.on_start,
-            on_epoch=_warning_once(callback),
-            workers=workers,
-        ):
-            results[result.fold] = result
-            callback.on_end(result)
+        done = do_tasks(tasks, executor, folder.path / EXECUTOR, _listener(callback))
+        results |= {result.fold: result for result in done.values()}
         if len(_finished(folder, plan.split.folds)) == len(plan.split.folds):
             _audit(plan, folder, callback)
     return Outcome(folder.path, dict(sorted(results.items())))
+
+
+def open_run(plan: Plan, out: Path, name: str | None, compute: Compute, *, jobs: int) -> RunFolder:
+    """Start the folder of a run, or open the one that is there.
+
+    Raises:
+        StateError: the folder holds another experiment, or was damaged.
+        StorageError: it cannot be written.
+    """
+    folder = RunFolder(out / (name or plan.experiment.name))
+    with FolderLock(folder.path, wait_s=OPENING_S):
+        folder.open(
+            plan.experiment,
+            plan.split,
+            describe_data(plan.prepared),
+            describe_environment(compute, jobs=jobs),
+        )
+    return folder
+
+
+def fold_tasks(
+    plan: Plan,
+    folder: RunFolder,
+    folds: Sequence[int],
+    compute: Compute,
+    checkpoint_seconds: float,
+    *,
+    profile: bool = False,
+    features: Path | None = None,
+) -> list[Task]:
+    """Folds of a run as tasks that any process can do."""
+    return [
+        Task(
+            experiment=plan.experiment,
+            prepared=plan.prepared.folder,
+            run=folder.path,
+            fold=fold,
+            part=plan.part(fold),
+            compute=compute,
+            checkpoint_seconds=checkpoint_seconds,
+            profile=profile,
+            features=features,
+        )
+        for fold in folds
+    ]
+
+
+def describe_tasks(
+    plan: Plan, path: Path, folds: Sequence[int] | None, executor: Executor
+) -> list[ExecutorTask]:
+    """The tasks that `run` would submit, for a folder of which nothing is made."""
+    compute = _share(plan, executor, "auto", None, "auto", "auto").compute
+    tasks = fold_tasks(plan, RunFolder(path), _asked(plan, folds), compute, CHECKPOINT_SECONDS)
+    return [executor_task(task, wait=executor.restarts) for task in tasks]
+
+
+def _here(sharing: Sharing, workers: Workers | None) -> Local:
+    """Processes of this machine; where there are several GPUs, each is pinned to one."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [seen.split(",")[gpu] if seen else str(gpu) for gpu in sharing.gpus]
+    local = Local(jobs=sharing.jobs, gpus=tuple(names) if len(names) > 1 else ())
+    return local if workers is None else local.sharing(workers)
+
+
+def _listener(callback: Callback) -> Listener:
+    on_epoch = _warning_once(callback)
+    return Listener(
+        on_start=lambda task: callback.on_start(task.fold),
+        on_epoch=lambda task, report: on_epoch(report),
+        on_end=lambda task, result: callback.on_end(result),
+        on_wait=lambda task, reason: callback.on_wait(task.fold, reason),
+    )
 
 
 def _warning_once(callback: Callback) -> Callable[[EpochReport], None]:
@@ -221,14 +302,32 @@ def _asked(plan: Plan, folds: Sequence[int] | None) -> tuple[int, ...]:
     return tuple(sorted(set(folds)))
 
 
+def _share(
+    plan: Plan,
+    executor: Executor | None,
+    device: str,
+    jobs: int | None,
+    compiled: Compile,
+    graphs: Graphs,
+) -> Sharing:
+    """What the folds compute with; other machines cannot be asked, and all folds do alike."""
+    if isinstance(executor, Local):
+        jobs = len(executor.devices)
+    elif executor is not None and executor.gpus and device == "auto":
+        precision = plan.experiment.precision
+        resolved: Precision = "float32" if precision == "float32" else "bfloat16"
+        compute = Compute("cuda", resolved, math.ceil(executor.gpus), compiled == "on")
+        return Sharing(compute, jobs or 1)
+    sharing = share_machine(plan, device=device, jobs=jobs, compiled=compiled, graphs=graphs)
+    if len(sharing.gpus) < 2:
+        return sharing
+    # Each process sees one GPU only, so a fold can go on from its checkpoint on any of them.
+    return replace(sharing, compute=replace(sharing.compute, device="cuda"))
+
+
 def _finished(folder: RunFolder, asked: Sequence[int]) -> dict[int, FoldResult]:
-    finished = {}
-    for fold in asked:
-        result = folder.fold(fold).result()
-        if result is not None and result.status == "finished":
-            folder.fold(fold).verify(result)
-            finished[fold] = result
-    return finished
+    results = {fold: finished(folder.fold(fold)) for fold in asked}
+    return {fold: result for fold, result in results.items() if result is not None}
 
 
 __getattr__ = renamed(__name__, {"Watcher": "Callback"})

@@ -2,20 +2,30 @@
 
 import logging
 import math
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from volbench._utils.atomic_io import write_atomic, write_json
+from volbench._utils.atomic_io import write_json
+from volbench.crossval.attempt import begin
+from volbench.crossval.environment import describe_machine
 from volbench.data.cache.features import StoredFeatures, open_features
 from volbench.data.cache.packed import Prepared, open_prepared
-from volbench.errors import StateError, StorageError, VolbenchError
+from volbench.errors import (
+    OutOfMemoryError,
+    PreemptedError,
+    StateError,
+    StorageError,
+    VolbenchError,
+)
 from volbench.evaluation import gather
 from volbench.evaluation.metrics import area_under_curve
-from volbench.experiment.experiment import Experiment
+from volbench.executors.worker import is_out_of_memory
+from volbench.experiment.experiment import Experiment, experiment_from_json, experiment_json
 from volbench.experiment.splits import FoldPartition
+from volbench.interfaces import ExecutorTask, TaskContext
 from volbench.profiling.fold_timings import Timings
 from volbench.runs.folder import PREDICTIONS, FoldFolder, FoldResult, RunFolder, read_json
 from volbench.runs.tables import Prediction, read_predictions
@@ -25,8 +35,6 @@ from volbench.training.inference import Scores
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.safetensors"
-TRACEBACK = "traceback.txt"
 PROFILE = "profile.json"
 
 
@@ -44,42 +52,128 @@ class Task:
     profile: bool = False
     features: Path | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for a process on any machine that sees the same folders."""
+        return {
+            "experiment": experiment_json(self.experiment),
+            "prepared": str(self.prepared.resolve()),
+            "run": str(self.run.resolve()),
+            "fold": self.fold,
+            "part": asdict(self.part),
+            "compute": asdict(self.compute),
+            "checkpoint_seconds": self.checkpoint_seconds,
+            "profile": self.profile,
+            "features": None if self.features is None else str(self.features.resolve()),
+        }
 
-def do_task(task: Task, on_epoch: Callable[[EpochReport], None]) -> FoldResult:
-    """Train and record a fold; a failure is recorded with its reason and returned.
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Task":
+        """The task that `to_json` wrote."""
+        return cls(
+            experiment=experiment_from_json(values["experiment"]),
+            prepared=Path(values["prepared"]),
+            run=Path(values["run"]),
+            fold=values["fold"],
+            part=FoldPartition(**{key: tuple(cases) for key, cases in values["part"].items()}),
+            compute=Compute(**_as_tuples(values["compute"])),
+            checkpoint_seconds=values["checkpoint_seconds"],
+            profile=values["profile"],
+            features=None if values["features"] is None else Path(values["features"]),
+        )
+
+
+def do_task(
+    task: Task,
+    on_epoch: Callable[[EpochReport], None],
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    wait: bool = True,
+) -> FoldResult:
+    """Train and publish a fold; a failure is recorded with its reason and returned.
+
+    Args:
+        task: The fold.
+        on_epoch: Called after every epoch.
+        should_stop: Whether to keep a checkpoint after this epoch and stop.
+        wait: Whether to wait for another process that is at the fold.
 
     Raises:
+        LeaseHeldError: another process is at the fold.
+        LeaseLostError: another process has taken over.
+        OutOfMemoryError: there was too little memory; nothing is recorded.
+        PreemptedError: it was to stop, and kept a checkpoint.
         StorageError: nothing can be recorded, as when the disk is full.
     """
-    folder = RunFolder(task.run).fold(task.fold)
-    checkpoint = folder.path / CHECKPOINT
-    try:
-        prepared = _open(task.prepared)
-        trainer = FoldTrainer(
-            task.experiment,
-            prepared,
-            task.part,
-            task.fold,
-            task.compute,
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
-            checkpoint_seconds=task.checkpoint_seconds,
-            profile=task.profile,
-            features=None if task.features is None else _open_features(task.features, prepared),
-        )
-        trained = trainer.run()
-    except StorageError:
-        raise
-    except Exception as error:
-        result = _record_failure(folder, error)
-    else:
-        result = _record_success(folder, task, prepared, trained)
-        (folder.path / TRACEBACK).unlink(missing_ok=True)
+    attempt = begin(task.run, task.fold, device=task.compute.device, wait=wait)
+    if isinstance(attempt, FoldResult):
+        return attempt
+    with attempt.working():
+
+        def after_epoch(report: EpochReport) -> None:
+            attempt.on_epoch(report)
+            on_epoch(report)
+
+        try:
+            prepared = _open(task.prepared)
+            trainer = FoldTrainer(
+                task.experiment,
+                prepared,
+                task.part,
+                task.fold,
+                task.compute,
+                checkpoint=attempt.checkpoint,
+                on_epoch=after_epoch,
+                checkpoint_seconds=task.checkpoint_seconds,
+                profile=task.profile,
+                should_stop=should_stop,
+                features=None if task.features is None else _open_features(task.features, prepared),
+            )
+            trained = trainer.run()
+        except (StorageError, PreemptedError):
+            raise
+        except Exception as error:
+            reason = _reason(error)
+            if is_out_of_memory(error):
+                attempt.log(f"out of memory: {reason}")
+                raise OutOfMemoryError(reason) from error
+            return attempt.fail(reason, error)
+        _write_success(attempt.files, task, prepared, trained)
         if trained.timings is not None:
-            write_json(folder.path / PROFILE, asdict(trained.timings))
-    checkpoint.unlink(missing_ok=True)
-    logger.info("fold %d: %s", task.fold, result.error or f"finished in {result.seconds:.1f} s")
+            write_json(attempt.files.path / PROFILE, asdict(trained.timings))
+        result = attempt.publish()
+    logger.info("fold %d: finished in %.1f s", task.fold, result.seconds or 0.0)
     return result
+
+
+def train_fold(payload: Mapping[str, Any], context: TaskContext) -> dict[str, Any]:
+    """Do a fold for an executor: the function that its task names."""
+    task = Task.from_json(payload["task"])
+
+    def report(epoch: EpochReport) -> None:
+        context.report(asdict(epoch))
+
+    def should_stop() -> bool:
+        return context.should_stop
+
+    result = do_task(task, report, should_stop=should_stop, wait=payload["wait"])
+    return {"status": result.status}
+
+
+def executor_task(task: Task, *, wait: bool, alone: bool = False) -> ExecutorTask:
+    """A fold as plain data for an executor.
+
+    Args:
+        task: The fold.
+        wait: Whether its process waits for another one that is at the fold.
+        alone: Whether nothing else may run beside it on its device.
+    """
+    payload = {"task": task.to_json(), "wait": wait}
+    return ExecutorTask(task_key(task), f"{__name__}:{train_fold.__name__}", payload, alone)
+
+
+def task_key(task: Task) -> str:
+    """Name a fold among those of several runs."""
+    return f"{task.run.name}/{task.fold}"
 
 
 def read_timings(run: Path, fold: int) -> Timings | None:
@@ -116,18 +210,25 @@ def _open_features(path: Path, prepared: Prepared) -> StoredFeatures:
     return open_features(path, prepared)
 
 
+def _as_tuples(value: Any) -> Any:
+    """Plain data with tuples in place of lists, as JSON knows lists only."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_as_tuples, value))
+    if isinstance(value, dict):
+        return {key: _as_tuples(inner) for key, inner in value.items()}
+    return value
+
+
 @lru_cache(maxsize=1)
 def _open(path: Path) -> Prepared:
     return open_prepared(path)
 
 
-def _record_failure(folder: FoldFolder, error: Exception) -> FoldResult:
-    reason = str(error) if isinstance(error, VolbenchError) else f"{type(error).__name__}: {error}"
-    write_atomic(folder.path / TRACEBACK, "".join(traceback.format_exception(error)))
-    return folder.write_failure(" ".join(reason.split()))
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, VolbenchError) else f"{type(error).__name__}: {error}"
 
 
-def _record_success(
+def _write_success(
     folder: FoldFolder, task: Task, prepared: Prepared, trained: Trained
 ) -> FoldResult:
     rows = _rows(trained.scores, task, prepared)
@@ -153,6 +254,7 @@ def _record_success(
         trained.history,
         trained.model,
         validation=() if validation is None else _rows(validation, task, prepared),
+        environment=describe_machine(task.compute),
     )
 
 

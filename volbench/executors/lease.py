@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from volbench._utils.atomic_io import sync_folder
 from volbench.errors import StorageError
 from volbench.executors.processes import ProcessIdentity
 
@@ -129,6 +130,19 @@ class Lease:
             over.set()
             thread.join()
 
+    def move_in(self, folder: Path) -> None:
+        """Move the files of a folder to `out`, which is never made anew.
+
+        Raises:
+            LeaseLostError: another process took over.
+        """
+        for path in sorted(folder.iterdir()):
+            try:
+                os.rename(path, self.out / path.name)
+            except FileNotFoundError:
+                raise self._lost() from None
+        folder.rmdir()
+
     def publish(self, target: Path, outcome: str = "published") -> None:
         """Rename `out` to ``target`` and release.
 
@@ -141,17 +155,27 @@ class Lease:
             os.rename(self.out, target)
         except FileNotFoundError:
             self.release("lost")
-            raise LeaseLostError(f"{self.path}: another process took over; nothing lost") from None
+            raise self._lost() from None
         except OSError as error:
             if target.is_dir() and any(target.iterdir()):
                 self.release("superseded")
-                raise LeaseLostError(f"{target} is published already; nothing lost") from None
+                raise LeaseLostError(f"{target} is taken already, and never replaced") from None
             raise StorageError(f"cannot publish {target}: {error.strerror}") from error
         sync_folder(target.parent)
         self.release(outcome)
 
+    def check(self) -> None:
+        """Raise `LeaseLostError` if another process took over, as far as this one can see."""
+        if not self.is_held:
+            raise self._lost()
+
+    def _lost(self) -> LeaseLostError:
+        return LeaseLostError(f"{self.path}: another process took over; it does what is left")
+
     def release(self, outcome: str) -> None:
-        """Say how the attempt ended; another one may begin at once."""
+        """Say how the attempt ended, unless that is said already; another one may begin at once."""
+        if (self.path / ENDED).exists():
+            return
         text = json.dumps({"outcome": outcome}) + "\n"
         with suppress(OSError):
             _write(self.path / ENDED, text)
@@ -259,15 +283,6 @@ def file_system_time(folder: Path) -> int:
             os.unlink(probe)
     except OSError:
         return time.time_ns()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _place(folder: Path, number: int) -> Path:

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import ClassVar
 
 from volbench.errors import SpecError
 from volbench.executors.pool import ANY_DEVICE, Worker, Workers
@@ -28,8 +27,6 @@ class Local(Executor):
         gpus: Devices to share out, as ``CUDA_VISIBLE_DEVICES`` names them; each process sees one.
             Empty: every process sees what this one sees.
     """
-
-    detaches: ClassVar[bool] = False
 
     def __init__(self, *, jobs: int = 1, gpus: tuple[int | str, ...] = ()) -> None:
         if jobs < 1:

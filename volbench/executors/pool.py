@@ -124,6 +124,12 @@ class Worker:
         if self.process.pid is not None and self.process.is_alive():
             os.kill(self.process.pid, signal.SIGTERM)
 
+    def restart(self) -> None:
+        """End what it is doing, and wait for the next task in a new process."""
+        self._end()
+        self.task = None
+        self._start()
+
     def stop(self) -> None:
         """End the process; what it had not recorded is redone from its last checkpoint."""
         self._end()

@@ -30,7 +30,7 @@ class Ray(Executor):
         poll_s: Seconds between two looks at what the tasks report.
     """
 
-    detaches: ClassVar[bool] = False
+    restarts: ClassVar[bool] = True
 
     def __init__(
         self,

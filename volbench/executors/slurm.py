@@ -58,6 +58,7 @@ class Slurm(Executor):
     """
 
     detaches: ClassVar[bool] = True
+    restarts: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class Slurm(Executor):
                 raise SpecError(f"slurm({name}={value}): it must be 1 or more")
         self.mem_gb = mem_gb
         self.poll_s = poll_s
+        self.gpus = gpus
         given = {
             "slurm_partition": partition,
             "timeout_min": time_min,

@@ -94,6 +94,34 @@ class Experiment:
         }
 
 
+def experiment_json(experiment: Experiment) -> dict[str, Any]:
+    """All of an experiment as plain data, to be rebuilt elsewhere; experiment.json tells less."""
+    plain = {
+        name: getattr(experiment, name)
+        for name in ("source", "data_digest", "split_digest", "folds", "seed", "precision")
+    }
+    return {
+        **plain,
+        "encoder": str(experiment.encoder),
+        "aggregator": None if experiment.aggregator is None else str(experiment.aggregator),
+        "loss": str(experiment.loss),
+        "recipe": experiment.recipe.model_dump(mode="json"),
+        "tuning": None if experiment.tuning is None else dict(experiment.tuning),
+    }
+
+
+def experiment_from_json(values: Mapping[str, Any]) -> Experiment:
+    """The experiment that `experiment_json` wrote."""
+    aggregator = values["aggregator"]
+    components = {
+        "encoder": parse(values["encoder"]),
+        "aggregator": None if aggregator is None else parse(aggregator),
+        "loss": parse_sum(values["loss"]),
+        "recipe": Recipe.model_validate(values["recipe"]),
+    }
+    return Experiment(**{**values, **components})
+
+
 def parse_components(
     encoder: str, aggregator: str | None, loss: str, level: Level
 ) -> tuple[Spec, Spec | None, Sum]:

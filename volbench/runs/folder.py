@@ -1,7 +1,9 @@
 """A run's folder: what was asked, on which data, what each fold predicted.
 
     experiment.json   environment.json   data.json   splits.csv   cases.csv   audit.csv
-    folds/00/         predictions.csv  [validation.csv]  history.csv  model.safetensors  result.json
+    folds/00/         predictions.csv  [validation.csv]  history.csv  model.safetensors
+                      environment.json  result.json; failed.json instead, of a fold that failed
+    attempts/00/0001/ lease.json  log.txt  progress.json  ended.json: who trained it, and how far
 
 Predictions are the only source of numbers in tables; `result.json` is written last and vouches for
 the fold's other files by their SHA-256.
@@ -15,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from volbench._utils.atomic_io import write_atomic, write_json
+from volbench._utils.atomic_io import json_text, write_atomic, write_json
 from volbench.errors import StateError
 from volbench.experiment.experiment import SCHEMA, Experiment, differing_keys
 from volbench.experiment.splits import Split
@@ -29,6 +31,7 @@ PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
     "result.json",
 )
 NUMBERED = re.compile(r"[0-9]{2,9}")
+ENVIRONMENT, FAILURE = "environment.json", "failed.json"
 CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
 
 
@@ -73,14 +76,17 @@ class FoldFolder:
         Raises:
             StateError: the folder is damaged.
         """
-        values = read_json(self.path / RESULT)
-        if values is None:
+        # A failure has a name of its own, so that removing it can never remove a published result.
+        for path in (self.path / RESULT, self.path / FAILURE):
+            if (values := read_json(path)) is not None:
+                break
+        else:
             return None
-        check_schema(values, self.path / RESULT)
+        check_schema(values, path)
         try:
             return FoldResult(**{key: value for key, value in values.items() if key != "schema"})
         except TypeError as error:
-            raise StateError(f"{self.path / RESULT} is damaged ({error}); delete it") from None
+            raise StateError(f"{path} is damaged ({error}); delete it") from None
 
     def verify(self, result: FoldResult, *, only: str | None = None) -> None:
         """Check that the files, or the one named, are those the result vouches for.
@@ -101,8 +107,12 @@ class FoldFolder:
     def write_failure(self, error: str) -> FoldResult:
         """Keep a failed fold as a row with its reason."""
         result = FoldResult(self.fold, "failed", error=error)
-        self._write_result(result)
+        write_json(self.path / FAILURE, {"schema": SCHEMA, **asdict(result)})
         return result
+
+    def clear_failure(self) -> None:
+        """Forget that the fold failed."""
+        (self.path / FAILURE).unlink(missing_ok=True)
 
     def write_success(
         self,
@@ -113,11 +123,13 @@ class FoldFolder:
         model: bytes,
         *,
         validation: Sequence[Prediction] = (),
+        environment: Mapping[str, Any] | None = None,
     ) -> FoldResult:
         """Write all files of a finished fold, the result last; return it with their digests.
 
         ``validation`` holds the predictions of the inner validation part with the weights that
         were scored, for thresholds to be chosen on; without such a part no file is written.
+        ``environment`` tells the machine that trained this very fold.
         """
         contents = {
             PREDICTIONS: predictions_csv(predictions, classes).encode(),
@@ -126,15 +138,22 @@ class FoldFolder:
         }
         if validation:
             contents[VALIDATION] = predictions_csv(validation, classes).encode()
+        if environment is not None:
+            contents[ENVIRONMENT] = json_text({"schema": SCHEMA, **environment}).encode()
         for name, content in contents.items():
             write_atomic(self.path / name, content)
         digests = {name: sha256(content) for name, content in contents.items()}
         vouched = FoldResult(**{**asdict(result), "sha256": digests})
-        self._write_result(vouched)
+        write_json(self.path / RESULT, {"schema": SCHEMA, **asdict(vouched)})
         return vouched
 
-    def _write_result(self, result: FoldResult) -> None:
-        write_json(self.path / RESULT, {"schema": SCHEMA, **asdict(result)})
+    def environment(self) -> Mapping[str, Any] | None:
+        """What is known of the machine that trained the fold; None in a run of version 0.1.
+
+        Raises:
+            StateError: the file is damaged.
+        """
+        return read_json(self.path / ENVIRONMENT)
 
 
 class RunFolder:

@@ -17,7 +17,7 @@ from volbench._utils.seeds import derive_seed
 from volbench.data.cache.features import StoredFeatures
 from volbench.data.cache.packed import Prepared
 from volbench.data.loading.loader import Batch, open_loader
-from volbench.errors import TrainingError
+from volbench.errors import PreemptedError, TrainingError
 from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition
@@ -107,6 +107,7 @@ class FoldTrainer:
         checkpoint_seconds: Shortest time between two checkpoints; 0 writes one every epoch.
         profile: Whether to measure where the time goes.
         features: Tokens of the frozen encoder, which then has nothing to compute.
+        should_stop: Asked after every epoch; once true, a checkpoint is kept and the fold stops.
     """
 
     def __init__(
@@ -122,7 +123,9 @@ class FoldTrainer:
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         profile: bool = False,
         features: StoredFeatures | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.should_stop = should_stop
         self.experiment = experiment
         self.recipe = experiment.recipe
         self.images = prepared
@@ -175,6 +178,7 @@ class FoldTrainer:
 
         Raises:
             TrainingError: the loss is no longer a number.
+            PreemptedError: it was to stop; its checkpoint is kept.
         """
         modules: dict[str, nn.Module] = {"model": self.model, "loss": self.criterion}
         if self.average is not None:
@@ -199,10 +203,13 @@ class FoldTrainer:
             self.clock.settle()
             now = time.perf_counter()
             progress.seconds = now - started
-            if now - written >= self.checkpoint_seconds:
+            stops = self.should_stop() and not is_over(self.recipe, progress.losses)
+            if stops or now - written >= self.checkpoint_seconds:
                 write_checkpoint(self.checkpoint, progress, modules, self.optimizer, best)
                 logger.debug("fold %d: checkpoint of epoch %d", self.fold, progress.epoch)
                 written = now
+            if stops:
+                raise PreemptedError(f"stopped after epoch {progress.epoch}; its state is kept")
         trained_seconds = progress.seconds
         self.scored.load_state_dict(best.weights)
         scores = self._predict(self.part.test, self.views)

@@ -1,20 +1,24 @@
 """Trainings side by side that are handed out one at a time, because the next follows from the last.
 
-The processes and what they do are those of a run: `benchmark.executor`, `benchmark.task`.
+The processes and what they do are those of a run: `executors.pool`, `crossval.task`.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from multiprocessing.connection import wait
+from typing import NoReturn
 
-from volbench.crossval.task import CHECKPOINT, Task, do_task
-from volbench.crossval.workers import Workers
+from volbench import errors
+from volbench.crossval.attempt import forget, record_failure
+from volbench.crossval.task import Task, do_task, executor_task
+from volbench.errors import OutOfMemoryError, PreemptedError, StorageError, VolbenchError
+from volbench.executors.pool import ANY_DEVICE, Worker, Workers
+from volbench.interfaces import ExecutorEvent
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.training.fold import EpochReport
 
-Hear = Callable[[Task, EpochReport], bool]
+OnEpoch = Callable[[Task, EpochReport], bool]
 """Hears of an epoch; answers whether the training goes on."""
 
 
@@ -22,7 +26,7 @@ def train(
     feed: Callable[[], Task | None],
     *,
     jobs: int,
-    on_epoch: Hear,
+    on_epoch: OnEpoch,
     workers: Workers | None = None,
 ) -> Iterator[tuple[Task, FoldResult | None]]:
     """Train what ``feed`` hands out, ``jobs`` at a time; ends when nothing runs and none comes.
@@ -36,27 +40,25 @@ def train(
         return
     with ExitStack() as stack:
         workers = workers or stack.enter_context(Workers())
-        taken = workers.take(jobs)
+        taken = workers.take([ANY_DEVICE] * jobs)
+        doing: dict[Worker, Task] = {}
         try:
             while True:
                 for worker in taken:
                     if worker.task is None and (task := feed()) is not None:
-                        worker.give(deque([task]), lambda fold: None)
+                        doing[worker] = task
+                        worker.give(executor_task(task, wait=True))
                 busy = {worker.connection: worker for worker in taken if worker.task is not None}
                 if not busy:
                     return
                 for connection in wait(list(busy)):
                     worker = busy[connection]  # type: ignore[index]
-                    task = worker.task
-                    assert task is not None
-                    message = worker.receive()
-                    if isinstance(message, FoldResult):
-                        worker.task = None
-                        yield task, message
-                    elif not on_epoch(task, message):
-                        worker.stop()  # the next task starts another process
-                        worker.task = None
-                        _forget(task)
+                    task, event = doing[worker], worker.receive()
+                    if event.kind != "progress":
+                        yield task, _result(task, event)
+                    elif not on_epoch(task, EpochReport(**event.value)):
+                        worker.restart()
+                        forget(task.run, task.fold)
                         yield task, None
         finally:
             workers.give_back(taken)
@@ -66,17 +68,35 @@ class _Ended(BaseException):
     """Ends a training from within; no `Exception`, or it would be recorded as a failure."""
 
 
-def _here(task: Task, on_epoch: Hear) -> FoldResult | None:
-    def report_epoch(report: EpochReport, task: Task) -> None:
+def _here(task: Task, on_epoch: OnEpoch) -> FoldResult | None:
+    def hear(report: EpochReport, task: Task) -> None:
         if not on_epoch(task, report):
             raise _Ended
 
     try:
-        return do_task(task, partial(report_epoch, task=task))
+        return do_task(task, partial(hear, task=task))
+    except OutOfMemoryError as error:
+        return record_failure(task.run, task.fold, f"out of memory: {error}")
     except _Ended:
-        _forget(task)
+        forget(task.run, task.fold)
         return None
 
 
-def _forget(task: Task) -> None:
-    (RunFolder(task.run).fold(task.fold).path / CHECKPOINT).unlink(missing_ok=True)
+def _result(task: Task, event: ExecutorEvent) -> FoldResult:
+    result = RunFolder(task.run).fold(task.fold).result()
+    if event.kind == "done" and result is not None:
+        return result
+    if event.kind == "preempted":
+        raise PreemptedError("stopped; rerun the same command to resume")
+    if event.kind == "failed":
+        _raise(event)
+    hint = "out of memory: " if event.kind == "out_of_memory" else ""
+    return record_failure(task.run, task.fold, f"{hint}{event.reason}")
+
+
+def _raise(event: ExecutorEvent) -> NoReturn:
+    kind = getattr(errors, event.error_type, StorageError)
+    with suppress(TypeError):
+        if issubclass(kind, VolbenchError):
+            raise kind(event.reason)
+    raise StorageError(event.reason)

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from volbench._utils.atomic_io import write_atomic
 from volbench._utils.cpu import available_cores
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
-from volbench.crossval.workers import Workers
 from volbench.data.cache.location import cache_root
 from volbench.errors import TrainingError
+from volbench.executors.pool import Workers
 from volbench.runs.folder import AUDIT, RunFolder
 from volbench.training.compute import choose_compute
 from volbench.training.fold import CHECKPOINT_SECONDS
@@ -140,7 +140,16 @@ def _do(
 
 
 def _folder(folder: RunFolder, outer: int) -> Path:
-    return folder.path / "tuning" if outer == FLAT else folder.fold(outer).path / "tuning"
+    """Folder of a study: beside the folds, as a fold is published by renaming its whole folder."""
+    if outer == FLAT:
+        return folder.path / "tuning"
+    place = folder.path / "tuning" / f"{outer:02d}"
+    before = folder.fold(outer).path / "tuning"  # where version 0.1 kept it
+    if before.is_dir() and not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process was quicker
+            before.rename(place)
+    return place
 
 
 def _progress(searches: list[Search]) -> tuple[int, int]:

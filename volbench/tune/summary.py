@@ -80,12 +80,13 @@ def load_summary(run: Path) -> TuningSummary:
     experiment = read_json(run / "experiment.json")
     if found is None or experiment is None or not experiment.get("tuning"):
         raise StateError(f"{run} is no tuned run: it has no {TUNING}; start one with volbench tune")
-    places = sorted(run.glob("folds/*/tuning")) or [run / "tuning"]
+    # Version 0.1 kept the studies in the folders of the folds.
+    places = sorted([*run.glob("tuning/[0-9]*"), *run.glob("folds/*/tuning")])
     if (run / "tuning" / TRIALS).is_file():
         places = [run / "tuning"]
     tuning = experiment["tuning"]
     return TuningSummary(
-        found, tuning["space"], tuning["settings"], [_study(place) for place in places]
+        found, tuning["space"], tuning["settings"], [_study(run, place) for place in places]
     )
 
 
@@ -98,11 +99,11 @@ def number_or_text(text: str) -> float | str:
     return float(value) if isinstance(value, int | float) else text
 
 
-def _study(place: Path) -> StudySummary:
+def _study(run: Path, place: Path) -> StudySummary:
     best = read_json(place / BEST) or {}
-    flat = place.parent.parent.name != "folds"
+    fold = place.parent if place.name == "tuning" else place
     return StudySummary(
-        title="all cases" if flat else f"outer fold {int(place.parent.name)}",
+        title="all cases" if place == run / "tuning" else f"outer fold {int(fold.name)}",
         trials=read_trials(place),
         best=best.get("trial"),
         importances=best.get("importances", {}),

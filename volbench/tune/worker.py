@@ -160,7 +160,7 @@ class TuningWorker:
         winner = FoldWinner.of(search, fold)
         lock = ExitStack()
         try:
-            lock.enter_context(FolderLock(place.path / "tuning"))
+            lock.enter_context(FolderLock(self.folder.path / "tuning" / f"{fold:02d}"))
         except FolderInUseError:
             return None
         if place.result() is not None and fold not in self.tried and self._has_ended(fold):

@@ -98,11 +98,14 @@ class TrainingProgress(Closing, Callback):
             self.live.start()
 
     def on_start(self, fold: int) -> None:
-        """Add the bar of a fold."""
+        """Add the bar of a fold, unless it is there: a fold may begin again."""
+        if fold in self.rows:
+            return
         self.rows[fold] = self.active.add_task("starting", fold=fold, total=None)
 
     def on_epoch(self, report: EpochReport) -> None:
         """Advance the bar of a fold."""
+        self.on_start(report.fold)
         self.left.epoch(report.fold, report.epoch, report.epochs)
         auc = "" if report.auc is None else f"  validation AUC {report.auc:.3f}"
         reached = f"loss {report.loss:.3f}{auc}{_waiting(report.waiting)}"
@@ -119,7 +122,7 @@ class TrainingProgress(Closing, Callback):
 
     def on_end(self, result: FoldResult) -> None:
         """Remove the bar of a fold and print its result."""
-        self.active.remove_task(self.rows.pop(result.fold))
+        self._remove(result.fold)
         self.left.end(result.fold)
         if result.status == "failed":
             line = f"fold {result.fold:>2}  failed: {result.error}"
@@ -135,6 +138,16 @@ class TrainingProgress(Closing, Callback):
             task = self.folds.tasks[0]
             line += f"  ({task.completed:.0f} of {task.total:.0f} folds, {self._state()})"
         self._say(line)
+
+    def on_wait(self, fold: int, reason: str) -> None:
+        """Remove the bar of a fold that does not run, and print why."""
+        self._remove(fold)
+        if reason:
+            self._say(f"fold {fold:>2}  waits: {reason}")
+
+    def _remove(self, fold: int) -> None:
+        if (row := self.rows.pop(fold, None)) is not None:
+            self.active.remove_task(row)
 
     def on_warning(self, text: str) -> None:
         """Print a warning."""

@@ -1,0 +1,124 @@
+"""`volbench status`: how the folds of runs stand, whoever trains them and wherever."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from volbench.executors.status import FoldStatus
+
+STYLES = {"done": "green", "failed": "red", "running": "cyan", "stale": "yellow", "waiting": "dim"}
+
+
+@click.command("status")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--watch", is_flag=True, help="Repeat until nothing runs or waits; Ctrl-C to leave.")
+@click.option(
+    "--every",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Interval of --watch.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Output format; a table is plain lines when it does not go to a terminal.",
+)
+def command(runs: tuple[Path, ...], watch: bool, every: float, form: str) -> None:
+    """Show the folds of runs: waiting, running, stale, failed, done.
+
+    RUNS are run folders or folders of runs; default: runs. Stale folds have lost their process;
+    whichever process works on the run takes them over.
+
+    \b
+    volbench status runs --watch
+    volbench status runs/a --format json
+    """
+    from volbench.executors.status import to_json
+    from volbench.runs.load import find_runs
+
+    paths = find_runs(runs or (Path("runs"),))
+    if form == "json":
+        click.echo(to_json(_states(paths)))
+        return
+    _show(paths, watch=watch, every=every)
+
+
+def _show(paths: Sequence[Path], *, watch: bool, every: float) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(highlight=False)
+    states = _states(paths)
+    if not console.is_terminal:
+        before: list[FoldStatus] = []
+        while True:
+            for state in states:
+                if state not in before:
+                    click.echo(_line(state))
+            if not (watch and _is_open(states)):
+                break
+            time.sleep(every)
+            before, states = states, _states(paths)
+        click.echo(_summary(states))
+        return
+    with Live(_table(states), console=console, transient=False) as live:
+        while watch and _is_open(states):
+            time.sleep(every)
+            states = _states(paths)
+            live.update(_table(states))
+    console.print(_summary(states))
+
+
+def _states(paths: Sequence[Path]) -> "list[FoldStatus]":
+    from volbench.executors.status import fold_states
+
+    return [state for path in paths for state in fold_states(path)]
+
+
+def _is_open(states: "Sequence[FoldStatus]") -> bool:
+    return any(state.state not in ("done", "failed") for state in states)
+
+
+def _summary(states: "Sequence[FoldStatus]") -> str:
+    counts: Counter[str] = Counter(state.state for state in states)
+    return ", ".join(f"{counts[name]} {name}" for name in STYLES if counts[name])
+
+
+def _cells(state: "FoldStatus") -> list[str]:
+    where = " ".join(filter(None, (state.host, state.device)))
+    epoch = f"{state.epoch}/{state.epochs}" if state.epochs else ""
+    left = "" if state.minutes_left is None else f"{state.minutes_left:g} min left"
+    attempt = f"attempt {state.attempt}" if state.attempt else ""
+    reason = state.reason
+    if state.state == "failed" and state.log:
+        reason = f"{reason} ({state.log})"
+    return [state.run, f"fold {state.fold}", state.state, where, attempt, epoch, left, reason]
+
+
+def _line(state: "FoldStatus") -> str:
+    return "  ".join(filter(None, _cells(state)))
+
+
+def _table(states: "Sequence[FoldStatus]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "fold", "state", "where", "", "epoch", "", "reason"):
+        table.add_column(name)
+    for state in states:
+        style = STYLES[state.state]
+        table.add_row(*(Text(cell, style=style) for cell in _cells(state)))
+    return table

@@ -1,0 +1,112 @@
+"""What is known of each fold of a run, by its folder: done, failed, running, stale, waiting."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from volbench.executors.lease import Attempt, attempt_numbers, file_system_time, read_attempt
+from volbench.runs.attempts import ATTEMPTS, LOG, PROGRESS, TRACEBACK, attempts_folder
+from volbench.runs.folder import FAILURE, RESULT, RunFolder, read_json
+
+FoldState: TypeAlias = Literal["done", "failed", "running", "stale", "waiting"]
+
+
+@dataclass(frozen=True)
+class FoldStatus:
+    """One fold of a run.
+
+    Attributes:
+        state: ``stale`` is a fold whose process fell silent: whoever runs the run takes it over.
+        attempt: Number of the attempt, counted from 1; 0 before the first.
+        host, device: Where the attempt runs, or ran.
+        epoch, epochs: How far it is.
+        minutes_left: Of the training, at the speed so far; None where it is not known.
+        reason: Why it failed, or how long it has been silent.
+        log: File to read first.
+    """
+
+    run: str
+    fold: int
+    state: FoldState
+    attempt: int = 0
+    host: str = ""
+    device: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    minutes_left: float | None = None
+    reason: str = ""
+    log: str = ""
+
+
+def fold_states(run: Path) -> Iterator[FoldStatus]:
+    """Tell how each fold of a run stands; reads a few small files of each and trains nothing.
+
+    Raises:
+        StateError: the folder is no run.
+    """
+    folder = RunFolder(run)
+    number = int(folder.experiment()["folds"])
+    now_ns = file_system_time(run / ATTEMPTS if (run / ATTEMPTS).is_dir() else run)
+    for fold in range(number):
+        yield _state(folder, fold, now_ns)
+
+
+def logs(run: Path, fold: int, *, attempt: int | None = None) -> Iterator[tuple[Path, str]]:
+    """Texts to read about a fold: the log of each attempt, or of one, and its traceback."""
+    folder = attempts_folder(run, fold)
+    for number in attempt_numbers(folder):
+        path = folder / f"{number:04d}" / LOG
+        if attempt in (None, number) and path.is_file():
+            yield path, path.read_text(encoding="utf-8", errors="replace")
+    path = RunFolder(run).fold(fold).path / TRACEBACK
+    if path.is_file():
+        yield path, path.read_text(encoding="utf-8", errors="replace")
+
+
+def _state(folder: RunFolder, fold: int, now_ns: int) -> FoldStatus:
+    place = folder.fold(fold).path
+    attempts = attempts_folder(folder.path, fold)
+    numbers = attempt_numbers(attempts)
+    attempt = read_attempt(attempts, numbers[-1], now_ns=now_ns) if numbers else None
+    known = {} if attempt is None else _known(attempt)
+    run = folder.path.name
+    if attempt is not None and attempt.state != "ended":
+        return _running(run, fold, attempt, known, published=(place / RESULT).is_file())
+    result = read_json(place / RESULT) or read_json(place / FAILURE)
+    if result is None:
+        return FoldStatus(run, fold, "waiting", **known)
+    if result["status"] == "failed":
+        return FoldStatus(run, fold, "failed", **{**known, "reason": str(result["error"])})
+    return FoldStatus(run, fold, "done", **known)
+
+
+def _running(
+    run: str, fold: int, attempt: Attempt, known: dict[str, Any], *, published: bool
+) -> FoldStatus:
+    if published:  # the process ended between publishing and saying so
+        return FoldStatus(run, fold, "done", **known)
+    progress = read_json(attempt.path / PROGRESS) or {}
+    epoch, epochs = int(progress.get("epoch", 0)), int(progress.get("epochs", 0))
+    left = (epochs - epoch) * float(progress.get("epoch_seconds", 0)) / 60
+    far: dict[str, Any] = {"epoch": epoch, "epochs": epochs}
+    if attempt.state == "stale":
+        silent = f"silent for {attempt.silent_s:.0f} s" if attempt.silent_s else "its process ended"
+        return FoldStatus(run, fold, "stale", **known, **far, reason=silent)
+    minutes = round(left, 1) if epoch else None
+    return FoldStatus(run, fold, "running", **known, **far, minutes_left=minutes)
+
+
+def _known(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.number,
+        "host": str(attempt.details.get("process", {}).get("host", "")),
+        "device": str(attempt.details.get("device", "")),
+        "log": str(attempt.path / LOG),
+    }
+
+
+def to_json(states: list[FoldStatus]) -> str:
+    """Write states as JSON, one object a fold."""
+    return json.dumps([vars(state) for state in states], indent=2)
