@@ -1,0 +1,91 @@
+"""The clinical summary of run folders, against their files."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from tests.helpers.written_runs import write_rival
+from volbench.cli.main import main
+from volbench.errors import UsageError
+from volbench.evaluation.clinical.summary import clinical_summary
+from volbench.runs.load import load_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_rival(tmp_path_factory.mktemp("runs"), "mine", signal=1.5, patients=120)
+
+
+def test_everything_follows_from_the_predictions(run):
+    found = clinical_summary(load_run(run), prevalences=(0.1,), missed=4, resamples=200)
+    labels, p = found.items.labels, found.items.probabilities[:, 1]
+    assert found.sensitivity[0] == pytest.approx((p[labels == 1] >= 0.5).mean())
+    assert found.sensitivity[1] < found.sensitivity[0] < found.sensitivity[2]
+    own, rare = found.at
+    assert own.prevalence == pytest.approx(labels.mean())
+    assert rare.ppv[0] < own.ppv[0]
+    assert own.ppv[0] == pytest.approx(labels[p >= 0.5].mean())
+    point = next(each for each in found.curve if each.threshold == 0.5)
+    assert point.model[0] == pytest.approx(
+        ((p >= 0.5) & (labels == 1)).mean() - ((p >= 0.5) & (labels == 0)).mean()
+    )
+    assert point.treat_all == pytest.approx(2 * labels.mean() - 1)
+    before, after = found.calibration
+    assert after is not None
+    assert abs(after.line.slope - 1) < abs(before.line.slope - 1) + 0.3
+    assert min(found.conformal.coverage) > 0.75
+    again = clinical_summary(load_run(run), prevalences=(0.1,), missed=4, resamples=200)
+    assert again.at == found.at
+
+
+def test_several_classes_have_sets_and_selective_errors_only(tmp_path):
+    path = write_rival(tmp_path, "three", classes=("x", "y", "z"), patients=90)
+    found = clinical_summary(load_run(path), resamples=100)
+    assert (found.curve, found.calibration, found.at) == ((), None, ())
+    assert len(found.conformal.coverage) == 3
+    assert found.selective.risk[-1] == pytest.approx(
+        (found.items.predicted != found.items.labels).mean()
+    )
+
+
+def test_without_an_inner_part_nothing_is_calibrated(tmp_path):
+    path = write_rival(tmp_path, "plain", validation=False)
+    found = clinical_summary(load_run(path), resamples=100)
+    assert found.calibration[1] is None
+    assert found.conformal is None
+
+
+def test_an_unknown_column_and_a_run_without_folds_are_refused(run, tmp_path):
+    with pytest.raises(UsageError, match="--by 'sites' is not a column of the cases of mine"):
+        clinical_summary(load_run(run), columns=("sites",), resamples=100)
+    empty = write_rival(tmp_path, "empty", done=0)
+    with pytest.raises(UsageError, match="empty has no finished fold"):
+        clinical_summary(load_run(empty))
+
+
+def test_the_command_draws_tables_and_writes_the_same_numbers_as_json(run, tmp_path):
+    arguments = ["clinical", str(run), "--prevalence", "0.05", "--by", "site"]
+    shown = CliRunner().invoke(main, arguments)
+    assert shown.exit_code == 0, shown.output
+    for words in (
+        "mine: decisions",
+        "Decision curve",
+        "Calibration",
+        "Selective prediction",
+        "Conformal prediction sets, by class",
+        "Subgroups",
+        "5.0%",
+        "recalibrated",
+    ):
+        assert words in shown.output, words
+    assert max(map(len, shown.output.splitlines())) <= 100
+    file = tmp_path / "clinical.json"
+    CliRunner().invoke(main, [*arguments, "--format", "json", "--output", str(file)])
+    values = json.loads(file.read_text())
+    assert values["at_prevalence"][1]["prevalence"] == 0.05
+    assert values["subgroups"]["site"]["p"] > 0
+    low, high = (values["sensitivity"][end] for end in ("low", "high"))
+    assert f"{low:.3f} to {high:.3f}" in " ".join(shown.output.split())
+    assert np.isfinite(values["calibration"]["line"]["slope"])

@@ -1,0 +1,124 @@
+"""Runs on patients they never saw: against scikit-learn, `predict` and pairs by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import recall_score, roc_auc_score
+
+from tests.helpers.volumes_on_disk import image, write
+from tests.predict.trained_runs import label, train, voxels, write_csv, write_volumes
+from volbench.cli.main import main
+from volbench.errors import DataError
+from volbench.evaluation.statistics import delong_test
+from volbench.predict import Ensemble
+from volbench.predict.external import evaluate
+
+NEW = 16
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    volumes = write_volumes(tmp_path_factory.mktemp("volumes") / "data")
+    out = tmp_path_factory.mktemp("runs")
+    return [
+        train(out / "one", volumes / "plain.csv"),
+        train(out / "two", volumes / "plain.csv", encoder="r2d(width=2)", aggregator="max"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """Two volumes a patient, of two scanners; what is 150 brighter there is 60 brighter here."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    rows = []
+    for number in range(NEW):
+        made = voxels(200 + number) - (voxels(200 + number) > 250).astype("<u2") * 90
+        write(folder / f"new{number:02d}.nii.gz", image(made))
+        patient = f"other{number // 4 * 2 + number % 2}"
+        rows.append(f"new{number:02d}.nii.gz,{label(number)},{patient},{'AB'[number // 8]}")
+    write_csv(folder / "external.csv", "image,label,patient,scanner", rows)
+    return folder / "external.csv"
+
+
+@pytest.fixture(scope="module")
+def found(runs, elsewhere):
+    return evaluate(runs, elsewhere, columns=("scanner",), resamples=200)
+
+
+def test_areas_and_recalls_are_those_of_scikit_learn_on_what_predict_says(found, runs, elsewhere):
+    truth = np.array([number % 2 for number in range(NEW)])
+    for path in runs:
+        said = Ensemble(path).predict([elsewhere])
+        p = np.array([one.probabilities["T3"] for one in said])
+        (run,) = (each for each in found.runs if np.allclose(each.probabilities[:, 1], p))
+        assert run.auc[0] == pytest.approx(roc_auc_score(truth, p))
+        assert run.metrics["recall_T3"][0] == pytest.approx(recall_score(truth, p >= 0.5))
+        for fold, area in enumerate(run.by_fold):
+            alone = [one.by_fold[fold, 1] for one in said]
+            assert area == pytest.approx(roc_auc_score(truth, alone))
+        assert run.drop[0] == pytest.approx(run.auc[0] - run.internal)
+        assert run.auc[1] <= run.auc[0] <= run.auc[2] <= 1
+
+
+def test_two_runs_are_paired_by_delong_with_whole_patients(found):
+    (pair,) = found.pairs
+    first, second = found.runs
+    assert first.auc[0] >= second.auc[0]
+    test = delong_test(
+        found.labels,
+        first.probabilities[:, 1],
+        second.probabilities[:, 1],
+        clusters=np.array(found.patients),
+    )
+    assert pair.difference == pytest.approx((test.difference, test.low, test.high))
+    assert pair.p == pair.p_holm == pytest.approx(test.p, nan_ok=True)
+
+
+def test_groups_too_small_for_an_area_have_their_number_only(found):
+    groups = found.runs[0].strata["scanner"]
+    assert {group: cases for group, (cases, _) in groups.items()} == {"A": 8, "B": 8}
+    assert all(np.isnan(span[0]) for _, span in groups.values())
+
+
+def test_a_threshold_is_that_of_the_inner_parts(runs, elsewhere):
+    (run,) = evaluate(runs[:1], elsewhere, threshold="youden", resamples=200).runs
+    assert 0 <= run.threshold <= 1
+    assert run.threshold != 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.replace("other0", "p3"), "was trained on patient 'p3' of case '.*new00"),
+        (lambda row: row.replace("T2", "T9"), "has label 'T9'; the runs know T2, T3"),
+        (lambda row: row.replace("T2", "T3"), "has no case of the class 'T2'"),
+        (lambda row: row.replace("other0", ""), "has no patient"),
+    ],
+)
+def test_what_is_not_external_or_not_labelled_is_refused(
+    runs, elsewhere, tmp_path, change, message
+):
+    head, *rows = elsewhere.read_text().splitlines()
+    rows = [str(elsewhere.parent / change(row)) for row in rows]
+    with pytest.raises(DataError, match=message):
+        evaluate(runs[:1], write_csv(tmp_path / "changed.csv", head, rows), resamples=200)
+
+
+def test_the_command_shows_tables_a_page_and_the_same_numbers_as_json(
+    runs, elsewhere, tmp_path, found
+):
+    arguments = ["evaluate", *map(str, runs), "--data", str(elsewhere), "--by", "scanner"]
+    shown = CliRunner().invoke(main, arguments)
+    assert shown.exit_code == 0, shown.output
+    for words in ("16 cases of 8 patients", "At the frozen threshold", "Pairs", "AUC by scanner"):
+        assert words in shown.output, words
+    page = tmp_path / "external.html"
+    one_run = [*arguments[:2], *arguments[3:], "--output", str(page)]
+    assert CliRunner().invoke(main, one_run).exit_code == 0
+    assert page.read_text().lstrip().startswith("<!")
+    written = CliRunner().invoke(main, [*arguments, "--format", "json"])
+    values = json.loads(written.stdout)
+    assert values["runs"][0]["auc"]["value"] == pytest.approx(found.runs[0].auc[0])
+    assert values["patients"] == 8

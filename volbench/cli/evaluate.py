@@ -1,0 +1,131 @@
+"""`volbench evaluate`: runs on labelled patients they never saw."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from volbench.cli.options import device_option
+from volbench.cli.progress.counter import counter
+
+
+@click.command("evaluate")
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN|FOLDER..."
+)
+@click.option(
+    "--data",
+    "manifest",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="MANIFEST",
+    help="CSV of labelled images with the columns image, label and patient.",
+)
+@click.option(
+    "--threshold",
+    default="0.5",
+    show_default=True,
+    metavar="T",
+    help="A number; or youden, specificity=0.9, sensitivity=0.9, set on the runs' own inner "
+    "validation parts.",
+)
+@click.option(
+    "columns", "--by", multiple=True, metavar="COLUMN", help="Also AUC by this column; repeatable."
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Random seed of the bootstrap.",
+)
+@click.option(
+    "style",
+    "--format",
+    type=click.Choice(["table", "md", "json", "html"]),
+    default="table",
+    show_default=True,
+    help="Output format.",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Output file.")
+@device_option
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Inference precision; auto: that of the run.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Preprocessing processes; default: one per core."
+)
+@click.option(
+    "--anyway",
+    is_flag=True,
+    help="Accept volumes outside the range of training spacings, with a warning.",
+)
+def command(
+    paths: tuple[Path, ...],
+    manifest: Path,
+    threshold: str,
+    columns: tuple[str, ...],
+    seed: int,
+    style: Literal["table", "md", "json", "html"],
+    output: Path | None,
+    device: str,
+    precision: str,
+    jobs: int | None,
+    anyway: bool,
+) -> None:
+    """Evaluate runs on external, labelled patients.
+
+    The ensemble of all folds of each RUN scores the images of MANIFEST, none of whose patients
+    may have been in its data: AUC and metrics with intervals over patients, the change against its
+    own cross-validation, calibration, and paired tests between runs. Thresholds and recalibration
+    are those of the runs' inner validation parts. Research software; not for clinical use.
+
+    \b
+    volbench evaluate runs --data other-hospital/manifest.csv --threshold sensitivity=0.9
+    volbench evaluate runs/a runs/b --data external.csv --by scanner --output external.html
+    """
+    import json
+    import sys
+    from functools import partial
+
+    from volbench._utils.atomic_io import write_atomic
+    from volbench._utils.cpu import available_cores
+    from volbench.leaderboard.render.html import page
+    from volbench.leaderboard.render.terminal import markdown, terminal
+    from volbench.predict.external import evaluate
+    from volbench.predict.external_tables import external_json, external_tables
+    from volbench.runs.load import find_runs
+
+    with counter("evaluating", "runs") as on_run:
+        found = evaluate(
+            find_runs(paths),
+            manifest,
+            threshold=threshold,
+            columns=columns,
+            device=device,
+            precision=precision,
+            anyway=anyway,
+            jobs=jobs or available_cores(),
+            seed=seed,
+            on_run=on_run,
+        )
+    for run in found.runs:
+        for warning in run.warnings:
+            click.echo(f"warning: {run.name}: {warning}", err=True)
+    tables = external_tables(found)
+    if style == "json":
+        text = json.dumps(external_json(found), indent=2, ensure_ascii=False) + "\n"
+    elif style == "html" or (output is not None and output.suffix == ".html"):
+        text = page(tables)
+    else:
+        color = output is None and sys.stdout.isatty()
+        draw = markdown if style == "md" else partial(terminal, color=color)
+        text = "\n".join(draw(part.title, part.cells, part.notes) for part in tables)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomic(output, text)
