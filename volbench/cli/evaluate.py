@@ -97,7 +97,7 @@ def command(
     from volbench.leaderboard.render.html import page
     from volbench.leaderboard.render.terminal import markdown, terminal
     from volbench.predict.external import evaluate
-    from volbench.predict.external_tables import external_json, external_tables
+    from volbench.report.external_tables import external_json, external_tables
     from volbench.runs.load import find_runs
 
     with counter("evaluating", "runs") as on_run:

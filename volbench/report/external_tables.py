@@ -97,7 +97,7 @@ def _metrics(found: ExternalEvaluation) -> TextTable:
 
 def _pairs(found: ExternalEvaluation) -> TextTable:
     pairs = found.pairs
-    cells = {
+    cells: dict[str, list[str]] = {
         "run": [pair.first for pair in pairs],
         "against": [pair.second for pair in pairs],
         "diff.": [f"{pair.difference[0]:+.3f}" for pair in pairs],
