@@ -61,10 +61,18 @@ def _spec_of(text: str) -> Spec:
     if path.suffix.lower() == ".npz":
         return Spec("medmnist", (("path", path.as_posix()),))
     try:
-        return parse(text)
-    except SpecError as error:
+        spec = parse(text)
+    except SpecError:
         if "(" in text:
             raise
-        inside = sorted(path.glob("*.csv")) if text and path.is_dir() else []
-        hint = f"; did you mean {inside[0]}?" if inside else ""
-        raise DataError(f"{text!r} is not a data set; {ACCEPTED}{hint}") from error
+        raise _no_data_set(text) from None
+    if "." in spec.name:  # a path, which a name with dots in it looks like
+        raise _no_data_set(text)
+    return spec
+
+
+def _no_data_set(text: str) -> DataError:
+    path = Path(text)
+    inside = sorted(path.glob("*.csv")) if text and path.is_dir() else []
+    hint = f"; did you mean {inside[0]}?" if inside else ""
+    return DataError(f"{text!r} is not a data set; {ACCEPTED}{hint}")
