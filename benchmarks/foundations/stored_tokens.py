@@ -38,7 +38,7 @@ def main(manifest: str, weights: str, epochs: int) -> None:
                 name=features,
                 folds=[0],
                 device="cpu",
-                jobs=1,
+                jobs=2,  # as by default: a thread to each fold
                 features=features,
             )
             elapsed = time.perf_counter() - began

@@ -9,6 +9,8 @@ from volbench.cli.executor import open_executor
 from volbench.cli.options import check_name, execution_options, experiment_options, on_option
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from volbench.experiment.experiment import Level, Precision
     from volbench.training.compile import Compile
     from volbench.training.graphs import Graphs
@@ -43,6 +45,13 @@ FOLD_FAILED = 1
 )
 @on_option
 @click.option(
+    "--features",
+    type=click.Choice(["auto", "off"]),
+    default="auto",
+    show_default=True,
+    help="Compute the tokens of a frozen encoder once; off: anew in every epoch.",
+)
+@click.option(
     "--profile", is_flag=True, help="Report training time by section and the share of the roofline."
 )
 def command(
@@ -66,6 +75,7 @@ def command(
     dry_run: bool,
     compiled: "Compile",
     graphs: "Graphs",
+    features: "Literal['auto', 'off']",
     profile: bool,
 ) -> None:
     """Cross-validate one encoder, aggregator and loss.
@@ -118,6 +128,7 @@ def command(
                 checkpoint_seconds=checkpoint_seconds,
                 compiled=compiled,
                 graphs=graphs,
+                features=features,
                 profile=profile,
                 callback=progress,
                 executor=executor,
