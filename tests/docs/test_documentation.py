@@ -244,6 +244,20 @@ def test_every_option_of_a_built_in_component_is_explained(kinds, components):
     assert not unexplained
 
 
+NEED_MORE_THAN_VOLBENCH = {"medmnist", "ray", "slurm"}
+"""A downloaded file or a cluster: their pages show a command instead."""
+
+
+@pytest.mark.parametrize("kinds", REGISTRIES)
+def test_every_built_in_component_has_an_example_that_runs_as_a_doctest(kinds):
+    without = [
+        name
+        for name in sorted(BUILT_IN[kinds] - NEED_MORE_THAN_VOLBENCH)
+        if ">>> " not in inspect.getdoc(REGISTRIES[kinds][name])
+    ]
+    assert not without
+
+
 def test_a_docstring_is_taken_apart_into_text_options_and_sections(components):
     def factory(first, *, width: int = 3, name: str):
         r"""Summary.

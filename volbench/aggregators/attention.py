@@ -20,6 +20,10 @@ class Attention(Aggregator):
 
     Args:
         num_features: Length of a token; the result is as long.
+
+    >>> from torch import tensor
+    >>> Attention(1)(tensor([[[0.0], [1.0]]])).item()  # between mean and maximum
+    0.7310585975646973
     """
 
     def __init__(self, num_features: int) -> None:

@@ -13,6 +13,10 @@ class Average(Aggregator):
 
     Args:
         num_features: Length of a token; the result is as long.
+
+    >>> from torch import tensor
+    >>> Average(1)(tensor([[[1.0], [3.0], [8.0]]]), tensor([[True, True, False]]))
+    tensor([[2.]])
     """
 
     def __init__(self, num_features: int) -> None:

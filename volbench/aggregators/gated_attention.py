@@ -30,6 +30,10 @@ class GatedAttention(Aggregator):
 
     Raises:
         ValueError: hidden is below 1.
+
+    >>> from torch import ones
+    >>> GatedAttention(4, hidden=8)(ones(2, 7, 4)).shape
+    torch.Size([2, 4])
     """
 
     search_space: ClassVar[Mapping[str, str]] = {

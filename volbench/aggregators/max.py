@@ -17,6 +17,10 @@ class Max(Aggregator):
 
     Args:
         num_features: Length of a token; the result is as long.
+
+    >>> from torch import tensor
+    >>> Max(1)(tensor([[[1.0], [3.0], [8.0]]]), tensor([[True, True, False]]))
+    tensor([[3.]])
     """
 
     def __init__(self, num_features: int) -> None:

@@ -68,6 +68,10 @@ class Transformer(Aggregator):
 
     Raises:
         ValueError: an option is out of range, or ``width`` is no multiple of ``heads``.
+
+    >>> from torch import ones
+    >>> Transformer(4, width=8, heads=2)(ones(2, 7, 4)).shape
+    torch.Size([2, 8])
     """
 
     search_space: ClassVar[Mapping[str, str]] = {

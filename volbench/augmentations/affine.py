@@ -38,6 +38,12 @@ class Affine(Augmentation):
 
     Raises:
         ValueError: an option is out of range.
+
+    >>> from torch import ones
+    >>> from volbench._utils.case_generator import CaseGenerator
+    >>> volume, mask = ones(2, 1, 5, 16, 16), ones(2, 5).bool()
+    >>> Affine(rotate_deg=5.0)(volume, mask, CaseGenerator([1, 2])).shape
+    torch.Size([2, 1, 5, 16, 16])
     """
 
     def __init__(

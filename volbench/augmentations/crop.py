@@ -27,6 +27,12 @@ class Crop(Augmentation):
 
     Raises:
         ValueError: ``low`` is out of range.
+
+    >>> from torch import ones
+    >>> from volbench._utils.case_generator import CaseGenerator
+    >>> volume, mask = ones(2, 1, 5, 16, 16), ones(2, 5).bool()
+    >>> Crop(low=0.8)(volume, mask, CaseGenerator([1, 2])).shape
+    torch.Size([2, 1, 5, 16, 16])
     """
 
     def __init__(self, *, low: float = 0.9) -> None:

@@ -17,6 +17,12 @@ class Flip(Augmentation):
 
     Raises:
         ValueError: ``p`` is not a probability.
+
+    >>> from torch import ones
+    >>> from volbench._utils.case_generator import CaseGenerator
+    >>> volume, mask = ones(2, 1, 5, 16, 16), ones(2, 5).bool()
+    >>> Flip(p=1.0)(volume, mask, CaseGenerator([1, 2])).shape
+    torch.Size([2, 1, 5, 16, 16])
     """
 
     def __init__(self, *, p: float = 0.5) -> None:

@@ -103,6 +103,12 @@ class Lee2022(Augmentation):
 
     Raises:
         ValueError: an option is out of range.
+
+    >>> from torch import ones
+    >>> from volbench._utils.case_generator import CaseGenerator
+    >>> volume, mask = ones(2, 1, 5, 16, 16), ones(2, 5).bool()
+    >>> Lee2022()(volume, mask, CaseGenerator([1, 2])).shape
+    torch.Size([2, 1, 5, 15, 15])
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class ManifestError(DataError):
 
 
 class Manifest(Dataset):
-    """Cases listed in a CSV file: ``image,label,patient`` and more.
+    r"""Cases listed in a CSV file: ``image,label,patient`` and more.
 
     Columns:
         image: A file (NIfTI, NRRD, MHA) or a folder holding one DICOM series; relative paths start
@@ -60,6 +60,14 @@ class Manifest(Dataset):
     Raises:
         ManifestError: whatever is wrong with the file; images are not opened here.
         ValueError: ``plane`` is none of the three.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "manifest.csv")
+    ...     _ = path.write_text("image,label,patient\na.nii,benign,P1\nb.nii,malignant,P2\n")
+    ...     [case.name for case in Manifest(path=str(path)).cases()]
+    ['a', 'b']
     """
 
     def __init__(

@@ -305,55 +305,110 @@ def _own_name(name: str) -> str:
 
 
 def r2d(in_channels: int, *, width: int = 32) -> ResNet:
-    """R2D: all five layers 2D; slices never see one another (arXiv:1711.11248)."""
+    """R2D: all five layers 2D; slices never see one another (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> r2d(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(1, 1, 1, 1, 1), width=width)
 
 
 def r3d(in_channels: int, *, width: int = 32) -> ResNet:
-    """R3D: all five layers 3D (arXiv:1711.11248)."""
+    """R3D: all five layers 3D (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> r3d(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(3, 3, 3, 3, 3), width=width)
 
 
 def r2plus1d(in_channels: int, *, width: int = 32) -> ResNet:
-    """R(2+1)D: all five layers 3D, each convolution split in two (arXiv:1711.11248)."""
+    """R(2+1)D: all five layers 3D, each convolution split in two (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> r2plus1d(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(3, 3, 3, 3, 3), width=width, factorised=True)
 
 
 def mc2(in_channels: int, *, width: int = 32) -> ResNet:
-    """MC2, mixed convolutions: a 3D stem, then 2D (arXiv:1711.11248)."""
+    """MC2, mixed convolutions: a 3D stem, then 2D (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> mc2(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(3, 1, 1, 1, 1), width=width)
 
 
 def mc3(in_channels: int, *, width: int = 32) -> ResNet:
-    """MC3, mixed convolutions: stem and first stage 3D, then 2D (arXiv:1711.11248)."""
+    """MC3, mixed convolutions: stem and first stage 3D, then 2D (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> mc3(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(3, 3, 1, 1, 1), width=width)
 
 
 def mc4(in_channels: int, *, width: int = 32) -> ResNet:
-    """MC4, mixed convolutions: 3D up to the second stage, then 2D (arXiv:1711.11248)."""
+    """MC4, mixed convolutions: 3D up to the second stage, then 2D (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> mc4(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(3, 3, 3, 1, 1), width=width)
 
 
 def mc5(in_channels: int, *, width: int = 32) -> ResNet:
-    """MC5, mixed convolutions: 3D but for the last stage (arXiv:1711.11248)."""
+    """MC5, mixed convolutions: 3D but for the last stage (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> mc5(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(3, 3, 3, 3, 1), width=width)
 
 
 def rmc2(in_channels: int, *, width: int = 32) -> ResNet:
-    """rMC2, reversed: a 2D stem, then 3D (arXiv:1711.11248)."""
+    """rMC2, reversed: a 2D stem, then 3D (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> rmc2(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(1, 3, 3, 3, 3), width=width)
 
 
 def rmc3(in_channels: int, *, width: int = 32) -> ResNet:
-    """rMC3, reversed: stem and first stage 2D, then 3D (arXiv:1711.11248)."""
+    """rMC3, reversed: stem and first stage 2D, then 3D (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> rmc3(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(1, 1, 3, 3, 3), width=width)
 
 
 def rmc4(in_channels: int, *, width: int = 32) -> ResNet:
-    """rMC4, reversed: 2D up to the second stage, then 3D (arXiv:1711.11248)."""
+    """rMC4, reversed: 2D up to the second stage, then 3D (arXiv:1711.11248).
+
+    >>> from torch import zeros
+    >>> rmc4(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(1, 1, 1, 3, 3), width=width)
 
 
 def rmc5(in_channels: int, *, width: int = 32) -> ResNet:
-    """rMC5, reversed: 2D but for the last stage (Lee et al., MICCAI 2022)."""
+    """rMC5, reversed: 2D but for the last stage (Lee et al., MICCAI 2022).
+
+    >>> from torch import zeros
+    >>> rmc5(1, width=2)(zeros(2, 1, 5, 16, 16)).shape
+    torch.Size([2, 5, 16])
+    """
     return ResNet(in_channels, depths=(1, 1, 1, 1, 3), width=width)

@@ -26,6 +26,9 @@ class Local(Executor):
         jobs: Tasks at a time; a single one runs in this process.
         gpus: Devices to share out, as ``CUDA_VISIBLE_DEVICES`` names them; each process sees one.
             Empty: every process sees what this one sees.
+
+    >>> Local(jobs=2).describe([], Path()).splitlines()[-1]
+    '0 tasks here, 0 at a time'
     """
 
     def __init__(self, *, jobs: int = 1, gpus: tuple[int | str, ...] = ()) -> None:

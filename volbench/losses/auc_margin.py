@@ -31,6 +31,14 @@ class AUCMargin(Loss):
 
     Raises:
         ValueError: ``margin`` is not more than 0.
+
+    >>> from torch import tensor
+    >>> from volbench.interfaces import Problem
+    >>> from volbench.types import Output
+    >>> loss = AUCMargin(Problem((60, 30), num_features=1))
+    >>> output = Output(logits=tensor([[0.0], [0.0]]), embedding=tensor([[0.0], [0.0]]))
+    >>> round(loss(output, tensor([1, 0])).item(), 3)
+    1.0
     """
 
     search_space: ClassVar[Mapping[str, str]] = {"margin": "uniform(low=0.1, high=1)"}

@@ -22,6 +22,14 @@ class Center(Loss):
 
     Raises:
         ValueError: an option is out of range.
+
+    >>> from torch import tensor
+    >>> from volbench.interfaces import Problem
+    >>> from volbench.types import Output
+    >>> loss = Center(Problem((60, 30), num_features=2))
+    >>> output = Output(logits=tensor([[0.0]]), embedding=tensor([[3.0, 4.0]]))
+    >>> round(loss(output, tensor([1])).item(), 3)
+    12.5
     """
 
     def __init__(self, problem: Problem, *, reduction: str = "mean") -> None:

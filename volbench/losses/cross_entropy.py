@@ -25,6 +25,14 @@ class CrossEntropy(Loss):
 
     Raises:
         ValueError: an option is out of range, or a class to balance has no training case.
+
+    >>> from torch import tensor
+    >>> from volbench.interfaces import Problem
+    >>> from volbench.types import Output
+    >>> loss = CrossEntropy(Problem((60, 30), num_features=1))
+    >>> output = Output(logits=tensor([[0.0], [0.0]]), embedding=tensor([[0.0], [0.0]]))
+    >>> round(loss(output, tensor([1, 0])).item(), 3)
+    0.693
     """
 
     weight: Tensor | None

@@ -30,6 +30,14 @@ class Focal(Loss):
 
     Raises:
         ValueError: an option is out of range.
+
+    >>> from torch import tensor
+    >>> from volbench.interfaces import Problem
+    >>> from volbench.types import Output
+    >>> loss = Focal(Problem((60, 30), num_features=1), gamma=2.0)
+    >>> output = Output(logits=tensor([[2.0], [-1.0]]), embedding=tensor([[0.0], [0.0]]))
+    >>> round(loss(output, tensor([1, 1])).item(), 3)
+    0.352
     """
 
     search_space: ClassVar[Mapping[str, str]] = {"gamma": "uniform(low=0, high=5)"}

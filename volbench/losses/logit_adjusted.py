@@ -25,6 +25,14 @@ class LogitAdjusted(Loss):
 
     Raises:
         ValueError: ``tau`` is negative, or a class has no training case.
+
+    >>> from torch import tensor
+    >>> from volbench.interfaces import Problem
+    >>> from volbench.types import Output
+    >>> loss = LogitAdjusted(Problem((60, 30), num_features=1))
+    >>> output = Output(logits=tensor([[0.0]]), embedding=tensor([[0.0]]))
+    >>> round(loss(output, tensor([1])).item(), 3)
+    1.099
     """
 
     search_space: ClassVar[Mapping[str, str]] = {"tau": "uniform(low=0, high=2)"}

@@ -27,7 +27,8 @@ def from_conditional(
 
     $$\log p_k = \log \sigma(-a_k) + \sum_{j < k} \log \sigma(a_j)$$
 
-    >>> from_conditional(torch.zeros(1, 2)).exp().tolist()
+    >>> from torch import zeros
+    >>> from_conditional(zeros(1, 2)).exp().tolist()
     [[0.5, 0.25, 0.25]]
     """
     before = F.pad(F.logsigmoid(conditional).cumsum(dim=1), (1, 0))

@@ -26,6 +26,15 @@ class SoftOrdinal(Loss):
 
     Raises:
         ValueError: an option is out of range, or the classes have no order.
+
+    >>> from torch import tensor
+    >>> from volbench.interfaces import Problem
+    >>> from volbench.types import Output
+    >>> loss = SoftOrdinal(Problem((30, 30, 30), num_features=1, ordered=True), alpha=2.0)
+    >>> logits = tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    >>> output = Output(logits=logits, embedding=tensor([[0.0], [0.0]]))
+    >>> round(loss(output, tensor([0, 1])).item(), 3)
+    0.608
     """
 
     search_space: ClassVar[Mapping[str, str]] = {"alpha": "loguniform(low=0.5, high=8)"}

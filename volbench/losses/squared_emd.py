@@ -20,6 +20,15 @@ class SquaredEMD(Loss):
 
     Raises:
         ValueError: the classes have no order.
+
+    >>> from torch import tensor
+    >>> from volbench.interfaces import Problem
+    >>> from volbench.types import Output
+    >>> loss = SquaredEMD(Problem((30, 30, 30), num_features=1, ordered=True))
+    >>> logits = tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    >>> output = Output(logits=logits, embedding=tensor([[0.0], [0.0]]))
+    >>> round(loss(output, tensor([0, 2])).item(), 3)
+    0.346
     """
 
     def __init__(self, problem: Problem) -> None:

@@ -40,6 +40,15 @@ class Triplet(Loss):
 
     Raises:
         ValueError: an option is out of range.
+
+    >>> from torch import tensor
+    >>> from volbench.interfaces import Problem
+    >>> from volbench.types import Output
+    >>> loss = Triplet(Problem((60, 30), num_features=1), margin=0.5, normalize=False)
+    >>> embedding = tensor([[0.0], [0.5], [0.6]])
+    >>> output = Output(logits=tensor([[0.0], [0.0], [0.0]]), embedding=embedding)
+    >>> round(loss(output, tensor([1, 1, 0])).item(), 3)
+    0.39
     """
 
     # With unit length, distances are from 0 to 4.

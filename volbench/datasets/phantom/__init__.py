@@ -67,6 +67,10 @@ class Phantom(Dataset):
 
     Raises:
         ValueError: for a figure out of range, with its range.
+
+    >>> phantom = Phantom(patients=10)
+    >>> len(phantom.cases()), phantom.classes
+    (10, ('T2', 'T3'))
     """
 
     card = Card(
