@@ -7,6 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from volbench.evaluation import Unit
+    from volbench.leaderboard import Comparison
     from volbench.leaderboard.render.show import Format
 
 
@@ -81,6 +82,11 @@ if TYPE_CHECKING:
     "--repeats", is_flag=True, help="Pool runs that differ only in the seed into one row."
 )
 @click.option(
+    "--over-datasets",
+    is_flag=True,
+    help="One answer over several data sets, as table, md or json, in place of one table each.",
+)
+@click.option(
     "--seed",
     default=0,
     show_default=True,
@@ -116,6 +122,7 @@ def command(
     ddof: int,
     test: Literal["combined", "corrected-t"],
     repeats: bool,
+    over_datasets: bool,
     seed: int,
     style: "Format | None",
     output: Path | None,
@@ -135,7 +142,6 @@ def command(
     """
     import sys
 
-    from volbench._utils.atomic_io import write_atomic
     from volbench.leaderboard import compare_runs, find_runs, load_run, tables_of
     from volbench.leaderboard.published.references import load_reference
     from volbench.leaderboard.render.show import show, style_of
@@ -154,7 +160,7 @@ def command(
     names = check_metrics(metrics, runs) if metrics is not None else None
     other = check_against(against, runs) if against is not None else None
     tables = tables_of(runs, repeats=repeats)
-    if set(found) <= set(paths):
+    if set(found) <= set(paths) and not over_datasets:
         check_named_together(tables)
     compared = [
         compare_runs(
@@ -170,6 +176,11 @@ def command(
         )
         for table in tables
     ]
+    if over_datasets:
+        _write(
+            _over_data_sets(compared, style, color=output is None and sys.stdout.isatty()), output
+        )
+        return
     text = show(
         compared,
         style,
@@ -179,6 +190,29 @@ def command(
         reference=published,
         color=output is None and sys.stdout.isatty(),
     )
+    _write(text, output)
+
+
+def _over_data_sets(compared: "list[Comparison]", style: str, *, color: bool) -> str:
+    import json
+    from functools import partial
+
+    from volbench.leaderboard.render.over_datasets import over_json, over_tables
+    from volbench.leaderboard.render.terminal import markdown, terminal
+    from volbench.leaderboard.statistics.over_datasets import compare_over_data_sets
+
+    if style not in ("table", "md", "json"):
+        raise click.UsageError(f"--over-datasets is written as table, md or json, not as {style}")
+    overall = compare_over_data_sets(compared)
+    if style == "json":
+        return json.dumps(over_json(overall), indent=2, ensure_ascii=False) + "\n"
+    draw = markdown if style == "md" else partial(terminal, color=color)
+    return "\n".join(draw(part.title, part.cells, part.notes) for part in over_tables(overall))
+
+
+def _write(text: str, output: Path | None) -> None:
+    from volbench._utils.atomic_io import write_atomic
+
     if output is None:
         click.echo(text, nl=False)
     else:

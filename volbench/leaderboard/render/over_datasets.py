@@ -1,0 +1,84 @@
+"""Candidates over several data sets as tables and as JSON values."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from volbench.leaderboard.published.base import TextTable
+from volbench.leaderboard.render.json import plain
+from volbench.leaderboard.render.layout import interval, p_text
+from volbench.leaderboard.statistics.over_datasets import Name, OverDataSetsTable
+
+
+def over_tables(found: OverDataSetsTable) -> list[TextTable]:
+    """AUC by data set with groups of ties, then all pairs."""
+    names = found.candidates
+    cells: dict[str, list[str]] = {
+        **_components(list(names)),
+        "group": [found.groups[name] for name in names],
+    }
+    for place, data in enumerate(found.data):
+        cells[f"AUC\n{data}"] = [_number(found.areas[name][place]) for name in names]
+    summary = TextTable(
+        f"{len(found.data)} data sets",
+        cells,
+        ["group: candidates that share a letter cannot be told apart over these data sets."],
+    )
+    pairs = found.pairs
+    compared: dict[str, list[str]] = {
+        "run": [", ".join(pair.first) for pair in pairs],
+        "against": [", ".join(pair.second) for pair in pairs],
+        "diff.": [f"{pair.overall.difference:+.3f}" for pair in pairs],
+        "95 %": [interval(pair.overall.low, pair.overall.high, signed=True) for pair in pairs],
+        "between\nSD": [f"{pair.overall.between:.3f}" for pair in pairs],
+        "p\n(Holm)": [p_text(pair.p_holm) for pair in pairs],
+        "P\n(same)": [f"{pair.overall.rope.same:.2f}" for pair in pairs],
+        "verdict": [pair.verdict for pair in pairs],
+    }
+    notes = [
+        "Random-effects mean over data sets of the paired differences of AUC (DerSimonian-Laird, "
+        "Hartung-Knapp t-test with one degree of freedom less than data sets), Holm over "
+        f"{len(pairs)} pair{'s' if len(pairs) > 1 else ''}. between SD: of true differences "
+        "between data sets. P(same): mean difference within "
+        f"{pairs[0].overall.rope.margin:g}. These data sets count as a sample of those that the "
+        "answer is about; two or three of them show large differences only."
+    ]
+    return [summary, TextTable("Over data sets", compared, notes)]
+
+
+def over_json(found: OverDataSetsTable) -> dict[str, Any]:
+    """Everything as plain values; NaN is None."""
+    values = {
+        "schema": 1,
+        "data": list(found.data),
+        "candidates": [
+            {**_named(name), "group": found.groups[name], "auc": list(found.areas[name])}
+            for name in found.candidates
+        ],
+        "pairs": [
+            {
+                "run": _named(pair.first),
+                "against": _named(pair.second),
+                "differences": list(pair.each),
+                **asdict(pair.overall),
+                "p_holm": pair.p_holm,
+                "verdict": pair.verdict,
+            }
+            for pair in found.pairs
+        ],
+    }
+    return {name: plain(value) for name, value in values.items()}
+
+
+def _components(names: list[Name]) -> dict[str, list[str]]:
+    columns = {key: [name[place] for name in names]
+               for place, key in enumerate(("encoder", "agg", "loss"))}  # fmt: skip
+    return {key: texts for key, texts in columns.items() if len(set(texts)) > 1} or columns
+
+
+def _named(name: Name) -> dict[str, str]:
+    return dict(zip(("encoder", "aggregator", "loss"), name, strict=True))
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3f}"

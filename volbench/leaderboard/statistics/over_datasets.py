@@ -1,0 +1,148 @@
+"""Candidates compared over several data sets, from the comparison of each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from volbench.errors import UsageError
+from volbench.evaluation.statistics import Verdict, holm, letters, verdict
+from volbench.evaluation.statistics.meta_analysis import OverDataSets, over_data_sets
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
+
+Name = tuple[str, str, str]
+"""Encoder, aggregator and loss: what a candidate is called on every data set."""
+
+
+@dataclass(frozen=True, eq=False)
+class OverPair:
+    """Two candidates over the data sets on which both were compared; the better one first.
+
+    Attributes:
+        first: The first one's components.
+        second: The second one's.
+        each: Difference on each data set, in the order of ``OverDataSetsTable.data``; NaN where
+            one of them is missing.
+        overall: Their mean over data sets.
+        p_holm: Adjusted for all pairs.
+        verdict: What is shown about the first.
+    """
+
+    first: Name
+    second: Name
+    each: tuple[float, ...]
+    overall: OverDataSets
+    p_holm: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class OverDataSetsTable:
+    """Several data sets, one answer.
+
+    Attributes:
+        data: Short names of the data sets.
+        candidates: On at least two of them, the largest mean AUC first.
+        areas: AUC of each candidate on each data set; NaN where it is missing.
+        groups: Letters; candidates that share one cannot be told apart.
+        pairs: Every two candidates that were compared on at least two data sets.
+    """
+
+    data: tuple[str, ...]
+    candidates: tuple[Name, ...]
+    areas: dict[Name, tuple[float, ...]]
+    groups: dict[Name, str]
+    pairs: tuple[OverPair, ...]
+
+
+def compare_over_data_sets(
+    found: Sequence[Comparison], *, alpha: float = 0.05, margin: float = 0.01
+) -> OverDataSetsTable:
+    """Match candidates by their components and combine their paired differences.
+
+    Args:
+        found: One comparison per data set; of several divisions of the same data, give one.
+        alpha: Level of the tests.
+        margin: Differences of AUC up to this one are practically none.
+
+    Raises:
+        UsageError: fewer than two data sets, the same data twice, two rows of one candidate on a
+            data set, or no two candidates that were compared on two data sets.
+    """
+    digests = [each.first_run.protocol[0] for each in found]
+    if len(set(digests)) < 2 or len(set(digests)) < len(digests):
+        raise UsageError(
+            f"--over-datasets: {len(found)} tables of {len(set(digests))} data sets; give runs on "
+            "at least two data sets, and one division into folds of each"
+        )
+    rows = [_by_name(each) for each in found]
+    names = {name for each in rows for name in each if sum(name in other for other in rows) > 1}
+    areas = {
+        name: tuple(each[name].score("auc").mean if name in each else np.nan for each in rows)
+        for name in names
+    }
+    order = sorted(names, key=lambda name: (-float(np.nanmean(areas[name])), name))
+    drawn = []
+    for first, second in combinations(order, 2):
+        pairs = [_pair(each, first, second) for each in found]
+        known = [pair for pair in pairs if pair is not None and pair.standard_error > 0]
+        if len(known) < 2:
+            continue
+        overall = over_data_sets(
+            np.array([pair.difference for pair in known]),
+            np.array([pair.standard_error for pair in known]),
+            alpha=alpha,
+            margin=margin,
+        )
+        each = tuple(np.nan if pair is None else pair.difference for pair in pairs)
+        drawn.append((first, second, each, overall))
+    if not drawn:
+        raise UsageError(
+            "--over-datasets: no two candidates (encoder, aggregator, loss) are complete on two "
+            "data sets"
+        )
+    adjusted = holm(np.array([overall.p for *_, overall in drawn]))
+    compared = tuple(
+        OverPair(*parts, float(p), verdict(parts[3].difference, float(p), alpha=alpha))
+        for parts, p in zip(drawn, adjusted, strict=True)
+    )
+    p_of = {frozenset((pair.first, pair.second)): pair.p_holm for pair in compared}
+    square = np.array([[p_of.get(frozenset((a, b)), 1.0) for b in order] for a in order])
+    return OverDataSetsTable(
+        data=tuple(each.first_run.data for each in found),
+        candidates=tuple(order),
+        areas=areas,
+        groups=dict(zip(order, letters(square, alpha=alpha), strict=True)),
+        pairs=compared,
+    )
+
+
+def _by_name(found: Comparison) -> dict[Name, Candidate]:
+    rows: dict[Name, Candidate] = {}
+    for row in found.rows:
+        if row.status != "complete":
+            continue
+        name = (row.encoder, row.aggregator, row.loss)
+        if name in rows:
+            raise UsageError(
+                f"--over-datasets: {rows[name].name} and {row.name} are one candidate "
+                f"({', '.join(name)}) on {found.first_run.data}; leave one out with --where, or "
+                "add --repeats"
+            )
+        rows[name] = row
+    return rows
+
+
+def _pair(found: Comparison, first: Name, second: Name) -> Pair | None:
+    """The two rows on one data set, seen from the first; None where they were not compared."""
+    for pair in found.pairs:
+        names = [
+            (row.encoder, row.aggregator, row.loss)
+            for row in (found.rows[pair.first], found.rows[pair.second])
+        ]
+        if names == [first, second]:
+            return pair
+        if names == [second, first]:
+            return pair.turned()
+    return None
