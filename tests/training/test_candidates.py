@@ -1,6 +1,7 @@
 """Runs with what came after the first release: their ids, and that each option does something."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -12,8 +13,11 @@ from safetensors.torch import save_file
 from volbench import compare, load_runs
 from volbench.crossval.plan import make_plan
 from volbench.crossval.run import run
-from volbench.errors import SpecError, UsageError
+from volbench.errors import SpecError, StateError, UsageError
+from volbench.experiment.experiment import experiment_from_json, experiment_json
 from volbench.experiment.recipe import load_recipe
+from volbench.training.compute import choose_compute
+from volbench.training.network import build_network
 
 DATA = "phantom(patients=12, size=16, slices=3)"
 QUICK = ("training.epochs=2",)
@@ -81,6 +85,11 @@ def test_weights_are_in_the_experiment_by_digest_and_run_at_a_lower_rate(tmp_pat
     assert plan.experiment.recipe.optimizer.encoder_lr_scale == 0.1
     assert "optimizer.encoder_lr_scale=0.1" in plan.notes[0]
     assert str(tmp_path) not in json.dumps(plan.experiment.canonical())
+    there = experiment_from_json(json.loads(json.dumps(experiment_json(plan.experiment))))
+    assert there == plan.experiment  # on another machine, too, the weights are found
+    astray = replace(plan.experiment, weights=None)
+    with pytest.raises(StateError, match="nothing says where its weights lie"):
+        build_network(astray, plan.prepared, choose_compute("cpu", "float32", jobs=1))
     outcome = run(plan, out=tmp_path / "runs", device="cpu", jobs=1)
     assert not outcome.failed
     (tmp_path / "a" / "w.safetensors").unlink()

@@ -98,7 +98,15 @@ def experiment_json(experiment: Experiment) -> dict[str, Any]:
     """All of an experiment as plain data, to be rebuilt elsewhere; experiment.json tells less."""
     plain = {
         name: getattr(experiment, name)
-        for name in ("source", "data_digest", "split_digest", "folds", "seed", "precision")
+        for name in (
+            "source",
+            "data_digest",
+            "split_digest",
+            "folds",
+            "seed",
+            "precision",
+            "weights",
+        )
     }
     return {
         **plain,

@@ -8,6 +8,8 @@ from torch import nn
 
 from volbench.data.cache.packed import Prepared
 from volbench.encoders.building import locate_weights
+from volbench.encoders.weights import is_pinned
+from volbench.errors import StateError
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Loss, Problem
 from volbench.losses.weighted_sum import build_loss, conditional_head
@@ -17,7 +19,14 @@ from volbench.training.compute import Compute
 
 
 def build_network(experiment: Experiment, prepared: Prepared, compute: Compute) -> Classifier:
-    """Build the network on its device; its weights come from torch's global generator."""
+    """Build the network on its device; its weights come from torch's global generator.
+
+    Raises:
+        StateError: it starts from a file of weights that the experiment does not place.
+    """
+    weights = experiment.encoder.kwargs.get("weights")
+    if isinstance(weights, str) and is_pinned(weights) and experiment.weights is None:
+        raise StateError(f"encoder {experiment.encoder}: nothing says where its weights lie")
     in_channels, num_classes = len(prepared.channels), len(prepared.classes)
     network = build_classifier(
         locate_weights(experiment.encoder, experiment.weights),
