@@ -24,6 +24,8 @@ def show_profile(outcome: "Outcome") -> None:
         return
     whole = add(folds)
     console.print(_table(whole, len(folds)))
+    if whole.groups:
+        console.print(_groups(whole))
     for line in _figures(whole):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -39,6 +41,17 @@ def _table(whole: "Timings", folds: int) -> Table:
         table.add_row(name, f"{seconds:.2f}", f"{seconds / total:.1%}", each)
     table.add_section()
     table.add_row(plural(folds, "fold"), f"{total:.2f}", "", f"{1000 * total / whole.volumes:.2f}")
+    return table
+
+
+def _groups(whole: "Timings") -> Table:
+    from volbench.profiling.kernel_groups import shown
+
+    table = Table("kernels of a training step", box=None, pad_edge=False)
+    table.add_column("ms", justify="right")
+    table.add_column("times its floor", justify="right")
+    for row in shown(whole.groups, whole.least_groups):
+        table.add_row(*row)
     return table
 
 

@@ -1,11 +1,12 @@
 """Timings of a profiled fold: seconds per section, roofline time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from volbench.profiling.conv_trace import convolutions_of
+from volbench.profiling.kernel_groups import least_by_group
 from volbench.profiling.roofline import least_seconds, measure_peak, training_flop
 from volbench.profiling.section_timer import BACKWARD, EVALUATE, FORWARD, SECTIONS, STEP
 from volbench.training.classifier import Classifier
@@ -27,6 +28,8 @@ class Timings:
         gflop: Of the convolutions of that volume, forward and backward.
         tflop_per_s: Measured peak of arithmetic.
         gb_per_s: Measured peak of memory.
+        groups: On a GPU, seconds of a training step by group of kernels.
+        least_groups: What some of these groups must take at the device's peaks.
     """
 
     seconds: Mapping[str, float]
@@ -36,6 +39,8 @@ class Timings:
     gflop: float
     tflop_per_s: float
     gb_per_s: float
+    groups: Mapping[str, float] = field(default_factory=dict)
+    least_groups: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def training_seconds(self) -> float:
@@ -64,6 +69,15 @@ def add(parts: list[Timings]) -> Timings:
     def mean(name: str) -> float:
         return float(np.mean([getattr(part, name) for part in parts]))
 
+    def means(name: str) -> dict[str, float]:
+        """Mean of each group over the folds that know it."""
+        each = [getattr(part, name) for part in parts]
+        known = dict.fromkeys(group for groups in each for group in groups)
+        return {
+            group: float(np.mean([groups[group] for groups in each if group in groups]))
+            for group in known
+        }
+
     return Timings(
         seconds={
             name: sum(part.seconds.get(name, 0.0) for part in parts) for name in (*SECTIONS, OTHER)
@@ -74,6 +88,8 @@ def add(parts: list[Timings]) -> Timings:
         gflop=mean("gflop"),
         tflop_per_s=mean("tflop_per_s"),
         gb_per_s=mean("gb_per_s"),
+        groups=means("groups"),
+        least_groups=means("least_groups"),
     )
 
 
@@ -86,6 +102,8 @@ def take_timings(
     model: Classifier,
     volume: Volume,
     compute: Compute,
+    groups: Mapping[str, float],
+    batch_size: int,
 ) -> Timings:
     """Put a fold's timings together.
 
@@ -97,9 +115,15 @@ def take_timings(
         model: What was trained.
         volume: One of mean length, as the network sees it.
         compute: How.
+        groups: Seconds of a training step by group of kernels; empty on a CPU.
+        batch_size: Volumes of such a step.
     """
     peak = measure_peak(compute)
     layers = convolutions_of(model.encoder, tuple(volume.shape))
+    least: dict[str, float] = {}
+    if groups:
+        step = convolutions_of(model.encoder, (batch_size, *volume.shape[1:]))
+        least = least_by_group(step, peak)
     return Timings(
         seconds={**seconds, OTHER: max(0.0, elapsed - sum(seconds.values()))},
         volumes=volumes,
@@ -108,4 +132,6 @@ def take_timings(
         gflop=training_flop(layers) / 1e9,
         tflop_per_s=peak.flop_per_s / 1e12,
         gb_per_s=peak.bytes_per_s / 1e9,
+        groups=groups,
+        least_groups=least,
     )

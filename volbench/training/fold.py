@@ -22,6 +22,7 @@ from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition
 from volbench.profiling.fold_timings import Timings, take_timings
+from volbench.profiling.kernel_groups import add_up, watch_kernels
 from volbench.profiling.section_timer import EVALUATE, Clock
 from volbench.training.batches import TrainingBatches
 from volbench.training.checkpoint import (
@@ -56,6 +57,7 @@ logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from volbench.data.loading.subjects_loader import SubjectBatches
 
+WATCHED_STEPS = 4
 CHECKPOINT_SECONDS = 30.0
 """Shortest time between two checkpoints: writing one takes about as long as a short epoch."""
 
@@ -265,7 +267,20 @@ class FoldTrainer:
             model=self.model,
             volume=self.views.training.eval_view(volume),
             compute=self.compute,
+            groups=self._kernel_groups(),
+            batch_size=self.recipe.training.batch_size,
         )
+
+    def _kernel_groups(self) -> dict[str, float]:
+        """Watch a few more steps; the weights that are kept have been taken before."""
+        if self.device.type != "cuda":
+            return {}
+        self.model.train()
+        batch = next(self.batches.augmented(self.batches.draw(1)[:1], 1))
+        for _ in range(WATCHED_STEPS):  # until they are recorded, as they were
+            self._step(batch)
+        kernels = watch_kernels(lambda: self._step(batch), steps=WATCHED_STEPS)
+        return add_up(kernels, steps=WATCHED_STEPS)
 
     def _epoch(self, progress: Progress, best: Best) -> Best:
         """Train one epoch, validate, and return what is best so far."""
