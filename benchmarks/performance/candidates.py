@@ -176,8 +176,12 @@ def recorded(
         with torch.cuda.graph(graph):
             step()
 
+    def replay() -> None:
+        assert packed  # what the graph reads must not be freed
+        graph.replay()
+
     reason = attempt(name, record, limit_s)
-    return ({name: graph.replay}, []) if reason is None else ({}, [reason])
+    return ({name: replay}, []) if reason is None else ({}, [reason])
 
 
 def attempt(name: str, call: Callable[[], object], limit_s: float) -> str | None:

@@ -27,7 +27,7 @@ def two_gpus(monkeypatch):
 
 
 def test_small_batches_share_a_gpu_until_cores_run_out(plan, monkeypatch):
-    monkeypatch.setattr(sharing, "available_cores", lambda: 12)
+    monkeypatch.setattr(sharing, "available_cores", lambda: 24)
     assert folds_per_gpu(plan, GPU, free_mb=80_000, gpus=1) == 8
     assert folds_per_gpu(plan, GPU, free_mb=80_000, gpus=2) == 4
     assert folds_per_gpu(plan, GPU, free_mb=2_000, gpus=1) == 2
