@@ -473,3 +473,15 @@ def test_python_gets_the_same_numbers(runs):
     row = document["tables"][0]["rows"][0]
     assert row["auc_mean"] == found.rows[0].score("auc").mean
     assert row["auc_low"] == found.rows[0].score("auc").low
+
+
+def test_the_table_names_every_setting_in_which_rows_differ(tmp_path):
+    for name, epochs in (("short", 6), ("long", 12)):
+        path = write_rival(tmp_path, name, encoder=name)
+        file = path / "experiment.json"
+        values = json.loads(file.read_text())
+        values["recipe"] = {"training": {"epochs": epochs, "batch_size": 8}}
+        file.write_text(json.dumps(values))
+    text = flat(compare(tmp_path))
+    assert re.search(r"Rows also differ in training\.epochs \((6, 12|12, 6)\)\.", text)
+    assert "batch_size" not in text

@@ -73,7 +73,7 @@ def command(
     style: Literal["table", "md", "json"],
     output: Path | None,
 ) -> None:
-    """Judge a run for clinical use from its predictions.
+    """Judge a run for clinical use.
 
     Everything follows from the held-out predictions in RUN, pooled over folds: decision curve,
     predictive values at a prevalence, expected cost, calibration and recalibration, errors if the

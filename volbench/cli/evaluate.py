@@ -77,7 +77,7 @@ def command(
     jobs: int | None,
     anyway: bool,
 ) -> None:
-    """Evaluate runs on external, labelled patients.
+    """Evaluate runs on external patients.
 
     The ensemble of all folds of each RUN scores the images of MANIFEST, none of whose patients
     may have been in its data: AUC and metrics with intervals over patients, the change against its

@@ -57,12 +57,24 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
         )
     notes += daggers(found)
     notes += _searches(found)
+    notes += differing_settings(found.rows)
     if not found.one_machine:
         notes.append(
             "Seconds and memory are left out: the rows were not run on one machine, with one "
             "device, precision and number of threads."
         )
     return [*notes, *incomplete_notes(found.rows)]
+
+
+def differing_settings(rows: Sequence[Candidate]) -> list[str]:
+    """Name every key of the recipe in which rows differ: it may be what tells them apart."""
+    values: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for section, keys in row.runs[0].experiment["recipe"].items():
+            for key, value in keys.items() if isinstance(keys, Mapping) else ():
+                values.setdefault(f"{section}.{key}", {})[str(value)] = None
+    differing = [f"{key} ({', '.join(seen)})" for key, seen in values.items() if len(seen) > 1]
+    return [f"Rows also differ in {'; '.join(differing)}."] if differing else []
 
 
 def incomplete_notes(rows: Sequence[Candidate]) -> list[str]:
