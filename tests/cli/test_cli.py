@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from volbench import errors
 from volbench.cli.main import Volbench, main
 from volbench.plugins.registry import REGISTRIES
+from volbench.plugins.torchio_transforms import random_names
 
 HEAVY = ["torch", "numpy", "pandas", "sklearn", "scipy", "SimpleITK", "torchio", "kornia", "timm"]
 HEAVY += ["optuna", "statsmodels", "rich", "pydantic", "safetensors", "matplotlib"]
@@ -98,12 +99,14 @@ def test_the_commands_are_those_of_the_manual():
         ("compare",),
         ("tune",),
         ("report",),
+        ("clinical",),
         ("suite", "run"),
         ("suite", "show"),
         ("status",),
         ("logs",),
         ("merge",),
         ("predict",),
+        ("evaluate",),
         ("export",),
         ("list",),
         ("info",),
@@ -113,6 +116,7 @@ def test_the_commands_are_those_of_the_manual():
         ("data", "show"),
         ("data", "audit"),
         ("data", "phantom"),
+        ("features",),
         ("plugin", "new"),
         ("plugin", "check"),
     ]
@@ -234,7 +238,8 @@ def first_line(thing):
 def test_list_names_every_component_with_its_origin_and_its_docstring(kinds):
     """The one place where the docstrings read from source meet those of the imported objects."""
     records = {item["name"]: item for item in json.loads(listed(kinds, "--json"))[kinds]}
-    assert set(records) == set(REGISTRIES[kinds])
+    bridged = set(random_names()) if kinds == "augmentations" else set()
+    assert set(records) == {*REGISTRIES[kinds], *bridged}
     for name, factory in REGISTRIES[kinds].items():
         origin = REGISTRIES[kinds].origins[name][0]
         assert records[name]["distribution"] == origin.distribution
