@@ -119,10 +119,10 @@ class SlurmCluster:
 
     def start(self, name, program, *options):
         path = shutil.which(program, path=PATHS)
-        log = (self.root / f"{name}.out").open("a")
-        self.daemons[name] = subprocess.Popen(
-            [path, *options], env=self.env, stdout=log, stderr=log, start_new_session=True
-        )
+        with (self.root / f"{name}.out").open("a") as log:
+            self.daemons[name] = subprocess.Popen(
+                [path, *options], env=self.env, stdout=log, stderr=log, start_new_session=True
+            )
 
     def kill_daemon(self, node):
         """The daemon dies; what it started runs on, unwatched."""

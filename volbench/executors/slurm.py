@@ -204,9 +204,7 @@ def _submitit() -> Any:
     try:
         import submitit
     except ImportError:
-        raise ExecutorError(
-            f"--on slurm needs submitit, which is not installed: {INSTALL}"
-        ) from None
+        raise ExecutorError(f"--on slurm needs submitit; install it: {INSTALL}") from None
     return submitit
 
 

@@ -47,9 +47,12 @@ def fold_states(run: Path) -> Iterator[FoldStatus]:
         StateError: the folder is no run.
     """
     folder = RunFolder(run)
-    number = int(folder.experiment()["folds"])
     now_ns = file_system_time(run / ATTEMPTS if (run / ATTEMPTS).is_dir() else run)
-    for fold in range(number):
+    begun = folder.numbers()
+    # Version 0.1 numbered the folds as the data set did; those that nobody began have no folder.
+    count = int(folder.experiment()["folds"])
+    others = [fold for fold in range(count) if fold not in begun][: count - len(begun)]
+    for fold in sorted([*begun, *others]):
         yield _state(folder, fold, now_ns)
 
 

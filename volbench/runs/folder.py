@@ -219,13 +219,13 @@ class RunFolder:
     def results(self) -> dict[int, FoldResult]:
         """The folds that ended, by number."""
         found = {}
-        for number in self._numbers():
+        for number in self.numbers():
             result = self.fold(number).result()
             if result is not None:
                 found[number] = result
         return found
 
-    def _numbers(self) -> list[int]:
+    def numbers(self) -> list[int]:
         """The folds there may be; runs of version 0.1 have them numbered as their data set did."""
         try:
             count = int(self.experiment()["folds"])

@@ -51,7 +51,8 @@ def merge_runs(runs: Sequence[Path], out: Path) -> dict[int, Path]:
 
 
 def _check_same(first: RunFolder, other: RunFolder) -> None:
-    ours, theirs = ({**f.experiment(), "source": "", "summary": ""} for f in (first, other))
+    told = {"id": "", "source": "", "summary": ""}  # follows from the rest, or is prose
+    ours, theirs = ({**folder.experiment(), **told} for folder in (first, other))
     if different := differing_keys(ours, theirs):
         raise StateError(
             f"{first.path} and {other.path} are runs of different experiments: they differ in "

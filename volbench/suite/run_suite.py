@@ -7,7 +7,7 @@ from pathlib import Path
 from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench.crossval import Outcome, Plan, Shared, Workers, make_plan, run
 from volbench.crossval.run import Callback
-from volbench.errors import StorageError, UsageError, VolbenchError
+from volbench.errors import PreemptedError, StorageError, UsageError, VolbenchError
 from volbench.experiment.experiment import Precision
 from volbench.suite.expand import Suite, SuiteCandidate
 from volbench.suite.index import Entry, read_index, write_index
@@ -163,6 +163,8 @@ def _run(
         outcome = run(
             planned.plan, out=out, device=device, jobs=jobs, callback=callback, workers=workers
         )
+    except PreemptedError:  # the suite stops, not this experiment
+        raise
     except StorageError as error:
         if not isinstance(error, FolderInUseError):
             raise

@@ -1,0 +1,105 @@
+"""Tasks on Ray: a local cluster of three raylets with GPUs that are made up."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.helpers.small import write_small
+from volbench.errors import ExecutorError, SpecError
+from volbench.executors.ray import Ray
+from volbench.testing import ExecutorContract
+from volbench.testing.executors import toy
+
+# Ray leaves sockets and files open, which are no leaks of ours.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2})
+    cluster.extra = [cluster.add_node(num_cpus=2, num_gpus=2) for _ in range(2)]
+    yield cluster
+    import ray
+
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+class TestRay(ExecutorContract):
+    spec = "ray(address='auto', retries=0, cpus=0.5)"
+
+    @pytest.fixture(autouse=True)
+    def _cluster(self, cluster, monkeypatch):
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+
+
+@pytest.mark.slow
+def test_two_tasks_share_a_gpu_each_seeing_one(cluster, tmp_path):
+    tasks = [toy(str(n), "environment", name="CUDA_VISIBLE_DEVICES", seconds=3) for n in range(6)]
+    ended = {}
+    with Ray(address=cluster.address, gpus=0.5, cpus=0.1) as executor:
+        executor.submit(tasks, tmp_path, lambda event: ended.update({event.key: event}))
+    assert {event.value["value"] for event in ended.values()} <= {"0", "1"}
+
+
+@pytest.mark.slow
+def test_a_node_that_is_removed_loses_nothing_and_publishes_nothing_twice(cluster, tmp_path):
+    data = write_small(tmp_path / "data", cases=24).folder
+    out = tmp_path / "runs"
+    command = [sys.executable, "-c", "from volbench.cli.main import main; main()", "run"]
+    command += ["--encoder", "rmc5(width=2)", "--agg", "bilinear", "--loss", "focal"]
+    command += ["--folds", "3", "--set", "training.epochs=100", "--device", "cpu", "--jobs", "2"]
+    command += ["--data", str(data), "--out", str(out), "--checkpoint-seconds", "1"]
+    on = f"ray(address='{cluster.address}', gpus=0.5, cpus=1)"
+    there = [*command, "--name", "there", "--on", on]
+    with subprocess.Popen(there, stderr=subprocess.PIPE, text=True) as process:
+        threading.Thread(target=remove_a_node, args=(cluster, out / "there"), daemon=True).start()
+        _, said = process.communicate(timeout=250)
+    assert process.returncode == 0, said
+    here = subprocess.run([*command, "--name", "here"], capture_output=True, text=True)
+    assert here.returncode == 0, here.stderr
+    for fold in range(3):
+        name = f"folds/{fold:02d}/predictions.csv"
+        assert (out / "there" / name).read_bytes() == (out / "here" / name).read_bytes()
+        ended = [
+            json.loads(path.read_text())["outcome"]
+            for path in (out / "there/attempts" / f"{fold:02d}").glob("*/ended.json")
+        ]
+        assert ended.count("published") == 1
+
+
+def remove_a_node(cluster, run):
+    while len(list(run.glob("attempts/*/0001/progress.json"))) < 3:
+        time.sleep(0.1)
+    for node in cluster.extra:
+        cluster.remove_node(node, allow_graceful=False)
+
+
+def test_a_head_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def refuse(**options):
+        raise ConnectionError("nobody\nlistens")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with pytest.raises(ExecutorError, match=r"no Ray cluster answers at h:1 \(nobody listens\)"):
+        Ray(address="h:1").submit([toy("a", "echo")], tmp_path, print)
+
+
+def test_without_ray_it_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ExecutorError, match="needs Ray; install it: pip install"):
+        Ray().submit([toy("a", "echo")], tmp_path, print)
+
+
+def test_a_fraction_above_one_gpu_is_refused():
+    with pytest.raises(SpecError, match="give a whole number, or a share below 1"):
+        Ray(gpus=1.5)

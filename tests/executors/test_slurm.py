@@ -1,0 +1,132 @@
+"""Tasks on SLURM: a whole cluster of three nodes on this machine, from Debian's packages."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.executors.slurm_cluster import SlurmCluster, missing
+from tests.helpers.small import write_small
+from volbench.errors import ExecutorError, SpecError
+from volbench.executors.slurm import Slurm
+from volbench.testing import ExecutorContract
+from volbench.testing.executors import toy
+
+needs_slurm = pytest.mark.skipif(
+    bool(missing()), reason=f"not installed: {', '.join(missing())}; apt-get install slurmd"
+)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    root = tmp_path_factory.mktemp("slurm") / "cluster"
+    with pytest.MonkeyPatch.context() as patch, SlurmCluster(root) as cluster:
+        patch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
+        yield cluster
+
+
+@pytest.mark.slow
+@needs_slurm
+@pytest.mark.usefixtures("cluster")
+class TestSlurm(ExecutorContract):
+    spec = "slurm(poll_s=0.5)"
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_the_time_limit_warns_and_the_task_goes_on_when_begun_again(cluster, tmp_path):
+    kept, events = tmp_path / "kept", []
+    executor = Slurm(time_min=1, warning_s=55, poll_s=0.5)
+    executor.submit([toy("a", "wait_to_stop", kept=str(kept))], tmp_path, events.append)
+    kinds = [event.kind for event in events]
+    assert kinds == ["started", "progress", "waiting", "started", "done"], events
+    assert dict(events[-1].value) == {"again": True}
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_submitting_again_attaches_to_what_runs(cluster, tmp_path):
+    tasks = [toy("a", "environment", name="HOME", seconds=12)]
+    executor = Slurm(poll_s=0.5)
+
+    class DetachError(Exception):
+        pass
+
+    def leave(event):
+        raise DetachError
+
+    with pytest.raises(DetachError):
+        executor.submit(tasks, tmp_path, leave)
+    first = json.loads((tmp_path / "jobs.json").read_text())
+    events = []
+    Slurm(poll_s=0.5).submit(tasks, tmp_path, events.append)
+    assert json.loads((tmp_path / "jobs.json").read_text()) == first
+    assert [event.kind for event in events][-1] == "done"
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_a_node_whose_daemon_dies_leaves_a_zombie_and_each_fold_is_published_once(
+    cluster, tmp_path
+):
+    """SLURM gives the node up and runs its task again, while the first process runs on."""
+    data = write_small(tmp_path / "data", cases=24).folder
+    out = tmp_path / "runs"
+    command = [sys.executable, "-c", "from volbench.cli.main import main; main()", "run"]
+    command += ["--encoder", "rmc5(width=2)", "--agg", "bilinear", "--loss", "focal"]
+    command += ["--folds", "3", "--set", "training.epochs=150", "--device", "cpu", "--jobs", "2"]
+    command += ["--data", str(data), "--out", str(out), "--checkpoint-seconds", "1"]
+    there = [*command, "--name", "there", "--on", "slurm(poll_s=0.5)"]
+    with subprocess.Popen(there, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
+        killer = threading.Thread(target=kill_a_node, args=(cluster, out / "there"), daemon=True)
+        killer.start()
+        _, said = process.communicate(timeout=280)
+    assert process.returncode == 0, said
+    here = subprocess.run([*command, "--name", "here"], capture_output=True, text=True)
+    assert here.returncode == 0, here.stderr
+    for fold in range(3):
+        name = f"folds/{fold:02d}/predictions.csv"
+        assert (out / "there" / name).read_bytes() == (out / "here" / name).read_bytes()
+        ended = [
+            json.loads(path.read_text())["outcome"]
+            for path in (out / "there/attempts" / f"{fold:02d}").glob("*/ended.json")
+        ]
+        assert ended.count("published") == 1, ended
+
+
+def kill_a_node(cluster, run):
+    while len(list(run.glob("attempts/*/0001/progress.json"))) < 3:
+        time.sleep(0.1)
+    cluster.kill_daemon("n2")
+    time.sleep(15)
+    cluster.start_node("n2")
+
+
+def test_without_sbatch_it_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ExecutorError, match="there is no sbatch on this machine; log in to"):
+        Slurm().submit([toy("a", "echo")], tmp_path, print)
+
+
+def test_without_submitit_it_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(ExecutorError, match=r"needs submitit; install it: pip install 'volbench"):
+        Slurm().submit([toy("a", "echo")], tmp_path, print)
+
+
+def test_the_script_is_shown_without_a_cluster(tmp_path):
+    pytest.importorskip("submitit")
+    executor = Slurm(partition="gpu", time_min=240, gpus=1, mem_gb=32, array=40)
+    script = executor.describe([toy(str(n), "echo") for n in range(100)], tmp_path)
+    for line in ("--partition=gpu", "--time=240", "--gpus-per-node=1", "--mem=32GB"):
+        assert f"#SBATCH {line}\n" in script
+    assert "#SBATCH --array=0-99%40\n" in script
+
+
+def test_impossible_values_are_refused():
+    with pytest.raises(SpecError, match=r"slurm\(time_min=0\): it must be 1 or more"):
+        Slurm(time_min=0)

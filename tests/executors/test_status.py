@@ -1,0 +1,95 @@
+"""What can be seen of folds from outside, and runs that are merged."""
+
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from tests.helpers.written_runs import write_run
+from volbench.cli.main import main
+from volbench.executors.lease import acquire
+from volbench.executors.status import fold_states
+from volbench.runs.attempts import attempts_folder
+from volbench.runs.load import load_run
+
+
+def volbench(*words):
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_each_state_of_a_fold_is_told_apart(tmp_path):
+    write_run(tmp_path / "a", finished=[0], failed=[1])
+    assert [state.state for state in fold_states(tmp_path / "a")] == ["done", "failed", "waiting"]
+    lease = acquire(attempts_folder(tmp_path / "a", 2), details={"device": "cuda:1"})
+    progress = {"epoch": 5, "epochs": 20, "epoch_seconds": 30.0}
+    (lease.path / "progress.json").write_text(json.dumps(progress))
+    running = list(fold_states(tmp_path / "a"))[2]
+    assert (running.state, running.device, running.epoch) == ("running", "cuda:1", 5)
+    assert running.minutes_left == 7.5
+    told = json.loads((lease.path / "lease.json").read_text())
+    told["process"]["started"] -= 1
+    (lease.path / "lease.json").write_text(json.dumps(told))
+    stale = list(fold_states(tmp_path / "a"))[2]
+    assert (stale.state, stale.reason) == ("stale", "its process ended")
+
+
+def test_status_prints_plain_lines_or_json(tmp_path):
+    write_run(tmp_path / "a", finished=[0], failed=[1])
+    said = volbench("status", tmp_path)
+    assert said.exit_code == 0, said.output
+    lines = said.output.splitlines()
+    assert lines[0] == "a  fold 0  done"
+    assert lines[1] == "a  fold 1  failed  out of memory | really <now>"
+    assert lines[-1] == "1 done, 1 failed, 1 waiting"
+    rows = json.loads(volbench("status", tmp_path / "a", "--format", "json").output)
+    assert [row["state"] for row in rows] == ["done", "failed", "waiting"]
+
+
+def test_logs_print_each_attempt_and_the_traceback(tmp_path):
+    write_run(tmp_path / "a", finished=[0], failed=[1])
+    for text in ("first\n", "second\n"):
+        lease = acquire(attempts_folder(tmp_path / "a", 1))
+        (lease.path / "log.txt").write_text(text)
+        lease.release("failed")
+    (tmp_path / "a/folds/01/traceback.txt").write_text("Traceback\n")
+    said = volbench("logs", tmp_path / "a", "--fold", 1).output
+    assert said.index("first") < said.index("second") < said.index("Traceback")
+    assert "first" not in volbench("logs", tmp_path / "a", "--fold", 1, "--attempt", 2).output
+    assert volbench("logs", tmp_path / "a", "--fold", 0).exit_code != 0
+
+
+def test_disjoint_folds_merge_into_one_run(tmp_path):
+    write_run(tmp_path / "x/a", finished=[0])
+    write_run(tmp_path / "y/a", finished=[0, 2])
+    write_run(tmp_path / "whole", finished=[0, 2])
+    said = volbench("merge", tmp_path / "x/a", tmp_path / "y/a", "--out", tmp_path / "m")
+    assert said.exit_code == 0, said.output
+    merged, whole = load_run(tmp_path / "m"), load_run(tmp_path / "whole")
+    assert merged.predictions == whole.predictions
+    assert merged.experiment == whole.experiment
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"seed": 3}, "differ in seed"),
+        ({"encoder": "r3d"}, "differ in encoder"),
+    ],
+)
+def test_runs_of_different_experiments_are_refused_by_name(tmp_path, change, reason):
+    write_run(tmp_path / "x", finished=[0])
+    write_run(tmp_path / "y", finished=[1], **change)
+    said = volbench("merge", tmp_path / "x", tmp_path / "y", "--out", tmp_path / "m")
+    assert reason in str(said.exception) + said.output
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_same_fold_with_other_predictions_is_refused(tmp_path):
+    write_run(tmp_path / "x", finished=[0, 1])
+    write_run(tmp_path / "other", finished=[0, 1], seed=5)
+    write_run(tmp_path / "y", finished=[1])
+    shutil.rmtree(tmp_path / "y/folds/01")
+    shutil.copytree(tmp_path / "other/folds/01", tmp_path / "y/folds/01")
+    said = volbench("merge", tmp_path / "x", tmp_path / "y", "--out", tmp_path / "m")
+    assert "fold 1 has other predictions in" in str(said.exception) + said.output
