@@ -34,7 +34,7 @@ FOLD_FAILED = 1
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Compile the encoder with torch.compile; auto: if it saves time over all folds.",
+    help="Compile the encoder with torch.compile; auto: no, as recorded steps are faster.",
 )
 @click.option(
     "--graphs",

@@ -54,13 +54,6 @@ class Plan:
             seed=self.experiment.seed,
         )
 
-    def training_pixels(self) -> float:
-        """All pixels that the folds' networks are trained on, over all epochs."""
-        parts = [self.part(fold) for fold in self.split.folds]
-        slices = sum(self.prepared.cases[index].slices for part in parts for index in part.train)
-        height, width = self.prepared.voxels.shape[2:]
-        return float(slices * height * width * self.experiment.recipe.training.epochs)
-
 
 def make_plan(
     *,

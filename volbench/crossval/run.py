@@ -114,7 +114,7 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
         checkpoint_seconds: Shortest time between two checkpoints of a fold.
-        compiled: Whether encoders are compiled; ``auto`` does it where that pays over all folds.
+        compiled: Whether encoders are compiled; ``auto`` does not, as it was never faster.
         graphs: Whether training steps are recorded as CUDA graphs; ``auto`` does it on a GPU.
         profile: Whether each fold keeps where its time went, in profile.json.
         features: ``auto`` computes the tokens of a frozen encoder once, where no augmentation

@@ -82,7 +82,7 @@ def share_machine(
         if gpus:
             free, _ = torch.cuda.mem_get_info(torch.device(whole.device))
             jobs = min(folds, len(gpus) * folds_per_gpu(plan, whole, free / 2**20, len(gpus)))
-    pays = choose_compile(compiled, whole.device, pixels=plan.training_pixels() / jobs)
+    pays = choose_compile(compiled, whole.device)
     chosen = choose_compute(device, precision, jobs=jobs, compiled=pays)
     recorded = choose_graphs(graphs, chosen.device, compiled=pays)
     return Sharing(replace(chosen, graphs=recorded), jobs, gpus)
