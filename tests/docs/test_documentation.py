@@ -88,7 +88,7 @@ def test_the_plugin_of_the_readme_is_a_handful_of_lines():
 def shown_commands():
     for path, text in PAGES.items():
         for block in blocks(text, "console"):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("$ "):
                     yield path.relative_to(ROOT), shlex.split(line[2:], comments=True)
 
