@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Override a preprocessing option, e.g. preprocessing.size=64; repeatable.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N."
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),

@@ -10,7 +10,7 @@ import click
 @click.option("--fold", type=click.IntRange(0), required=True, help="Number of the fold.")
 @click.option("--attempt", type=click.IntRange(1), help="Only this attempt; default: all.")
 def command(run: Path, fold: int, attempt: int | None) -> None:
-    """Print the log of a fold: its epochs, and the traceback of a failure.
+    """Print the log of a fold: epochs, and the traceback of a failure.
 
     \b
     volbench logs runs/a --fold 3

@@ -15,7 +15,7 @@ import click
     help="Folder of the merged run; it must not exist.",
 )
 def command(runs: tuple[Path, ...], out: Path) -> None:
-    """Merge runs of the same experiment that were trained on machines without a shared disk.
+    """Merge folds of one experiment trained on several machines.
 
     Their finished folds must be disjoint or identical; anything else is refused.
 

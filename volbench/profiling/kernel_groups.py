@@ -79,7 +79,6 @@ def least_by_group(convolutions: Sequence[Convolution], peak: Peak) -> dict[str,
 
 def watch_kernels(step: Callable[[], object], *, steps: int) -> list[Kernel]:
     """Run a step so many times on a GPU and list its kernels."""
-    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     torch.cuda.synchronize()
@@ -90,7 +89,7 @@ def watch_kernels(step: Callable[[], object], *, steps: int) -> list[Kernel]:
     return [
         Kernel(event.name, event.time_range.start / 1e6, event.time_range.elapsed_us() / 1e6)
         for event in seen.events() or ()
-        if event.device_type == DeviceType.CUDA
+        if event.device_type.name == "CUDA"
     ]
 
 
