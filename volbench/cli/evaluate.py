@@ -9,7 +9,7 @@ from volbench.cli.options import device_option
 from volbench.cli.progress.counter import counter
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="Evaluate runs on external patients with labels.")
 @click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN|FOLDER..."
 )

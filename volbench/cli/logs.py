@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 
-@click.command("logs")
+@click.command("logs", short_help="Print the log of a fold, and why it failed.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--fold", type=click.IntRange(0), required=True, help="Number of the fold.")
 @click.option("--attempt", type=click.IntRange(1), help="Only this attempt; default: all.")

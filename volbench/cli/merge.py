@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 
-@click.command("merge")
+@click.command("merge", short_help="Merge runs of one experiment trained on several machines.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
