@@ -243,6 +243,8 @@ class Dataset(abc.ABC):
         channels: Names of the channels.
         native_size: In-plane size all volumes share, already localised; None where it varies.
         ordered: Whether the classes are grades, from low to high.
+        version: For data sets whose name alone may come to mean other data: an option of that name,
+            which experiments keep as part of the data's spec even where it was left out.
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
@@ -251,6 +253,7 @@ class Dataset(abc.ABC):
     channels: tuple[str, ...] = ("image",)
     native_size: int | None = None
     ordered: bool = False
+    version: int | None = None
 
     @abc.abstractmethod
     def cases(self) -> Sequence[Case]:

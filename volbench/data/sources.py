@@ -12,10 +12,10 @@ ACCEPTED = "give the path of a manifest ending in .csv, or a spec such as phanto
 
 
 def open_dataset(text: str) -> tuple[Dataset, Spec]:
-    """Open a data set; its canonical spec goes into the experiment.
+    """Open a data set; its canonical spec, with the version if it has one, goes into the experiment.
 
-    >>> open_dataset("phantom(patients=20)")[1]
-    Spec(name='phantom', arguments=(('patients', 20),))
+    >>> str(open_dataset("phantom(patients=20)")[1])
+    'phantom(patients=20, version=2)'
 
     Raises:
         UnknownComponentError: no such data set.
@@ -24,9 +24,14 @@ def open_dataset(text: str) -> tuple[Dataset, Spec]:
     """
     spec = _spec_of(text.strip())
     try:
-        return datasets.build(spec, Dataset), spec
+        dataset = datasets.build(spec, Dataset)
     except UnknownComponentError as error:
         raise UnknownComponentError(f"{error} Or {ACCEPTED}.") from None
+    return dataset, spec if dataset.version is None else _with_version(spec, dataset.version)
+
+
+def _with_version(spec: Spec, version: int) -> Spec:
+    return Spec(spec.name, tuple(sorted({**spec.kwargs, "version": version}.items())))
 
 
 def as_dataset(data: Any) -> tuple[Dataset, str]:

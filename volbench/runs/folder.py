@@ -13,15 +13,17 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from volbench._utils.atomic_io import json_text, write_atomic, write_json
-from volbench.errors import StateError
+from volbench.errors import SpecError, StateError
 from volbench.experiment.experiment import SCHEMA, Experiment, differing_keys
 from volbench.experiment.splits import Split
 from volbench.runs.tables import Prediction, cases_csv, history_csv, predictions_csv, splits_csv
+from volbench.spec import Spec, parse
 
 PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
     "predictions.csv",
@@ -193,6 +195,7 @@ class RunFolder:
         if different := differing_keys(ours, {key: there.get(key) for key in ours}):
             raise StateError(
                 f"{self.path} holds another experiment; it differs in {', '.join(different)}. "
+                f"{_other_data(there.get('source'), experiment.source)}"
                 "Choose another --name, or leave it out"
             )
 
@@ -248,6 +251,22 @@ class RunFolder:
             raise StateError(f"{self.path} is not a run: it has no {name}")
         check_schema(values, self.path / name)
         return values
+
+
+def _other_data(theirs: object, ours: str) -> str:
+    """Name both data sets where their texts differ, and how to ask for a version that was default.
+
+    >>> _other_data("phantom", "phantom(version=2)")
+    'Its data are phantom, version 1 today: --data "phantom(version=1)". '
+    """
+    if not isinstance(theirs, str) or theirs == ours:
+        return ""
+    with suppress(SpecError):
+        old, new = parse(theirs), parse(ours)
+        if old.name == new.name and "version" in new.kwargs.keys() - old.kwargs.keys():
+            first = Spec(old.name, tuple(sorted({**old.kwargs, "version": 1}.items())))
+            return f'Its data are {theirs}, version 1 today: --data "{first}". '
+    return f"Its data are {theirs}, these are {ours}. "
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -40,6 +40,13 @@ def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tup
     help="From 0 (learnable from a hundred small volumes) to 1 (needs hundreds of large ones).",
 )
 @click.option(
+    "--version",
+    type=int,
+    default=2,
+    show_default=True,
+    help="1: the phantom of old runs, whose classes a histogram tells apart.",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["nifti", "nrrd", "mha"]),
@@ -54,6 +61,7 @@ def command(
     slices: int | tuple[int, int],
     seed: int,
     difficulty: float,
+    version: int,
     form: str,
 ) -> None:
     """Write the built-in phantom as images with a manifest.
@@ -68,7 +76,12 @@ def command(
 
     try:
         phantom = Phantom(
-            patients=patients, size=size, slices=slices, seed=seed, difficulty=difficulty
+            patients=patients,
+            size=size,
+            slices=slices,
+            seed=seed,
+            difficulty=difficulty,
+            version=version,
         )
     except ValueError as error:
         raise UsageError(str(error)) from None

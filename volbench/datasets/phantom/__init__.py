@@ -1,7 +1,7 @@
 """Synthetic T2-weighted rectum for the task of Lee et al. (MICCAI 2022): T2 or T3?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,29 +15,36 @@ from volbench.types import Scan
 
 __all__ = ["Patient", "Phantom", "PhantomVolume"]
 
-RENDERER_VERSION = 1  # to be raised whenever the same parameters give other voxels
+VERSIONS = (1, 2)
+"""The last is the default. A new one whenever the same parameters would give other voxels."""
 LARGEST_SIZE, MOST_SLICES, MOST_PATIENTS = 1024, 200, 100_000
 
 
 @dataclass(frozen=True)
 class PhantomVolume(Generated):
-    """One patient's volume, computed from these five figures and nothing else."""
+    """One patient's volume, computed from these figures and nothing else."""
 
     seed: int
     index: int
     size: int
     slices: tuple[int, int]
     difficulty: float
+    # Not in the representation, which is part of the fingerprint: version 1 had no such field.
+    version: int = field(default=VERSIONS[-1], repr=False)
 
     def fingerprint(self) -> str:
         """The parameters and the version of the renderer."""
-        return f"phantom renderer {RENDERER_VERSION}: {self!r}"
+        return f"phantom renderer {self.version}: {self!r}"
 
     @property
     def patient(self) -> Patient:
         """Class, scanner and geometry; cheap."""
         return draw_patient(
-            self.seed, self.index, slices=self.slices, difficulty=Difficulty(self.difficulty)
+            self.seed,
+            self.index,
+            slices=self.slices,
+            difficulty=Difficulty(self.difficulty),
+            version=self.version,
         )
 
     def anatomy(self) -> Anatomy:
@@ -55,7 +62,7 @@ class PhantomVolume(Generated):
 
 
 class Phantom(Dataset):
-    """Synthetic rectal volumes; a T3 tumour breaks through the wall on one to three slices.
+    """Synthetic rectal volumes: on one to three slices a front lies inside the wall or beyond it.
 
     Args:
         patients: How many, one volume each; the first ones stay the same when there are more.
@@ -64,6 +71,9 @@ class Phantom(Dataset):
         slices: How many per volume: a number, or the least and the most.
         seed: Names the cohort.
         difficulty: From 0 (a hundred small volumes teach it) to 1 (hundreds of large ones do).
+        version: 2, whose classes have the same values in other places; or 1, in which only a T3
+            has a breach, so that a histogram tells the classes apart. Written into every
+            experiment, because ``phantom`` alone meant version 1 once.
 
     Raises:
         ValueError: for a figure out of range, with its range.
@@ -89,6 +99,7 @@ class Phantom(Dataset):
         slices: int | tuple[int, int] = (3, 6),
         seed: int = 0,
         difficulty: float = 0.1,
+        version: int = VERSIONS[-1],
     ) -> None:
         least, most = (slices, slices) if isinstance(slices, int) else _pair(slices)
         _check_integer("patients", patients, 2, MOST_PATIENTS)
@@ -96,14 +107,16 @@ class Phantom(Dataset):
         _check_integer("slices", least, 1, MOST_SLICES)
         _check_integer("slices", most, least, MOST_SLICES)
         _check_integer("seed", seed, 0, 2**63 - 1)
+        _check_integer("version", version, VERSIONS[0], VERSIONS[-1])
         number = isinstance(difficulty, int | float) and not isinstance(difficulty, bool)
         if not (number and 0 <= difficulty <= 1):
             raise ValueError(f"difficulty must be between 0 and 1, but got {difficulty=}")
         self.volumes = tuple(
-            PhantomVolume(seed, index, size, (least, most), float(difficulty))
+            PhantomVolume(seed, index, size, (least, most), float(difficulty), version)
             for index in range(patients)
         )
         self.native_size = size
+        self.version = version
 
     def cases(self) -> Sequence[Case]:
         """One case per patient; renders nothing."""

@@ -100,7 +100,7 @@ class _Front:
             half_length_mm=len(deepest) * patient.slice_thickness_mm / 2,
             half_width_mm=float(rng.uniform(*difficulty.front_half_width_mm)),
             sharpness_mm=0.3 * patient.slice_thickness_mm,
-            breach_mm=breach if patient.label == "T3" else None,
+            breach_mm=breach if patient.grows_outwards else None,
             invasion=float(rng.uniform(*difficulty.t2_invasion)),
             bulge_mm=float(rng.uniform(*difficulty.bulge_mm)),
         )

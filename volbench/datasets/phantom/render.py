@@ -11,6 +11,7 @@ from volbench.datasets.phantom.anatomy import (
 )
 from volbench.datasets.phantom.cohort import Patient
 from volbench.datasets.phantom.difficulty import Difficulty
+from volbench.datasets.phantom.exchange import exchange
 from volbench.datasets.phantom.fields import smooth_field
 from volbench.datasets.phantom.strands import FLUID, TUMOUR, Strand
 from volbench.types import Scan
@@ -36,7 +37,8 @@ def render_scan(
     positions = (np.arange(size) - (size - 1) / 2) * pixel_mm
     tissue = _Tissue.draw(patient, difficulty, rng, positions)
     slices = [
-        _paint(anatomy, tissue, number, positions, pixel_mm) for number in range(patient.slices)
+        _paint(patient, anatomy, tissue, number, positions, pixel_mm)
+        for number in range(patient.slices)
     ]
     signal = np.stack([image for image, _ in slices])
     stored = _acquire(signal, patient, difficulty, rng, positions)
@@ -104,13 +106,18 @@ def _content(difficulty: Difficulty, rng: np.random.Generator) -> float:
 
 
 def _paint(
+    patient: Patient,
     anatomy: Anatomy,
     tissue: _Tissue,
     number: int,
     positions: Float[np.ndarray, " pixel"],
     pixel_mm: float,
 ) -> tuple[Plane, Bool[np.ndarray, "height width"]]:
-    """Paint the planes of one slice from the outside in, and average them: partial volume."""
+    """Paint the planes of one slice from the outside in, and average them: partial volume.
+
+    Returns:
+        The signal, and the region of interest: the wall, in version 1 with the tumour beyond it.
+    """
     planes = slice(number * PLANES_PER_SLICE, (number + 1) * PLANES_PER_SLICE)
     axis = anatomy.axis_mm[planes].astype(np.float32)
     grid = positions.astype(np.float32)
@@ -139,7 +146,9 @@ def _paint(
         _paint_strand(image, strand, depths, positions, pixel_mm)
     wall = inside(anatomy.muscularis)
     _blend(image, wall, MUSCULARIS)
-    _blend(image, inside(anatomy.submucosa), SUBMUCOSA)
+    within = inside(anatomy.submucosa)
+    beyond = np.zeros_like(wall)
+    _blend(image, within, SUBMUCOSA)
     _blend(image, inside(anatomy.lumen), tissue.lumen)
     if (anatomy.tumour_outer[planes] > anatomy.tumour_inner[planes]).any():
         reach = inside(anatomy.tumour_outer)
@@ -147,8 +156,13 @@ def _paint(
         depth = np.maximum(anatomy.tumour_outer - anatomy.muscularis, 0)
         core = inside(anatomy.muscularis + tissue.mucin * depth)
         _blend(image, np.maximum(core - wall, 0), FLUID)
-        wall = np.maximum(wall, reach)
-    return image.mean(axis=0), wall.mean(axis=0) >= 0.5
+        beyond = np.maximum(reach - wall, 0)
+        if patient.version == 1:
+            wall = np.maximum(wall, reach)
+    signal: Plane = image.mean(axis=0)
+    if patient.turned_inwards:
+        signal = exchange(signal, beyond.mean(axis=0), within.mean(axis=0), fat=FAT)
+    return signal, wall.mean(axis=0) >= 0.5
 
 
 def _step(at: Float[np.ndarray, "slice height width"]) -> Float[np.ndarray, "slice height width"]:
