@@ -229,7 +229,7 @@ def test_the_path_of_a_csv_opens_a_manifest(tmp_path, monkeypatch):
 def test_a_spec_opens_a_data_set():
     dataset, spec = open_dataset(" phantom( patients=20 ) ")
     assert len(dataset.cases()) == 20
-    assert str(spec) == "phantom(patients=20)"
+    assert str(spec) == "phantom(patients=20, version=2)"
 
 
 def test_what_is_no_data_set_is_refused_with_what_would_be(tmp_path):

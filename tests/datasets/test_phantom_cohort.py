@@ -1,4 +1,4 @@
-"""The phantom's patients against Table 1 of Lee et al. (MICCAI 2022), class by class in version 1."""
+"""The phantom's patients against Table 1 of Lee et al. (2022), class by class in version 1."""
 
 import math
 from collections import Counter

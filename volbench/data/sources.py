@@ -12,7 +12,7 @@ ACCEPTED = "give the path of a manifest ending in .csv, or a spec such as phanto
 
 
 def open_dataset(text: str) -> tuple[Dataset, Spec]:
-    """Open a data set; its canonical spec, with the version if it has one, goes into the experiment.
+    """Open a data set; its canonical spec goes into the experiment, with its version if it has one.
 
     >>> str(open_dataset("phantom(patients=20)")[1])
     'phantom(patients=20, version=2)'

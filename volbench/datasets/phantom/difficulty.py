@@ -33,6 +33,11 @@ class Difficulty:
         return _between((1.0, 0.0), self.value)
 
     @property
+    def likeness_mm(self) -> float:
+        """Version 2: how much farther from the front a T2's pixels may lie to look like fat."""
+        return _between((20.0, 200.0), self.value)
+
+    @property
     def t2_invasion(self) -> Range:
         """How much of the muscularis a T2 tumour replaces at its deepest, as a fraction."""
         return _between((0.0, 0.3), self.value), _between((0.5, 0.9), self.value)

@@ -15,21 +15,29 @@ BEYOND_FROM = 0.3
 """Share of a pixel beyond the wall from which on it is exchanged."""
 WITHIN_FROM = 0.7
 """Share of a pixel inside the submucosa from which on it may be exchanged."""
-ALIKE = 0.05
-"""Difference from the signal of fat that counts as much as one radius of the rectum of distance."""
 
 
-def exchange(signal: Plane, beyond: Plane, within: Plane, *, fat: float) -> Plane:
+def exchange(
+    signal: Plane,
+    beyond: Plane,
+    within: Plane,
+    *,
+    pixel_mm: float,
+    fat: float,
+    likeness_mm: float,
+) -> Plane:
     """Move what lies beyond the wall inside it, and what makes room for it outside.
 
-    The partners inside are those near the front that look most like the fat around it, which is
-    mostly submucosa: outside they are inconspicuous, and inside a tumour takes their place.
+    The partners inside are near the front and look like the fat around it, as submucosa does:
+    outside they are inconspicuous, and inside a tumour takes their place.
 
     Args:
         signal: Of one slice, before the scanner adds anything.
         beyond: Share of each pixel covered by the tumour beyond the muscularis.
         within: Share of each pixel inside the submucosa's outer surface.
+        pixel_mm: Size of a pixel.
         fat: The signal of fat.
+        likeness_mm: Distance that a difference of 1 from the signal of fat outweighs.
 
     Returns:
         The same values in other places.
@@ -41,10 +49,10 @@ def exchange(signal: Plane, beyond: Plane, within: Plane, *, fat: float) -> Plan
         return signal
     outside = _from_the_middle(outside)[:number]
     middle = outside.mean(axis=0)
-    distance = np.hypot(*(inside - middle).T) / np.sqrt(len(inside) / np.pi)
-    rows, columns = inside.T
-    unlike = (signal[rows, columns] - fat) / ALIKE
-    inside = _from_the_middle(inside[np.argsort(distance**2 + unlike**2, kind="stable")[:number]])
+    distance_mm = np.hypot(*(inside - middle).T) * pixel_mm
+    unlike_mm = (signal[tuple(inside.T)] - fat) * likeness_mm
+    best = np.argsort(np.hypot(distance_mm, unlike_mm), kind="stable")[:number]
+    inside = _from_the_middle(inside[best])
     moved = signal.copy()
     moved[tuple(outside.T)], moved[tuple(inside.T)] = (
         signal[tuple(inside.T)],

@@ -60,12 +60,13 @@ class _Tissue:
         pelvis: Float[np.ndarray, "slice height width"],
         tumour: Float[np.ndarray, "slice height width"],
         mucin: float,
+        likeness_mm: float,
         lumen: float,
         slice_mm: Float[np.ndarray, " slice"],
         thickness_mm: float,
     ) -> None:
         self.fat, self.pelvis, self.tumour = fat, pelvis, tumour
-        self.mucin, self.lumen = mucin, lumen
+        self.mucin, self.likeness_mm, self.lumen = mucin, likeness_mm, lumen
         self.slice_mm, self.thickness_mm = slice_mm, thickness_mm
 
     @classmethod
@@ -91,6 +92,7 @@ class _Tissue:
             pelvis=pelvis + bladder * (FLUID - pelvis),
             tumour=(TUMOUR + rng.normal(0, 0.04)) * (1 + 0.1 * knots),
             mucin=difficulty.mucin,
+            likeness_mm=difficulty.likeness_mm,
             lumen=_content(difficulty, rng),
             slice_mm=slice_mm,
             thickness_mm=patient.slice_thickness_mm,
@@ -161,7 +163,14 @@ def _paint(
             wall = np.maximum(wall, reach)
     signal: Plane = image.mean(axis=0)
     if patient.turned_inwards:
-        signal = exchange(signal, beyond.mean(axis=0), within.mean(axis=0), fat=FAT)
+        signal = exchange(
+            signal,
+            beyond.mean(axis=0),
+            within.mean(axis=0),
+            pixel_mm=pixel_mm,
+            fat=FAT,
+            likeness_mm=tissue.likeness_mm,
+        )
     return signal, wall.mean(axis=0) >= 0.5
 
 
