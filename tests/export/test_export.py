@@ -188,11 +188,11 @@ def network(encoder, aggregator):
     return made.eval()
 
 
-def exported_graph(encoder, aggregator):
+def exported_graph(encoder, aggregator, size=16):
     return build_graph(
         Voting([network(encoder, aggregator)], NoAugmentation()).eval(),
         in_channels=1,
-        size=16,
+        size=size,
         encoder=encoder,
         aggregator=aggregator,
     )
@@ -214,6 +214,28 @@ def test_every_network_computes_in_onnx_what_it_computes_here(encoder, aggregato
         with torch.no_grad():
             wanted = probabilities(as_trained(network(encoder, aggregator), volume))
         np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "size"),
+    [
+        pytest.param(
+            encoder, size, marks=[] if (encoder, size) == ("rmc5", 64) else pytest.mark.slow
+        )
+        for encoder, size in itertools.product(BUILT_IN, (32, 64, 256))
+    ],
+)
+def test_every_encoder_exports_at_the_sizes_of_the_demo_and_of_manifests(encoder, size):
+    """From 64 pixels on a CPU convolves in 3D, which a graph for any number of slices does not."""
+    proto = exported_graph(encoder, "bilinear", size)
+    session = onnxruntime.InferenceSession(proto.SerializeToString())
+    model = network(encoder, "bilinear")
+    for slices in (1, 2, 3, 7, 13):
+        seed = torch.Generator().manual_seed(slices)
+        volume = torch.randn(1, 1, slices, size, size, generator=seed)
+        (found,) = session.run([MEAN], {INPUT: volume.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(found, probabilities(model(volume)).numpy(), atol=1e-5)
 
 
 def as_trained(model, volume):

@@ -177,7 +177,7 @@ def plan_packing(volume: Volume, mask: SliceMask | None) -> Packing:
     starts, ends = _edges(mask)
     index = send(mask.flatten().nonzero().flatten(), device)
     layout = None
-    if _is_large(volume) and not volume.is_cuda:
+    if _convolves_in_3d(volume):
         layout = plan_layout(starts, batch=batch, padded=True)
     starts, ends = (rearrange(send(part, device), "n -> n 1 1 1") for part in (starts, ends))
     return Packing(batch=batch, slices=slices, index=index, layout=layout, starts=starts, ends=ends)
@@ -249,7 +249,7 @@ def _unpadded(volume: Volume, *, as_volumes: bool = False) -> Packing:
     layout = None
     if as_volumes:
         layout = VolumeLayout(batch=batch, runs=batch, places=None)
-    elif _is_large(volume) and not volume.is_cuda:
+    elif _convolves_in_3d(volume):
         layout = plan_layout(starts, batch=batch, padded=False)
     starts, ends = (rearrange(part, "n -> n 1 1 1") for part in (starts, ends))
     return Packing(batch=batch, slices=slices, index=None, layout=layout, starts=starts, ends=ends)
@@ -261,6 +261,16 @@ def _edges(mask: SliceMask) -> tuple[Bool[Tensor, " item"], Bool[Tensor, " item"
     starts = ~torch.cat([edge, mask[:, :-1]], dim=1)[mask]
     ends = ~torch.cat([mask[:, 1:], edge], dim=1)[mask]
     return starts, ends
+
+
+def _convolves_in_3d(volume: Volume) -> bool:
+    """Whether 3D layers see volumes; an exported graph, for any number of slices, never does.
+
+    Its number of slices is a symbol, which a layout would compare and so make a constant; ONNX
+    Script 0.7 gives a 3D convolution a bias that ONNX Runtime refuses.
+    """
+    exporting = torch.compiler.is_exporting()
+    return _is_large(volume) and not volume.is_cuda and not exporting
 
 
 def _is_large(volume: Volume) -> bool:

@@ -35,7 +35,7 @@ class Difficulty:
     @property
     def likeness_mm(self) -> float:
         """Version 2: how much farther from the front a T2's pixels may lie to look like fat."""
-        return _between((20.0, 200.0), self.value)
+        return 200.0 * self.value**2
 
     @property
     def t2_invasion(self) -> Range:
