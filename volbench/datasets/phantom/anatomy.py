@@ -32,7 +32,8 @@ class Anatomy:
         fascia: Where the mesorectal fat ends.
         tumour_inner: Surface of the tumour in the lumen.
         tumour_outer: Front of the tumour; beyond ``muscularis`` only in T3.
-        tumour_volume_mm3: Of the whole tumour, measured from the contours.
+        tumour_volume_mm3: Of the whole tumour, measured from the contours; in version 2 without its
+            front, whose size therefore does not follow the volume.
     """
 
     axis_mm: Float[np.ndarray, "plane 2"]
@@ -60,7 +61,7 @@ def grow(patient: Patient, difficulty: Difficulty, rng: np.random.Generator) -> 
     at_mm = np.concatenate([planes, _MEASURE_MM])
     front = _Front.draw(patient, difficulty, rng)
     wall = _Wall.draw(at_mm, front, rng)
-    inner, outer = _fit(patient, wall, front, rng)
+    inner, outer, volume_mm3 = _fit(patient, wall, front, rng)
     shown = slice(len(planes))
     drift = smooth_curves(rng, planes, 2, extent_mm=RECTUM_EXTENT_MM, correlation_mm=12.0)
     axis = (3.0 * drift + rng.normal(0, 4.0, 2)).astype(np.float32)
@@ -72,7 +73,7 @@ def grow(patient: Patient, difficulty: Difficulty, rng: np.random.Generator) -> 
         fascia=wall.fascia[shown],
         tumour_inner=inner[shown],
         tumour_outer=outer[shown],
-        tumour_volume_mm3=_measure(inner, outer),
+        tumour_volume_mm3=volume_mm3,
         strands=draw_strands(planes, axis, wall.muscularis[shown], front.angle, difficulty, rng),
     )
 
@@ -138,8 +139,13 @@ class _Wall:
 
 def _fit(
     patient: Patient, wall: _Wall, front: _Front, rng: np.random.Generator
-) -> tuple[Contour, Contour]:
-    """Scale the tumour's length, width and height together until its volume is the patient's."""
+) -> tuple[Contour, Contour, float]:
+    """Scale the tumour's length, width and height together until its volume is the patient's.
+
+    Returns:
+        Its inner and its outer surface, and the volume.
+    """
+    apart = patient.version > 1  # the front, from the rest of the tumour
     offset, turn, lobes = rng.uniform(-0.3, 0.3), rng.uniform(-0.3, 0.3), rng.uniform(0, 2 * np.pi)
     body = rng.uniform(0.15, 0.5)  # how deep the rest of the tumour goes into the muscularis
     radius = float(wall.muscularis.mean())
@@ -152,7 +158,7 @@ def _fit(
     else:
         deepest = wall.muscularis + front.breach_mm * (1 + 0.25 * np.cos(4 * away + lobes))
 
-    def contours(scale: float) -> tuple[Contour, Contour]:
+    def contours(scale: float, *, with_front: bool) -> tuple[Contour, Contour]:
         half_length = max(7.0 * scale, front.half_length_mm + 2.0)
         half_width = min(0.8 * scale, 0.95 * np.pi)
         centre = front.centre_mm + offset * half_length
@@ -162,17 +168,25 @@ def _fit(
         inner = wall.lumen - np.minimum(3.0 * scale * profile, 0.8 * wall.lumen)
         outer = wall.lumen + (wall.submucosa - wall.lumen) * np.minimum(1.6 * profile, 1)
         outer += body * ring * profile
-        width = min(front.half_width_mm, 0.8 * half_width * radius)
-        bump = np.clip(1.6 * (1 - (away * radius / width) ** 2), 0, 1) * np.clip(ends, 0, 1)
-        outer += bump * np.minimum(4 * profile, 1) * np.maximum(deepest - outer, 0)
+        if with_front:
+            width = (
+                front.half_width_mm
+                if apart
+                else min(front.half_width_mm, 0.8 * half_width * radius)
+            )
+            bump = np.clip(1.6 * (1 - (away * radius / width) ** 2), 0, 1) * np.clip(ends, 0, 1)
+            bump *= 1 if apart else np.minimum(4 * profile, 1)
+            outer += bump * np.maximum(deepest - outer, 0)
         return inner, outer
 
     low, high = 0.05, 10.0
     for _ in range(24):
         middle = (low + high) / 2
-        small = _measure(*contours(middle)) < patient.tumour_volume_cm3 * 1000
+        volume = _measure(*contours(middle, with_front=not apart))
+        small = volume < patient.tumour_volume_cm3 * 1000
         low, high = (middle, high) if small else (low, middle)
-    return contours(high)
+    volume = _measure(*contours(high, with_front=not apart))
+    return *contours(high, with_front=True), volume
 
 
 def _measure(inner: Contour, outer: Contour) -> float:
