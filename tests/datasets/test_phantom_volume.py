@@ -103,7 +103,7 @@ def test_the_tumour_has_the_volume_that_was_drawn(difficulty):
 
 def test_the_measured_volume_is_that_of_the_voxels():
     """Counts fine voxels between the contours, in a stack long enough for the whole tumour."""
-    volume = PhantomVolume(seed=0, index=0, size=32, slices=(40, 40), difficulty=0.5)
+    volume = PhantomVolume(0, 0, size=32, slices=(40, 40), difficulty=0.5, version=1)
     anatomy, patient = volume.anatomy(), volume.patient
     step = 0.25
     grid = np.arange(-60, 60, step) + step / 2
