@@ -1,4 +1,4 @@
-"""What tells T2 from T3 in the phantom without a look at the breach.
+"""What tells T2 from T3 in the phantom without a look at the front.
 
     python benchmarks/phantom_baselines.py [SPEC]...
 

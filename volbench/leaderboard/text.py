@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from volbench._utils.text import plural
-from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides, PowerAnalysis
 
 NAMES: Mapping[Decides, str] = {
     "combined": "cross-validated z-test",
@@ -175,17 +175,27 @@ def _groups(found: Comparison) -> list[str]:
         f"over {pairs}, level {found.alpha:g}). Sharing one does not mean equal."
     ]
     if found.design:
-        only = (
-            f" ({found.design.detectable:.3f} if there were one pair only)"
-            if len(found.pairs) > 1
-            else ""
-        )
-        notes.append(
-            f"What could be seen: paired fold differences spread by {found.design.std:.3f} "
-            f"(median), so a true difference of {found.design.detectable_holm:.3f} AUC{only} is "
-            "found with a chance of 80 %; smaller ones mostly stay hidden."
-        )
+        notes.append(_power(found.design, len(found.pairs)))
     return notes
+
+
+def _power(design: PowerAnalysis, pairs: int) -> str:
+    """Say which difference would be found; two areas lie 1 apart at most."""
+    spread = f"What could be seen: paired fold differences spread by {design.std:.3f} (median), so "
+    alone = f"a true difference of {design.detectable:.3f}"
+    if design.detectable >= 1:
+        return f"{spread}these folds cannot show any difference; use more cases or more folds."
+    if design.detectable_holm >= 1:
+        return (
+            f"{spread}these folds cannot show any difference with a chance of 80 % after the "
+            f"adjustment for {plural(pairs, 'pair')} ({alone} AUC if there were one pair only); "
+            "compare fewer runs, or use more cases."
+        )
+    only = f" ({design.detectable:.3f} if there were one pair only)" if pairs > 1 else ""
+    return (
+        f"{spread}a true difference of {design.detectable_holm:.3f} AUC{only} is found with a "
+        "chance of 80 %; smaller ones mostly stay hidden."
+    )
 
 
 def test_name(found: Comparison) -> str:

@@ -190,6 +190,11 @@ def _power(comparison: Comparison) -> list[str]:
     single = len(comparison.pairs) == 1
     size = design.detectable if single else design.detectable_holm
     adjusted = "" if single else ", after the adjustment for the number of pairs"
+    if size >= 1:  # two areas lie 1 apart at most
+        return [
+            "With so few cases and folds this design cannot show any difference in AUC with a "
+            f"chance of 80 %{adjusted}. That none is shown says nothing."
+        ]
     return [
         f"This design could have detected a true difference of {number(size, 2)} in AUC (found "
         f"with a chance of 80 %{adjusted}). A smaller one may be there without having been seen."
