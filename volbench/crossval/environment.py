@@ -65,6 +65,7 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
     return {
         "source": prepared.source,
         "digest": prepared.digest,
+        "voxels_digest": prepared.voxels_digest,
         "classes": list(prepared.classes),
         "channels": list(prepared.channels),
         **({"ordered": True} if prepared.ordered else {}),

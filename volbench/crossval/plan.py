@@ -15,8 +15,8 @@ from volbench.experiment.experiment import Experiment, Level, Precision, parse_c
 from volbench.experiment.recipe import Recipe, load_recipe
 from volbench.experiment.splits import FoldPartition, Split
 from volbench.interfaces import Problem
-from volbench.losses.weighted_sum import build_loss, conditional_head
-from volbench.spec import Spec
+from volbench.losses.weighted_sum import build_loss, conditional_head, terms_that_need_pairs
+from volbench.spec import Spec, Sum
 from volbench.training.classifier import build_classifier, count_parameters
 from volbench.training.inference import check_representative
 from volbench.training.tta import build_views
@@ -92,7 +92,7 @@ def make_plan(
     if level == "slice":
         check_representative(prepared.cases)
     split = shared.split(folds, prepared, seed)
-    _check_batch(resolved, len(prepared.classes))
+    _check_batch(resolved, len(prepared.classes), loss_sum)
     model = build_classifier(
         encoder_spec,
         aggregator_spec,
@@ -158,10 +158,18 @@ def _check_regularization(recipe: Recipe, level: Level) -> None:
         )
 
 
-def _check_batch(recipe: Recipe, classes: int) -> None:
+def _check_batch(recipe: Recipe, classes: int, loss: Sum) -> None:
+    """Refuse batches too small for what is asked of them, with the number to use."""
     size = recipe.training.batch_size
-    if recipe.training.sampler == "balanced" and size < classes:
+    pairs = terms_that_need_pairs(loss)
+    least = classes * (2 if pairs else 1)
+    if recipe.training.sampler == "balanced" and size < least:
+        why = (
+            f"two cases of each of {classes} classes, without which {pairs[0]} is 0 in every batch"
+            if pairs
+            else f"one case of each of {classes} classes"
+        )
         raise UsageError(
-            f"training.batch_size={size} cannot hold one case of each of {classes} classes; "
-            "raise it or use --set training.sampler=weighted"
+            f"training.batch_size={size} cannot hold {why}; use --set training.batch_size={least} "
+            "or more, or --set training.sampler=weighted"
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from volbench._utils.atomic_io import FolderLock, write_atomic, write_json
+from volbench._utils.atomic_io import FolderLock, write_json
 from volbench._utils.moved import renamed
 from volbench.audit import audit_cached
 from volbench.crossval.attempt import finished
@@ -285,12 +285,11 @@ def _used(stored: StoredFeatures) -> dict[str, object]:
 
 def _audit(plan: Plan, folder: RunFolder, callback: Callback) -> None:
     """Keep beside the run what its labels give away without the image, on the same folds."""
-    path = folder.path / AUDIT
-    if path.is_file():
+    if folder.keeps(AUDIT):
         return
     callback.on_audit()
     found = audit_cached(plan.prepared, plan.split, cache=cache_root())
-    write_atomic(path, found.to_csv())
+    folder.add(AUDIT, found.to_csv())
 
 
 def _asked(plan: Plan, folds: Sequence[int] | None) -> tuple[int, ...]:

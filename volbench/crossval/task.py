@@ -2,11 +2,13 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from volbench._utils.atomic_io import write_json
 from volbench.crossval.attempt import begin
@@ -18,6 +20,7 @@ from volbench.errors import (
     PreemptedError,
     StateError,
     StorageError,
+    TrainingError,
     VolbenchError,
 )
 from volbench.evaluation import gather
@@ -34,6 +37,9 @@ from volbench.training.fold import EpochReport, FoldTrainer, Trained
 from volbench.training.inference import Scores
 
 logger = logging.getLogger(__name__)
+
+SIGNALLED = {130, 143}
+"""Exit codes of a process that was interrupted or terminated."""
 
 PROFILE = "profile.json"
 
@@ -128,7 +134,8 @@ def do_task(
                 should_stop=should_stop,
                 features=None if task.features is None else _open_features(task.features, prepared),
             )
-            trained = trainer.run()
+            with _ending_forbidden():
+                trained = trainer.run()
         except (StorageError, PreemptedError):
             raise
         except Exception as error:
@@ -174,6 +181,33 @@ def executor_task(task: Task, *, wait: bool, alone: bool = False) -> ExecutorTas
 def task_key(task: Task) -> str:
     """Name a fold among those of several runs."""
     return f"{task.run.name}/{task.fold}"
+
+
+@contextmanager
+def _ending_forbidden() -> Iterator[None]:
+    """Turn the end of the process by a component, which would pass for success, into a failure.
+
+    Children of this process end as they like; so does whoever was interrupted or terminated.
+
+    Raises:
+        TrainingError: a component called ``sys.exit`` or ``os._exit``.
+    """
+    ours, end = os.getpid(), os._exit
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != ours:
+            end(status)
+        raise SystemExit(status)
+
+    os._exit = refuse
+    try:
+        yield
+    except SystemExit as error:
+        if error.code in SIGNALLED:  # the fold goes on another time
+            raise
+        raise TrainingError(f"a component ended the process (exit code {error.code})") from error
+    finally:
+        os._exit = end
 
 
 def read_timings(run: Path, fold: int) -> Timings | None:

@@ -52,6 +52,7 @@ class Triplet(Loss):
     """
 
     # With unit length, distances are from 0 to 4.
+    needs_pairs: ClassVar[bool] = True
     search_space: ClassVar[Mapping[str, str]] = {"margin": "uniform(low=0.05, high=1)"}
 
     def __init__(

@@ -52,6 +52,17 @@ def build_loss(spec: Sum, problem: Problem) -> Loss:
     )
 
 
+def terms_that_need_pairs(spec: Sum) -> list[str]:
+    """Names of the losses of a sum that are 0 in a batch without two cases of a class.
+
+    A loss says so by ``needs_pairs = True``; one that is not installed says nothing.
+    """
+    names = [term.spec.name for term in spec.terms]
+    return [
+        name for name in names if name in registry and getattr(registry[name], "needs_pairs", False)
+    ]
+
+
 def conditional_head(spec: Sum) -> bool:
     """Whether a loss of the sum is made for a head of conditional logits.
 

@@ -1,6 +1,7 @@
 """A run's folder: what was asked, on which data, what each fold predicted.
 
     experiment.json   environment.json   data.json   splits.csv   cases.csv   audit.csv
+    digests.json
     folds/00/         predictions.csv  [validation.csv]  history.csv  model.safetensors
                       environment.json  result.json; failed.json instead, of a fold that failed
     attempts/00/0001/ lease.json  log.txt  progress.json  ended.json: who trained it, and how far
@@ -22,6 +23,16 @@ from volbench._utils.atomic_io import json_text, write_atomic, write_json
 from volbench.errors import SpecError, StateError
 from volbench.experiment.experiment import SCHEMA, Experiment, differing_keys
 from volbench.experiment.splits import Split
+from volbench.runs.sealing import (
+    DIGESTS,
+    SEALED,
+    require_id,
+    require_signed,
+    seal,
+    signed,
+    verified,
+    vouched,
+)
 from volbench.runs.tables import Prediction, cases_csv, history_csv, predictions_csv, splits_csv
 from volbench.spec import Spec, parse
 
@@ -35,6 +46,8 @@ PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
 NUMBERED = re.compile(r"[0-9]{2,9}")
 ENVIRONMENT, FAILURE = "environment.json", "failed.json"
 CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
+SPLITS, DATA, ENVIRONMENT = "splits.csv", "data.json", "environment.json"
+BEGINNING = {SPLITS, CASES, DATA, ENVIRONMENT, DIGESTS}
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,7 @@ class FoldFolder:
         else:
             return None
         check_schema(values, path)
+        values = require_signed(path, values, sealed=is_sealed(self.path.parent.parent))
         try:
             return FoldResult(**{key: value for key, value in values.items() if key != "schema"})
         except TypeError as error:
@@ -109,7 +123,7 @@ class FoldFolder:
     def write_failure(self, error: str) -> FoldResult:
         """Keep a failed fold as a row with its reason."""
         result = FoldResult(self.fold, "failed", error=error)
-        write_json(self.path / FAILURE, {"schema": SCHEMA, **asdict(result)})
+        write_json(self.path / FAILURE, signed({"schema": SCHEMA, **asdict(result)}))
         return result
 
     def clear_failure(self) -> None:
@@ -146,7 +160,7 @@ class FoldFolder:
             write_atomic(self.path / name, content)
         digests = {name: sha256(content) for name, content in contents.items()}
         vouched = FoldResult(**{**asdict(result), "sha256": digests})
-        write_json(self.path / RESULT, {"schema": SCHEMA, **asdict(vouched)})
+        write_json(self.path / RESULT, signed({"schema": SCHEMA, **asdict(vouched)}))
         return vouched
 
     def environment(self) -> Mapping[str, Any] | None:
@@ -181,16 +195,26 @@ class RunFolder:
         path = self.path / "experiment.json"
         there = read_json(path)
         if there is None:
-            if self.path.is_dir() and any(entry.name != ".lock" for entry in self.path.iterdir()):
+            if self.path.is_dir() and any(
+                not _is_beginning(entry) for entry in self.path.iterdir()
+            ):
                 raise StateError(f"{self.path} is not empty and not a run; choose another --name")
             classes = data["classes"]
-            write_atomic(self.path / "splits.csv", splits_csv(split, classes).encode())
-            write_atomic(self.path / CASES, cases_csv(split, classes).encode())
-            write_json(self.path / "data.json", {"schema": SCHEMA, **data})
-            write_json(self.path / "environment.json", {"schema": SCHEMA, **environment})
-            write_json(path, experiment.to_json())
+            contents = {
+                SPLITS: splits_csv(split, classes).encode(),
+                CASES: cases_csv(split, classes).encode(),
+                DATA: json_text({"schema": SCHEMA, **data}).encode(),
+                ENVIRONMENT: json_text({"schema": SCHEMA, **environment}).encode(),
+            }
+            for name, content in contents.items():
+                write_atomic(self.path / name, content)
+            seal(self.path, contents)
+            write_json(path, {**experiment.to_json(), SEALED: True})
             return
         check_schema(there, path)
+        if there.get(SEALED):
+            for name in vouched(self.path) - {AUDIT}:  # a damaged audit is made again
+                verified(self.path, name)
         ours = {"tuning": None, **experiment.canonical()}
         if different := differing_keys(ours, {key: there.get(key) for key in ours}):
             raise StateError(
@@ -205,7 +229,10 @@ class RunFolder:
         Raises:
             StateError: there is none, it is damaged, or a newer volbench wrote it.
         """
-        return self._required("experiment.json")
+        values = self._required("experiment.json")
+        if values.get(SEALED):
+            require_id(self.path / "experiment.json", values)
+        return values
 
     def environment(self) -> Mapping[str, Any]:
         """What environment.json says, under the same errors."""
@@ -214,6 +241,34 @@ class RunFolder:
     def data(self) -> Mapping[str, Any]:
         """What data.json says, under the same errors."""
         return self._required("data.json")
+
+    def content(self, name: str) -> bytes:
+        """The bytes of a file beside experiment.json, checked in a run that is sealed.
+
+        Raises:
+            StateError: it is missing, or was changed after the run wrote it.
+        """
+        if is_sealed(self.path):
+            return verified(self.path, name)
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise StateError(
+                f"{self.path / name} is missing ({error.strerror}); run again"
+            ) from None
+
+    def keeps(self, name: str) -> bool:
+        """Whether a file that can be made again is there and whole."""
+        with suppress(StateError):
+            self.content(name)
+            return True
+        return False
+
+    def add(self, name: str, content: str) -> None:
+        """Write one more file beside experiment.json, and vouch for it in a sealed run."""
+        write_atomic(self.path / name, content)
+        if is_sealed(self.path):
+            seal(self.path, {name: content.encode()})
 
     def fold(self, number: int) -> FoldFolder:
         """The folder of one fold."""
@@ -249,6 +304,8 @@ class RunFolder:
         values = read_json(self.path / name)
         if values is None:
             raise StateError(f"{self.path} is not a run: it has no {name}")
+        if name != "experiment.json":
+            self.content(name)
         check_schema(values, self.path / name)
         return values
 
@@ -267,6 +324,17 @@ def _other_data(theirs: object, ours: str) -> str:
             first = Spec(old.name, tuple(sorted({**old.kwargs, "version": 1}.items())))
             return f'Its data are {theirs}, version 1 today: --data "{first}". '
     return f"Its data are {theirs}, these are {ours}. "
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether the run in a folder vouches for all of its files."""
+    values = read_json(folder / "experiment.json")
+    return values is not None and bool(values.get(SEALED))
+
+
+def _is_beginning(entry: Path) -> bool:
+    """Whether a file is what a run leaves that ended before it had written experiment.json."""
+    return entry.name in BEGINNING or entry.name.startswith(".")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

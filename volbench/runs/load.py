@@ -16,11 +16,13 @@ from volbench.runs.folder import (
     CASES,
     HISTORY,
     PREDICTIONS,
+    SPLITS,
     TUNING,
     VALIDATION,
     FoldFolder,
     FoldResult,
     RunFolder,
+    is_sealed,
     read_json,
 )
 from volbench.runs.tables import CaseRow, Grades, Prediction, read_cases, read_predictions
@@ -117,7 +119,7 @@ def load_run(path: Path) -> LoadedRun:
         predictions[fold], classes = rows, named
         if VALIDATION in result.sha256:
             validation[fold], _ = _predictions(place, result, VALIDATION)
-    cases, patients = _count(path / "splits.csv")
+    cases, patients = _count(folder)
     return LoadedRun(
         path=path,
         experiment=experiment,
@@ -125,7 +127,7 @@ def load_run(path: Path) -> LoadedRun:
         results=results,
         predictions=predictions,
         validation=validation,
-        case_rows=_case_rows(path / CASES),
+        case_rows=_case_rows(folder),
         classes=Grades(classes) if _are_ordered(path) else classes,
         cases=cases,
         patients=patients,
@@ -158,12 +160,13 @@ def _verified(place: FoldFolder, result: FoldResult, name: str) -> str:
     return (place.path / name).read_bytes().decode("utf-8")
 
 
-def _case_rows(path: Path) -> list[CaseRow]:
-    try:
-        return read_cases(path.read_bytes().decode("utf-8"))
-    except FileNotFoundError:
+def _case_rows(folder: RunFolder) -> list[CaseRow]:
+    path = folder.path / CASES
+    if not path.exists() and not is_sealed(folder.path):
         return []
-    except (OSError, KeyError, ValueError) as error:
+    try:
+        return read_cases(folder.content(CASES).decode("utf-8"))
+    except (KeyError, ValueError) as error:
         raise StateError(f"{path} is damaged ({error}); run again") from None
 
 
@@ -171,12 +174,14 @@ def _is_run(path: Path) -> bool:
     return (path / "experiment.json").is_file()
 
 
-def _count(path: Path) -> tuple[int, int]:
+def _count(folder: RunFolder) -> tuple[int, int]:
     try:
-        rows = csv_records(path.read_bytes().decode("utf-8"))
+        rows = csv_records(folder.content(SPLITS).decode("utf-8"))
         patients = [row["patient"] for row in rows]
-    except (OSError, KeyError, ValueError) as error:
-        raise StateError(f"{path} is missing or damaged ({error}); run again") from None
+    except (KeyError, ValueError) as error:
+        raise StateError(
+            f"{folder.path / SPLITS} is missing or damaged ({error}); run again"
+        ) from None
     return len(patients), len(set(patients))
 
 

@@ -1,8 +1,11 @@
-"""A fold's state between two epochs, as one safetensors file: enough to go on as if never stopped.
+"""A fold's state between two epochs: enough to go on as if never stopped.
+
+One safetensors file behind its SHA-256; what was changed on disk is not gone on with.
 
 Random numbers need no state: they follow from the seed, the fold, the epoch and the case.
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -18,6 +21,8 @@ from volbench._utils.atomic_io import write_atomic
 
 logger = logging.getLogger(__name__)
 
+DIGEST_BYTES = 32
+"""Length of the SHA-256 that stands before the tensors."""
 State = dict[str, Tensor]
 
 
@@ -74,7 +79,8 @@ def write_checkpoint(
         tensors |= {f"{key}/{name}": tensor for name, tensor in snapshot(module).items()}
     averages = optimizer_snapshot(optimizer)
     tensors |= {f"optimizer/{name}": tensor for name, tensor in averages.items()}
-    write_atomic(path, save(tensors, {"progress": json.dumps(asdict(progress))}))
+    content = save(tensors, {"progress": json.dumps(asdict(progress))})
+    write_atomic(path, hashlib.sha256(content).digest() + content)
 
 
 def read_checkpoint(
@@ -90,6 +96,9 @@ def read_checkpoint(
     except FileNotFoundError:
         return fresh
     try:
+        digest, content = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
         stored = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["progress"])

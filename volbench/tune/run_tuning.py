@@ -7,7 +7,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from volbench._utils.atomic_io import write_atomic
 from volbench._utils.cpu import available_cores
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
@@ -160,12 +159,11 @@ def _progress(searches: list[Search]) -> tuple[int, int]:
 
 def _audit(tuning: TuningPlan, folder: RunFolder, callback: TuningCallback) -> None:
     """Keep beside the run what its labels give away without the image, as any run does."""
-    path = folder.path / AUDIT
-    if path.is_file():
+    if folder.keeps(AUDIT):
         return
     callback.on_audit()
     found = audit_cached(tuning.plan.prepared, tuning.plan.split, cache=cache_root())
-    write_atomic(path, found.to_csv())
+    folder.add(AUDIT, found.to_csv())
 
 
 def _without_password(environment: dict[str, Any]) -> dict[str, Any]:

@@ -187,6 +187,12 @@ class Prepared:
             if packed is not None and zlib.crc32(np.ascontiguousarray(packed).data) != known:
                 raise self._damaged(index)
 
+    @property
+    def voxels_digest(self) -> str:
+        """SHA-256 over the checksums of all voxels and masks, which `check` compares."""
+        sums = [[one.whole for one in self.checksums], list(self.mask_checksums)]
+        return content_digest(sums)
+
     def check_ends(self) -> None:
         """Compare both ends of every case with their checksum; quick.
 

@@ -134,7 +134,9 @@ def _summary(description: CacheDescription, cases: Sequence[Case]) -> str:
 def _intact(folder: Path) -> Prepared | None:
     """Open a cache of our own; one that is missing, cut off or damaged is simply made again."""
     with suppress(StateError):
-        return open_prepared(folder)
+        prepared = open_prepared(folder)
+        prepared.check()
+        return prepared
     return None
 
 

@@ -82,6 +82,7 @@ def _is_folder(data: Any) -> bool:
 
 def _opened(folder: Path, options: Preprocessing) -> Prepared:
     prepared = open_prepared(folder)
+    prepared.check()
     logger.info("opened the prepared folder %s: %d cases", folder, len(prepared.cases))
     differences = options.differences(prepared.preprocessing)
     if differences:
