@@ -44,7 +44,7 @@ PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
     "result.json",
 )
 NUMBERED = re.compile(r"[0-9]{2,9}")
-ENVIRONMENT, FAILURE = "environment.json", "failed.json"
+FAILURE = "failed.json"
 CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
 SPLITS, DATA, ENVIRONMENT = "splits.csv", "data.json", "environment.json"
 BEGINNING = {SPLITS, CASES, DATA, ENVIRONMENT, DIGESTS}
