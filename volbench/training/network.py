@@ -55,8 +55,9 @@ def set_ways(encoder: nn.Module, fallbacks: Sequence[Sequence[Any]]) -> set[tupl
     for module in encoder.modules():
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and hasattr(module, "way"):
-            shape = tuple(getattr(module, "computed_shape", weight.shape))
-            if shape in ways:
+            # On a GPU a stem convolves with another shape than that of its weight.
+            shapes = {tuple(weight.shape), tuple(getattr(module, "computed_shape", weight.shape))}
+            for shape in shapes & ways.keys():
                 setattr(module, "way", ways[shape])  # noqa: B010
                 done.add(shape)
     return done
