@@ -136,7 +136,7 @@ def test_patients_have_the_moments_of_table_1_over_both_classes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("difficulty", (0.0, 0.1, 1.0))
+@pytest.mark.parametrize("difficulty", [0.0, 0.1, 1.0])
 def test_no_row_of_the_audit_reaches_0_60_with_300_patients(difficulty, tmp_path):
     prepared = prepare(
         f"phantom(patients=300, difficulty={difficulty})", Preprocessing(), root=tmp_path
