@@ -145,7 +145,7 @@ def test_what_gives_no_labelled_subjects_is_refused_in_a_line(source, options, r
 
 
 def test_data_in_python_is_one_of_four_things():
-    assert as_dataset("phantom(patients=8)")[1] == "phantom(patients=8)"
+    assert as_dataset("phantom(patients=8)")[1] == "phantom(patients=8, version=2)"
     assert as_dataset(cohort())[1] == "subjects in memory"
     assert as_dataset(TorchIO(source=cohort()))[1] == "TorchIO"
     with pytest.raises(UsageError, match="data is a int; give a spec"):

@@ -80,7 +80,7 @@ def test_trials_on_a_postgresql_are_those_of_a_file(server, tmp_path):
     here = pretended(plan, tmp_path / "file")
     there = pretended(plan, tmp_path / "server", storage=server)
     assert not (there.path / "tuning.db").exists()
-    trials = "folds/00/tuning/trials.csv"
+    trials = "tuning/00/trials.csv"
     assert (there.path / trials).read_text() == (here.path / trials).read_text()
     elsewhere = pretended(plan, tmp_path / "elsewhere", idle := Pretender(), storage=server)
     assert [task.run for task in idle.tasks] == [elsewhere.path] * 2, "only the winners are trained"

@@ -35,7 +35,7 @@ def tuned(data, tmp_path_factory):
 
 
 def trials(path, fold=0):
-    with (path / f"folds/{fold:02d}/tuning/trials.csv").open() as stream:
+    with (path / f"tuning/{fold:02d}/trials.csv").open() as stream:
         return list(csv.DictReader(stream))
 
 

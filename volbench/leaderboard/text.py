@@ -70,7 +70,7 @@ def differing_settings(rows: Sequence[Candidate]) -> list[str]:
     """Name every key of the recipe in which rows differ: it may be what tells them apart."""
     values: dict[str, dict[str, None]] = {}
     for row in rows:
-        for section, keys in row.runs[0].experiment["recipe"].items():
+        for section, keys in row.runs[0].experiment.get("recipe", {}).items():
             for key, value in keys.items() if isinstance(keys, Mapping) else ():
                 values.setdefault(f"{section}.{key}", {})[str(value)] = None
     differing = [f"{key} ({', '.join(seen)})" for key, seen in values.items() if len(seen) > 1]

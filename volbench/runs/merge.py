@@ -9,6 +9,7 @@ from volbench._utils.atomic_io import sync_folder
 from volbench.errors import StateError, UsageError
 from volbench.experiment.experiment import differing_keys
 from volbench.runs.folder import CASES, PREDICTIONS, FoldResult, RunFolder
+from volbench.runs.sealing import DIGESTS, seal, verified, vouched
 
 WHOLE = ("splits.csv", CASES)
 """Files that must be the same in all of them."""
@@ -43,6 +44,9 @@ def merge_runs(runs: Sequence[Path], out: Path) -> dict[int, Path]:
     for name in OF_THE_RUN:
         if (folders[0].path / name).is_file():
             shutil.copy2(folders[0].path / name, draft / name)
+    if (folders[0].path / DIGESTS).exists():
+        kept = vouched(folders[0].path) & set(OF_THE_RUN)
+        seal(draft, {name: verified(folders[0].path, name) for name in sorted(kept)})
     for fold, folder in sources.items():
         shutil.copytree(folder.fold(fold).path, RunFolder(draft).fold(fold).path)
     draft.rename(out)

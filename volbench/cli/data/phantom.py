@@ -44,7 +44,7 @@ def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tup
     type=int,
     default=2,
     show_default=True,
-    help="1: the phantom of old runs, whose classes a histogram tells apart.",
+    help="Version of the phantom; 1 is that of old runs, whose classes a histogram tells apart.",
 )
 @click.option(
     "--format",
