@@ -4,7 +4,10 @@ Source: https://docs.ray.io (Apache-2.0) places the tasks and runs them again wh
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -90,7 +93,8 @@ class Ray(Executor):
             return ray
         address = None if self.address == "local" else self.address
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            with _sigterm_kept():
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise ExecutorError(
@@ -129,6 +133,21 @@ def _outcome(ray: Any, key: str, reference: Any) -> ExecutorEvent:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Put back the handler of SIGTERM, which Ray replaces; a run keeps a checkpoint by it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # only the main thread may set one
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _ray() -> Any:
