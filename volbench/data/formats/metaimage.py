@@ -25,6 +25,7 @@ from volbench.data.formats.file_bytes import (
     require_spacing,
 )
 from volbench.data.formats.itk_image import LPS_TO_RAS
+from volbench.data.formats.raw_parts import from_text, joined_parts, part_paths
 from volbench.errors import DataError
 
 KINDS = {
@@ -84,11 +85,7 @@ def data_files(path: Path, stored: bytes) -> tuple[Path, ...]:
         names = numbered_files(path, words[0], numbers, most)
     else:
         names = [named]
-    if len(names) not in (1, most):
-        raise DataError(
-            f"{path}: corrupt, its header names {len(names)} files for {most} slices; {AGAIN}"
-        )
-    return tuple(path.parent / name for name in names)
+    return part_paths(path, names, most)
 
 
 def verify(path: Path, stored: bytes, parts: Sequence[bytes]) -> None:
@@ -119,16 +116,14 @@ def decode(
     kind = _kind(path, header)
     shape = _three(path, sizes)
     affine = _affine(path, fields, len(sizes))
-    names = data_files(path, stored) or (path,)
-    payloads = list(parts) or [stored[header.end :]]
-    if len(payloads) != len(names):
-        raise DataError(f"{path}: {len(names)} data files named, {len(payloads)} there; {AGAIN}")
-    needed = math.prod(sizes) * kind.itemsize // len(names)
-    chunks = [
-        _voxels(name, header, payload, needed, kind)
-        for name, payload in zip(names, payloads, strict=True)
-    ]
-    array = np.frombuffer(b"".join(chunks), kind).astype(kind.newbyteorder("="))
+    array = joined_parts(
+        path,
+        data_files(path, stored) or (path,),
+        list(parts) or [stored[header.end :]],
+        sizes=sizes,
+        kind=kind,
+        voxels=lambda name, payload, needed: _voxels(name, header, payload, needed, kind),
+    )
     return array.reshape(shape, order="F"), affine
 
 
@@ -162,21 +157,6 @@ def _compressed(path: Path, fields: Mapping[str, str], payload: bytes) -> bytes:
             f"announces {size} (CompressedDataSize); {AGAIN}"
         )
     return payload[:size]
-
-
-def from_text(path: Path, payload: bytes, count: int, kind: np.dtype[Any]) -> bytes:
-    """The bytes of numbers that were written out.
-
-    Raises:
-        DataError: a word is no number, or none that the type holds.
-    """
-    words = payload.split()
-    require_bytes(path, len(words) * kind.itemsize, count * kind.itemsize)
-    try:
-        convert = float if kind.kind == "f" else int
-        return np.array([convert(word) for word in words[:count]]).astype(kind).tobytes()
-    except (ValueError, OverflowError):
-        raise DataError(f"{path}: corrupt, its voxels are not all numbers; {AGAIN}") from None
 
 
 def _sizes(path: Path, header: Header) -> tuple[int, ...]:

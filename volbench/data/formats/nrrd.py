@@ -26,7 +26,7 @@ from volbench.data.formats.file_bytes import (
     require_spacing,
 )
 from volbench.data.formats.itk_image import LPS_TO_RAS
-from volbench.data.formats.metaimage import from_text
+from volbench.data.formats.raw_parts import from_text, joined_parts, part_paths
 from volbench.errors import DataError
 
 _NAMES = {
@@ -86,11 +86,7 @@ def data_files(path: Path, stored: bytes) -> tuple[Path, ...]:
         names = numbered_files(path, words[0], numbers, most)
     else:
         names = [named]
-    if len(names) not in (1, most):
-        raise DataError(
-            f"{path}: corrupt, its header names {len(names)} files for {most} slices; {AGAIN}"
-        )
-    return tuple(path.parent / name for name in names)
+    return part_paths(path, names, most)
 
 
 def verify(path: Path, stored: bytes, parts: Sequence[bytes]) -> None:
@@ -120,16 +116,14 @@ def decode(
     directions, origin = _geometry(path, header.fields, len(sizes))
     kept = _spatial(path, sizes, directions)
     kind = _kind(path, header.fields)
-    names = data_files(path, stored) or (path,)
-    payloads = list(parts) or [stored[header.end :]]
-    if len(payloads) != len(names):
-        raise DataError(f"{path}: {len(names)} data files named, {len(payloads)} there; {AGAIN}")
-    needed = math.prod(sizes) * kind.itemsize // len(names)
-    chunks = [
-        _voxels(name, header.fields, payload, needed, kind)
-        for name, payload in zip(names, payloads, strict=True)
-    ]
-    array = np.frombuffer(b"".join(chunks), kind).astype(kind.newbyteorder("="))
+    array = joined_parts(
+        path,
+        data_files(path, stored) or (path,),
+        list(parts) or [stored[header.end :]],
+        sizes=sizes,
+        kind=kind,
+        voxels=lambda name, payload, needed: _voxels(name, header.fields, payload, needed, kind),
+    )
     shape = tuple(sizes[axis] for axis in kept)
     return array.reshape(shape, order="F"), _affine(path, header.fields, directions, origin, kept)
 
