@@ -10,24 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from volbench._utils.csv_text import csv_records
-from volbench.errors import StateError
 from volbench.evaluation import Items, case_groups, strata_of, stratum_scores
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
 from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
-from volbench.runs.folder import RunFolder
+from volbench.runs.folder import SPLITS, RunFolder
 from volbench.runs.load import LoadedRun
-
-
-@dataclass(frozen=True)
-class Assigned:
-    """A row of splits.csv: the fold that holds a case out, or ``train`` or ``val``."""
-
-    case: str
-    patient: str
-    label: str
-    fold: str
+from volbench.runs.tables import SplitRow, read_splits
 
 
 @dataclass(frozen=True)
@@ -35,9 +24,9 @@ class Partition:
     """The cases of one finished fold: trained on, kept to pick the checkpoint with, held out."""
 
     fold: int
-    train: tuple[Assigned, ...]
-    validation: tuple[Assigned, ...]
-    test: tuple[Assigned, ...]
+    train: tuple[SplitRow, ...]
+    validation: tuple[SplitRow, ...]
+    test: tuple[SplitRow, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +43,7 @@ class RunFacts:
 
     run: LoadedRun
     data: Mapping[str, Any]
-    assigned: Sequence[Assigned]
+    assigned: Sequence[SplitRow]
     comparison: Comparison
     items: Items | None
     threshold: str
@@ -186,7 +175,7 @@ class RunFacts:
         first = self.items.rows[place][0]
         return first.case if first.slice is None else f"{first.case}, slice {first.slice}"
 
-    def by_class(self, rows: Sequence[Assigned]) -> dict[str, int]:
+    def by_class(self, rows: Sequence[SplitRow]) -> dict[str, int]:
         """Cases of each class, in the order of the classes."""
         found = Counter(row.label for row in rows)
         return {name: found[name] for name in self.classes}
@@ -204,15 +193,4 @@ def gather_facts(
     data = RunFolder(run.path).data()
     comparison = compare_runs([run], threshold=threshold, resamples=resamples)
     items = comparison.rows[0].scored[0].items
-    return RunFacts(run, data, _assigned(run), comparison, items, str(threshold))
-
-
-def _assigned(run: LoadedRun) -> list[Assigned]:
-    path = run.path / "splits.csv"
-    try:
-        return [
-            Assigned(row["case"], row["patient"], row["label"], row["fold"])
-            for row in csv_records(path.read_bytes().decode("utf-8"))
-        ]
-    except (OSError, KeyError, ValueError) as error:
-        raise StateError(f"{path} is missing or damaged ({error}); run again") from None
+    return RunFacts(run, data, read_splits(run.path / SPLITS), comparison, items, str(threshold))

@@ -15,7 +15,7 @@ from volbench.errors import DataError
 from volbench.interfaces import Case
 from volbench.predict.preparation import OnStep, prepare_volumes
 from volbench.predict.results import Predicted
-from volbench.predict.seen_in_training import in_words, read_split, seen_in_training
+from volbench.predict.seen_in_training import in_words, seen_in_training
 from volbench.predict.trained_run import load_trained
 from volbench.predict.training_range import (
     plane_problem,
@@ -24,6 +24,7 @@ from volbench.predict.training_range import (
     training_range,
 )
 from volbench.predict.volumes import find_cases
+from volbench.runs.tables import read_splits
 from volbench.training.compute import choose_compute
 from volbench.training.inference import Scores, predict
 
@@ -62,7 +63,7 @@ class Ensemble:
             self.compute.precision,
         )
         self.range = training_range(self.trained.run, self.folds)
-        self.split = read_split(self.trained.run.path / "splits.csv")
+        self.split = read_splits(self.trained.run.path / "splits.csv")
 
     def predict(
         self,

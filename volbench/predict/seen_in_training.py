@@ -1,42 +1,17 @@
 """Detection of training cases among the volumes to predict, by name and path."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from volbench._utils.csv_text import csv_records
-from volbench.errors import StateError
 from volbench.interfaces import Case
 from volbench.predict.results import InSample
 from volbench.runs.load import LoadedRun
-
-
-@dataclass(frozen=True)
-class TrainingCase:
-    """A row of splits.csv."""
-
-    case: str
-    patient: str
-    fold: str
-
-
-def read_split(path: Path) -> list[TrainingCase]:
-    """Read splits.csv.
-
-    Raises:
-        StateError: it is missing or damaged.
-    """
-    try:
-        rows = csv_records(path.read_bytes().decode("utf-8"))
-        return [TrainingCase(row["case"], row["patient"], row["fold"]) for row in rows]
-    except (OSError, KeyError, ValueError) as error:
-        raise StateError(f"{path} is missing or damaged ({error}); run again") from None
+from volbench.runs.tables import SplitRow
 
 
 def seen_in_training(
-    case: Case, split: Sequence[TrainingCase], run: LoadedRun, folds: Sequence[int]
+    case: Case, split: Sequence[SplitRow], run: LoadedRun, folds: Sequence[int]
 ) -> InSample | None:
     """Find out which folds have seen a case; None if it is new to all of them.
 
@@ -58,7 +33,7 @@ def _same_name(name: str, known: str) -> bool:
     return name == known or name.endswith(f"/{known}")
 
 
-def _held_out(row: TrainingCase, run: LoadedRun) -> tuple[float, ...] | None:
+def _held_out(row: SplitRow, run: LoadedRun) -> tuple[float, ...] | None:
     rows = run.predictions.get(int(row.fold), ()) if row.fold.isdecimal() else ()
     found = [prediction.probabilities for prediction in rows if prediction.case == row.case]
     return tuple(map(float, np.mean(found, axis=0))) if found else None

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from volbench._utils.csv_text import csv_lines, csv_records, csv_text
+from volbench.errors import StateError
 from volbench.experiment.splits import Split
 
 
@@ -108,6 +110,29 @@ def splits_csv(split: Split, classes: Sequence[str]) -> str:
         for case, fold in zip(split.cases, split.assigned, strict=True)
     ]
     return csv_text([["case", "patient", "label", "fold"], *rows])
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """A row of splits.csv: the fold that holds a case out, or ``train`` or ``val``."""
+
+    case: str
+    patient: str
+    label: str
+    fold: str
+
+
+def read_splits(path: Path) -> list[SplitRow]:
+    """Read splits.csv.
+
+    Raises:
+        StateError: it is missing or damaged.
+    """
+    try:
+        rows = csv_records(path.read_bytes().decode("utf-8"))
+        return [SplitRow(row["case"], row["patient"], row["label"], row["fold"]) for row in rows]
+    except (OSError, KeyError, ValueError) as error:
+        raise StateError(f"{path} is missing or damaged ({error}); run again") from None
 
 
 def cases_csv(split: Split, classes: Sequence[str]) -> str:
