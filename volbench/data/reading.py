@@ -11,18 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from volbench.data.formats.integrity import digest_of
-from volbench.data.subjects import (
-    CaseSubject,
-    Transform,
-    combined,
-    loaded_scan,
-    require_contrast,
-    require_slices,
-    subject_fingerprint,
-    subject_of,
-    to_scan,
-    transformed,
-)
+from volbench.data.subjects.case_subject import CaseSubject, Transform
+from volbench.data.subjects.checks import require_contrast, require_slices
+from volbench.data.subjects.numbered_slices import transformed
+from volbench.data.subjects.read import combined, subject_fingerprint, subject_of
+from volbench.data.subjects.scan import loaded_scan, to_scan
 from volbench.errors import DataError
 from volbench.interfaces import Case, Generated, SubjectSource
 from volbench.types import Scan

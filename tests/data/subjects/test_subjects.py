@@ -11,7 +11,8 @@ import torchio as tio
 from tests.data.formats.test_refusals import REFUSALS
 from tests.helpers.volumes_on_disk import SHAPE, box, case, image, voxels, write, write_series
 from volbench.data.reading import fingerprint, read_case, read_with_fingerprint
-from volbench.data.subjects import affine_of, subject_of, to_subject
+from volbench.data.subjects.read import subject_of
+from volbench.data.subjects.scan import affine_of, to_subject
 from volbench.errors import DataError
 from volbench.interfaces import Case, Files, SubjectSource
 

@@ -7,7 +7,7 @@ import numpy as np
 import torchio
 
 from volbench.data.cache.packed import Prepared
-from volbench.data.subjects import to_subject
+from volbench.data.subjects.scan import to_subject
 from volbench.types import Scan
 
 

@@ -24,7 +24,11 @@ from volbench._utils.device import send
 from volbench.data.cache.packed import Prepared
 from volbench.data.loading.loader import Batch
 from volbench.data.loading.prepared_subjects import prepared_subject
-from volbench.data.subjects import SLICE_NUMBERS, nearest_slices, numbered_slices
+from volbench.data.subjects.numbered_slices import (
+    SLICE_NUMBERS,
+    nearest_slices,
+    numbered_slices,
+)
 from volbench.errors import TrainingError, UsageError
 
 Request: TypeAlias = tuple[int, int]

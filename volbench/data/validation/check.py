@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from volbench._utils.moved import renamed
 from volbench.data.formats.integrity import beside_series
-from volbench.data.subjects import believed_kind
+from volbench.data.subjects.read import believed_kind
 from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
 from volbench.interfaces import Case, Dataset, Files
 

@@ -1,0 +1,1 @@
+"""Cases as TorchIO subjects, and subjects as scans: the form a case has on its way to the cache."""
