@@ -289,7 +289,7 @@ class TaskContext(abc.ABC):
 
     @abc.abstractmethod
     def report(self, value: Mapping[str, Any]) -> None:
-        """Send plain data to whoever submitted the task; never waits for anyone."""
+        """Send plain data to the process that submitted the task; never blocks."""
 
     @property
     @abc.abstractmethod

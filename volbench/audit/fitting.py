@@ -40,8 +40,8 @@ def audit(
         prepared: The data set; its voxels are read once.
         split: The folds of the runs, of the same cases in the same order.
         seed: Seed of the forests.
-        on_case: Hears how many volumes are read, and of how many.
-        on_fit: Hears how many feature sets are done, over all folds, and of how many.
+        on_case: Called with the number of volumes read and their total.
+        on_fit: Called with the number of feature sets fitted, over all folds, and their total.
     """
     assert split.cases == prepared.cases
     sets = feature_sets(prepared, on_case)

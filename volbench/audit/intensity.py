@@ -21,7 +21,7 @@ def intensity_columns(prepared: Prepared, on_case: OnCase | None = None) -> tupl
 
     Args:
         prepared: The volumes as a network gets them.
-        on_case: Hears how many cases are done, and of how many.
+        on_case: Called with the number of cases done and their total.
     """
     rows = []
     for index in range(len(prepared.cases)):

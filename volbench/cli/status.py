@@ -1,4 +1,4 @@
-"""`volbench status`: how the folds of runs stand, whoever trains them and wherever."""
+"""`volbench status`: state of the folds of runs, on any machine."""
 
 import time
 from collections import Counter

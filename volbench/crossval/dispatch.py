@@ -48,7 +48,7 @@ def do_tasks(
         tasks: The folds.
         executor: Where they are done.
         folder: What the executor keeps, for logs and to attach again.
-        listener: Hears the progress.
+        listener: Called on progress.
 
     Returns:
         Results by `task_key`.

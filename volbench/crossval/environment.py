@@ -81,7 +81,7 @@ def device_name(compute: Compute) -> str:
 
 
 def processor_name() -> str:
-    """Model of the processor, as the system tells it."""
+    """Model name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

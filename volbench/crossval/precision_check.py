@@ -29,7 +29,7 @@ def check_bfloat16(plan: Plan, compute: Compute) -> tuple[Compute, list[str]]:
     Returns:
         How to compute, and a line for each fault: what is wrong, and what is done about it. On a
         GPU, layers of the built-in encoders are computed in another way, each by itself; else the
-        line says what whoever runs it can do.
+        line says what the user can do.
     """
     if compute.precision != "bfloat16":
         return compute, []

@@ -72,7 +72,7 @@ class Callback:
         """A fold is not trained at the moment: it is queued, elsewhere, or tried again."""
 
     def on_warning(self, text: str) -> None:
-        """Something about this machine that whoever runs it should know."""
+        """A remark for the user on this machine."""
 
     def on_features(self, done: int, total: int) -> None:
         """So many cases are encoded by a frozen encoder, before the folds start."""
@@ -120,7 +120,7 @@ def run(
         features: ``auto`` computes the tokens of a frozen encoder once, where no augmentation
             changes its images, and trains on them; ``off`` encodes in every epoch. The predictions
             are the same.
-        callback: Hears the progress.
+        callback: Called on progress.
         workers: Processes that outlive this run; by default it starts its own and ends them.
         executor: Where the folds are trained; by default processes of this machine.
 

@@ -187,7 +187,7 @@ def task_key(task: Task) -> str:
 def _ending_forbidden() -> Iterator[None]:
     """Turn the end of the process by a component, which would pass for success, into a failure.
 
-    Children of this process end as they like; so does whoever was interrupted or terminated.
+    Children of this process end as they like; so does an interrupted or terminated process.
 
     Raises:
         TrainingError: a component called ``sys.exit`` or ``os._exit``.

@@ -1,7 +1,7 @@
 """Leases: each task is done exactly once in the record, however often it is run.
 
 Cluster managers run a task again when a node no longer answers, *while the first copy may run on to
-its end*. So whoever works on a task holds a lease, and only the lease's last holder can publish:
+its end*. So a process works on a task under a lease, and only the lease's last holder can publish:
 
     attempts/03/0001/   lease.json  ended.json  log.txt  revoked/
     attempts/03/0002/   lease.json  out/
@@ -62,7 +62,7 @@ class LeaseLostError(StorageError):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One numbered attempt at a task, as its folder tells.
+    """One numbered attempt at a task, read from its folder.
 
     Attributes:
         path: Folder of the attempt.

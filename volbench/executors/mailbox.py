@@ -93,7 +93,7 @@ class Reader:
 
 
 def do_task(path: Path, *, stopping: Stopping | None = None) -> ExecutorEvent:
-    """Do the task of a folder in this process; its mail tells how it goes and how it ended."""
+    """Do the task of a folder in this process; progress and outcome are sent as messages."""
     folder = TaskFolder(path)
     task, sender = folder.read(), Sender(folder)
     stopping = stopping or Stopping()

@@ -49,7 +49,7 @@ class ProcessIdentity:
 
 @cache
 def _space() -> str:
-    """Empty where the system tells no boot: then no process is ever known to have ended."""
+    """Empty where the system reports no boot id: then no process is ever known to have ended."""
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{os.readlink(PROC / 'self/ns/pid')}"

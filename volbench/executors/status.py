@@ -18,7 +18,7 @@ class FoldStatus:
     """One fold of a run.
 
     Attributes:
-        state: ``stale`` is a fold whose process fell silent: whoever runs the run takes it over.
+        state: ``stale`` is a fold whose process fell silent; any process on the run takes it over.
         attempt: Number of the attempt, counted from 1; 0 before the first.
         host, device: Where the attempt runs, or ran.
         epoch, epochs: How far it is.

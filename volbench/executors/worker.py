@@ -67,7 +67,7 @@ class CallbackContext(TaskContext):
         self.log = log
 
     def report(self, value: Mapping[str, Any]) -> None:
-        """Send plain data to whoever submitted the task."""
+        """Send plain data to the process that submitted the task."""
         self._on_report(value)
 
     @property

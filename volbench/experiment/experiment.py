@@ -95,7 +95,7 @@ class Experiment:
 
 
 def experiment_json(experiment: Experiment) -> dict[str, Any]:
-    """All of an experiment as plain data, to be rebuilt elsewhere; experiment.json tells less."""
+    """All of an experiment as plain data, to be rebuilt elsewhere; experiment.json holds less."""
     plain = {
         name: getattr(experiment, name)
         for name in (

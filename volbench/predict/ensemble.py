@@ -82,8 +82,8 @@ class Ensemble:
             mask: Region of interest of the only volume.
             anyway: Accept spacings that the run was not trained on, with a warning.
             jobs: Processes that read and prepare.
-            on_case: Hears of volumes that are prepared.
-            on_fold: Hears of folds that have voted.
+            on_case: Called with the number of volumes prepared and their total.
+            on_fold: Called with the number of folds that have predicted and their total.
 
         Raises:
             DataError: a volume is missing, damaged or unlike those that the run was trained on.

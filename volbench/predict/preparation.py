@@ -39,7 +39,7 @@ def prepare_volumes(
         folder: An empty folder for what is in between; it must outlive the result.
         check: Says why a volume that could be read cannot be predicted.
         jobs: Processes at most.
-        on_case: Hears of progress.
+        on_case: Called with the number of volumes prepared and their total.
 
     Raises:
         DataError: a volume is missing, damaged or unlike those that the run was trained on.

@@ -42,7 +42,7 @@ class Predicted:
         by_slice: Of each slice by its number among the prepared slices; empty at volume level.
         shape: Slices, rows and columns as stored.
         spacing_mm: Distance between slices, rows and columns as stored.
-        in_sample: Who has seen it in training; None if nobody has, as far as names tell.
+        in_sample: Folds that saw it in training; None if none did, by its name and patient.
         warnings: What a reader must know of this volume.
     """
 

@@ -26,10 +26,10 @@ class TrainedRun:
     """What a run learned, and on what.
 
     Attributes:
-        run: The run as its folder tells it.
+        run: The run, read from its folder.
         recipe: How it was trained; its preprocessing is what a new volume goes through.
         channels: Names of the channels, in the order the networks take them.
-        card: Title, licence, citation and address of the data set, as far as they are stored.
+        card: Title, licence, citation and address of the data set, those that are stored.
         networks: The network of each finished fold, in evaluation mode, on the CPU.
         missing: Why each other fold has none.
         views: What is scored of a case: itself, or random views of it.

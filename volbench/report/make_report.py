@@ -25,7 +25,7 @@ def make_report(
         runs: From :func:`volbench.leaderboard.load_run`.
         title: Of the page.
         data: Prepared folders to take images from; the cache is searched in any case.
-        on_section: Hears the name of the data before each section is made.
+        on_section: Called with the name of the data before each section is made.
 
     Raises:
         UsageError: a folder of ``data`` is no prepared data.

@@ -145,7 +145,7 @@ class FoldFolder:
 
         ``validation`` holds the predictions of the inner validation part with the weights that
         were scored, for thresholds to be chosen on; without such a part no file is written.
-        ``environment`` tells the machine that trained this very fold.
+        ``environment`` describes the machine that trained this fold.
         """
         contents = {
             PREDICTIONS: predictions_csv(predictions, classes).encode(),

@@ -38,7 +38,7 @@ class Result:
 
 
 class SuiteCallback(Callback):
-    """Hears what happens during a suite, its runs' folds and epochs too; override what you want."""
+    """Callbacks of a suite, its runs' folds and epochs included; override those of interest."""
 
     def on_suite(self, planned: Sequence[Planned], out: Path) -> None:
         """Everything is planned; training is about to start."""
@@ -120,7 +120,7 @@ def run_suite(
         out: Folder of its runs; ``suite.out`` by default.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
-        callback: Hears of the training.
+        callback: Called on progress.
 
     Returns:
         One result per experiment, in the suite's order, failed ones included.

@@ -88,7 +88,7 @@ class ComponentContract:
             pytest.fail(self.says(str(error)))
 
     def test_importing_it_is_quick_and_leaves_the_process_alone(self) -> None:
-        """Tried in a process of its own, as whoever names it will do."""
+        """Import it in a process of its own, as `volbench run` does."""
         if self.name not in self.registry.origins:
             pytest.skip("not installed, but added in this process")
         origin = self.registry.origin(self.name)
@@ -181,7 +181,7 @@ class ComputingContract(ComponentContract):
 
 
 TRIED: dict[EntryPoint, Trial] = {}
-"""Imports that were tried; whoever runs several suites may try all of them at once."""
+"""Imports that were tried, so that several suites may try all of them at once."""
 
 
 def _trial(origin: Origin) -> Trial:

@@ -92,7 +92,7 @@ class ExecutorContract(ComponentContract):
     def test_what_a_task_reports_arrives_in_order(
         self, ran: Mapping[str, list[ExecutorEvent]]
     ) -> None:
-        """Epochs, on the way to whoever watches; between started and done."""
+        """Progress by epoch, sent between started and done."""
         events = ran["runs/a/2"]
         numbers = [event.value["number"] for event in events if event.kind == "progress"]
         assert numbers == [1, 2, 3], self.says(f"reports 1, 2, 3 arrived as {numbers}")

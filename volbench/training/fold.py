@@ -68,7 +68,7 @@ class EpochReport:
 
     Attributes:
         auc: Of the inner validation part, if any.
-        warning: What whoever runs it should know of how this machine trains.
+        warning: A remark for the user on how this machine trains.
         waiting: Share of the training time in which the device waited for TorchIO's transforms.
     """
 

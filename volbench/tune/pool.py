@@ -19,7 +19,7 @@ from volbench.runs.folder import FoldResult, RunFolder
 from volbench.training.fold import EpochReport
 
 OnEpoch = Callable[[Task, EpochReport], bool]
-"""Hears of an epoch; answers whether the training goes on."""
+"""Called after each epoch; returns whether to continue training."""
 
 
 def train(

@@ -57,7 +57,7 @@ def tune(
         jobs: Trainings at a time; by default one per core on a CPU, one on a GPU.
         heartbeat_s: Seconds between two signs of life of a trial.
         checkpoint_seconds: Shortest time between two checkpoints of a training.
-        callback: Hears the progress.
+        callback: Called on progress.
         workers: Processes that outlive this; by default it starts its own and ends them.
         stopped: Asked before anything is begun; once true, only what runs is finished.
 

@@ -154,7 +154,7 @@ class Search:
         )
 
     def recover_stale(self, *, exclusive: bool, file: bool) -> None:
-        """Give trials that a dead process left behind to whoever comes next.
+        """Requeue trials that a dead process left behind.
 
         Args:
             exclusive: No other process works in this run folder: its running trials are stale.

@@ -102,7 +102,7 @@ def hidden(url: str) -> str:
 
 
 class Heartbeat:
-    """Tells the storage that the trials of this process are alive; a context manager.
+    """Keep the trials of this process marked as alive in the storage; a context manager.
 
     Optuna beats from inside ``Study.optimize`` only; trials that are asked for and told need this.
 

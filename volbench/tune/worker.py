@@ -20,7 +20,7 @@ from volbench.tune.trial import ActiveTrial
 
 
 class TuningCallback:
-    """Hears what happens during a tuning; override what you want to hear."""
+    """Callbacks of a tuning; override those of interest."""
 
     def on_plan(self, tuning: TuningPlan, path: Path, done: int, total: int) -> None:
         """The tuning is about to start; ``done`` of ``total`` inner trainings were there."""
@@ -114,7 +114,7 @@ class TuningWorker:
 
     @property
     def is_over(self) -> bool:
-        """Whether every study and every outer fold ended, whoever did them."""
+        """Whether every study and every outer fold has ended, in any process."""
         if not all(search.is_over for search in self.searches):
             return False
         return all(self._has_ended(fold) for fold in self.tuning.plan.split.folds)

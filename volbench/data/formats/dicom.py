@@ -45,7 +45,7 @@ TELLING = {
     "0018|1210": "convolution kernel",
     "0008|0032": "acquisition time",
 }
-"""What tells two volumes of one series apart, the most telling first."""
+"""Tags that separate two volumes of one series, the most specific first."""
 SAME_PLACE_MM = 0.01
 GAP_TOLERANCE = 0.05
 ROUNDING_MM = 0.1

@@ -1,6 +1,6 @@
 """Training cases through TorchIO transforms: ``torchio.SubjectsLoader`` and its workers.
 
-Each case has a seed of its own, drawn by whoever asks for it, and every transform runs on one
+Each case has a seed of its own, drawn by the caller, and every transform runs on one
 thread: neither the number of workers nor the order of batches changes a voxel.
 """
 
@@ -175,7 +175,7 @@ def worker_count(threads: int, device: torch.device) -> int:
 
 @contextmanager
 def _any_number_of_workers() -> Iterator[None]:
-    """PyTorch warns of more workers than cores; whoever asks for them knows."""
+    """Silence the warning of more workers than cores: the user asked for them."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         yield

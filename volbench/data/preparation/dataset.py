@@ -58,7 +58,7 @@ def prepare_dataset(
         options: May hold ``auto``.
         root: Folder of all caches.
         jobs: Processes at most.
-        on_case: Hears of progress.
+        on_case: Called with the number of cases done and their total.
     """
     options = options.resolved(dataset)
     cases = sorted(dataset.cases(), key=lambda case: case.name)
@@ -124,7 +124,7 @@ def _require_plain(case: Case) -> None:
 def _summary(description: CacheDescription, cases: Sequence[Case]) -> str:
     """Digest of all that an index says besides the voxels: another strata column, another folder.
 
-    A finished folder is thus never changed, whoever has it open.
+    A finished folder is thus never changed while another process reads it.
     """
     rows = [[case.name, dict(case.strata), case.fold, _file_type(case)] for case in cases]
     text = json.dumps([SCHEMA, description.content(), rows], sort_keys=True)

@@ -40,7 +40,7 @@ def prepare(
         options: What to do to each volume.
         root: Folder of all caches; see ``cache_root``.
         jobs: Processes; as many as there are CPUs if left out.
-        on_case: Hears of progress; never called where all is prepared already.
+        on_case: Called with the number of cases done and their total; not if all are prepared.
 
     Raises:
         DataError: cases that cannot be used, by name; the others need not be prepared again.

@@ -87,7 +87,7 @@ def style_of(path: Path | None, given: Format | None) -> Format:
     """The format that was asked for, else that of the file's suffix, else a table.
 
     Raises:
-        UsageError: the suffix tells no format.
+        UsageError: the suffix is of no known format.
     """
     if given is not None or path is None:
         return given or "table"

@@ -101,7 +101,7 @@ def sorted_items(items: Items) -> Items:
 
 
 def item_names(items: Items) -> list[tuple[str, int]]:
-    """What tells items apart: the case, the case and slice, or the patient."""
+    """Key of an item: the case, the case and slice, or the patient."""
     if items.unit == "patient":
         return [(patient, 0) for patient in items.patients]
     if items.unit == "case":
