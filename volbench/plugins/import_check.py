@@ -53,7 +53,7 @@ def main(pipe: int) -> None:
 
 
 def _waited() -> float:
-    """Seconds this process stood in line for a processor, where Linux reports it: no plugin's fault."""
+    """Seconds this process waited for a processor (Linux only), for which no plugin is to blame."""
     try:
         return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
