@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sklearn
 
-from volbench._utils.atomic_io import write_atomic
+from volbench._utils.sealed import read_sealed, write_sealed
 from volbench.audit.fitting import audit
 from volbench.audit.result import Audit
 from volbench.data.cache.packed import Prepared
@@ -36,14 +36,14 @@ def audit_cached(prepared: Prepared, split: Split, *, cache: Path, seed: int = 0
     Raises:
         StorageError: the disk is full or the cache cannot be written.
     """
-    path = cache / "audits" / f"{_key(prepared, split, seed)[:32]}.csv"
-    with suppress(StateError):  # missing or damaged, so it is made again
-        cached = read_audit(path)
+    path = cache / "audits" / f"{_key(prepared, split, seed)[:32]}.sealed"
+    with suppress(StateError, ValueError):  # missing or damaged, so it is made again
+        cached = Audit.from_csv(read_sealed(path).decode("utf-8"))
         logger.debug("shortcut baselines read from %s", path)
         return cached
     logger.info("computing shortcut baselines of %s", prepared.source)
     found = audit(prepared, split, seed=seed)
-    write_atomic(path, found.to_csv())
+    write_sealed(path, found.to_csv().encode())
     return found
 
 

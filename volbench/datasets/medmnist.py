@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from volbench._utils.file_state import FileState
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case, Dataset, Generated
 from volbench.types import Scan
@@ -180,22 +181,23 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: not a whole npz file ({reason}); download it again") from None
 
 
-def _version(path: Path) -> tuple[Path, int, int]:
+def _version(path: Path) -> tuple[Path, FileState]:
     """What a cached reading of the file is good for."""
     with _reading(path):
-        state = path.stat()
-    return path, state.st_mtime_ns, state.st_size
+        state = FileState.of(path)
+    state.settle()
+    return path, state
 
 
 @lru_cache(maxsize=4)
-def _digest(path: Path, changed: int, size: int) -> str:
+def _digest(path: Path, state: FileState) -> str:
     with _reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=len(SPLITS))
 def _images(
-    path: Path, changed: int, size: int, split: str
+    path: Path, state: FileState, split: str
 ) -> UInt8[np.ndarray, "case slice height width"]:
     """Read one part whole: an array inside an npz cannot be entered in its middle."""
     with _reading(path), np.load(path) as arrays:

@@ -1,20 +1,40 @@
-"""Content fingerprints of cases, cached by file."""
+"""Content fingerprints of cases, hashed once: an unchanged file then costs a ``stat``."""
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from volbench._utils.atomic_io import write_json
-from volbench.data.formats.integrity import files_of
-from volbench.errors import DataError, StorageError
-from volbench.interfaces import Case, Files
+from volbench._utils.file_state import FileState
+from volbench._utils.sealed import read_sealed, write_sealed
+from volbench.data.formats.integrity import files_of, slice_files
+from volbench.data.subjects.read import plain_paths
+from volbench.errors import DataError, StateError, StorageError
+from volbench.interfaces import Case, Files, SubjectSource
 
-VERSION = 1
-"""Raised whenever unchanged files get another fingerprint."""
+VERSION = 2
+"""Raised whenever unchanged files get another fingerprint, or are told apart by other means."""
+
+Known = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class _State:
+    """The files of a case as they lie on the disk.
+
+    Attributes:
+        digest: Of their names, inodes, times of change and sizes; other for any other content.
+        parts: Paths of the further files that the headers among them point at, image by image.
+        is_settled: Whether a later change would show.
+    """
+
+    digest: str
+    parts: tuple[tuple[str, ...], ...]
+    is_settled: bool
 
 
 def fingerprints_of(cases: Sequence[Case], memory: Path, *, jobs: int) -> list[str]:
@@ -22,7 +42,8 @@ def fingerprints_of(cases: Sequence[Case], memory: Path, *, jobs: int) -> list[s
 
     Args:
         cases: In any order.
-        memory: JSON file of what is known already, by the files' paths, sizes and times of change.
+        memory: File of what is known already, by the files' paths, inodes, times of change (ctime)
+            and sizes. One that is missing, damaged or of an older version costs reading once.
         jobs: How many cases are read at a time.
 
     Raises:
@@ -32,24 +53,25 @@ def fingerprints_of(cases: Sequence[Case], memory: Path, *, jobs: int) -> list[s
 
     known = _recall(memory)
     keys = [_key(case) for case in cases]
-    states = [_state(case) for case in cases]
+    states = [_state(case, known.get(key)) for case, key in zip(cases, keys, strict=True)]
     missing = {
         index: case
-        for index, case in enumerate(cases)
-        if states[index] is None or known.get(keys[index], {}).get("state") != states[index]
+        for index, (case, state) in enumerate(zip(cases, states, strict=True))
+        if state is None or known.get(keys[index], {}).get("state") != state.digest
     }
     # Hashing releases the interpreter's lock, so threads do.
     with ThreadPoolExecutor(jobs) as pool:
         found = dict(zip(missing, pool.map(fingerprint, missing.values()), strict=True))
     learned = {
-        keys[index]: {"state": states[index], "fingerprint": text}
+        keys[index]: {"state": state.digest, "parts": state.parts, "fingerprint": text}
         for index, text in found.items()
-        if states[index] is not None
+        if (state := states[index]) and state.is_settled and _state(cases[index], None) == state
     }
     if learned:
         # Only a shortcut: a cache that may be read but not written still serves.
         with suppress(StorageError):
-            write_json(memory, {"version": VERSION, "known": {**_recall(memory), **learned}})
+            content = {"version": VERSION, "known": {**_recall(memory), **learned}}
+            write_sealed(memory, json.dumps(content).encode())
     return [found.get(index) or known[keys[index]]["fingerprint"] for index in range(len(cases))]
 
 
@@ -62,49 +84,68 @@ def data_digest(cases: Sequence[Case], fingerprints: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 
-def _recall(memory: Path) -> dict[str, dict[str, str]]:
+def _recall(memory: Path) -> Known:
     try:
-        stored = json.loads(memory.read_text(encoding="utf-8"))
-        known: dict[str, dict[str, str]] = stored["known"] if stored["version"] == VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        stored = json.loads(read_sealed(memory))
+        known: Known = stored["known"] if stored["version"] == VERSION else {}
+    except (StateError, ValueError, KeyError, TypeError):
         return {}  # forgotten at worst: everything is hashed again
     return known
 
 
 def _key(case: Case) -> str:
     """Which files, read how: what a remembered fingerprint belongs to."""
-    if not isinstance(case.source, Files):
+    paths = _paths(case)
+    if paths is None:
         return ""
-    paths = [str(path.absolute()) for path in _paths(case.source)]
-    text = json.dumps([paths, bool(case.source.mask), case.source.plane, case.representative])
+    names = [str(path.absolute()) if path else "" for path in paths]
+    plane = case.source.plane if isinstance(case.source, Files | SubjectSource) else None
+    text = json.dumps([names, plane, case.representative])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _state(case: Case) -> str | None:
-    """Sizes and times of change of a case's files; None for what has no files."""
-    if not isinstance(case.source, Files):
+def _state(case: Case, known: dict[str, Any] | None) -> _State | None:
+    """Look at the files of a case; None for what has none.
+
+    What is known spares reading a header for the names of its parts: as long as the header is the
+    same, they are, too; and if it is not, the state is another anyway.
+    """
+    paths = [path for path in _paths(case) or () if path is not None]
+    if not paths:
         return None
+    remembered = known["parts"] if known else [None] * len(paths)
     try:
-        found = [entry for path in _paths(case.source) for entry in _entries(path)]
+        parts = [_parts(path, names) for path, names in zip(paths, remembered, strict=True)]
+        files = [file for path, names in zip(paths, parts, strict=True) for file in (path, *names)]
+        states = [(file.name, FileState.of(file)) for file in files if not file.is_dir()]
     except OSError as error:
         raise DataError(
             f"case {case.name}: {error.strerror}: {error.filename}; correct its path"
         ) from error
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    text = json.dumps([[name, *state.values()] for name, state in states])
+    return _State(
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        parts=tuple(
+            () if path.is_dir() else tuple(str(file.absolute()) for file in files)
+            for path, files in zip(paths, parts, strict=True)
+        ),
+        is_settled=all(state.settle() for _, state in states),
+    )
 
 
-def _paths(source: Files) -> tuple[Path, ...]:
-    return source.images if source.mask is None else (*source.images, source.mask)
-
-
-def _entries(path: Path) -> Iterator[tuple[str, int, int]]:
-    # A detached header does not change when the file of its voxels does.
-    for part in [path] if path.is_dir() else [path, *files_of(path)[1:]]:
-        status = part.stat()
-        yield part.name, status.st_size, status.st_mtime_ns
+def _parts(path: Path, known: Sequence[str] | None) -> tuple[Path, ...]:
+    """Files of an image beside the one that is named: slices, or what a header points at."""
     if path.is_dir():
-        for folder, folders, files in os.walk(path):
-            folders.sort()
-            for name in sorted(files):
-                status = (Path(folder) / name).stat()
-                yield name, status.st_size, status.st_mtime_ns
+        return tuple(slice_files(path))
+    return tuple(files_of(path)[1:]) if known is None else tuple(map(Path, known))
+
+
+def _paths(case: Case) -> list[Path | None] | None:
+    """Files of the images, then of the mask; None where voxels do not come from files alone."""
+    match case.source:
+        case Files(images=images, mask=mask):
+            return [*images, mask]
+        case SubjectSource() as source:
+            return plain_paths(source)
+        case _:
+            return None

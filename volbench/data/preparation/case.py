@@ -4,8 +4,7 @@ import hashlib
 import io
 import json
 import time
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,17 +12,21 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float16, UInt8
+from numpy.typing import NDArray
 
-from volbench._utils.atomic_io import write_atomic
 from volbench._utils.moved import renamed
+from volbench._utils.sealed import read_sealed, write_sealed
 from volbench.data.cache.packed import CASE_TUPLES, affine_tuple
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.preprocessing.preprocess import preprocess
-from volbench.errors import DataError, StorageError, VolbenchError
+from volbench.errors import DataError, StateError, StorageError, VolbenchError
 from volbench.interfaces import Case
 
 KEPT_S = 30 * 24 * 3600
 """Files of a preparation that nobody resumed are deleted after a month."""
+
+PART_VERSION = 2
+"""Raised whenever a case is written in another way; parts of another version are left alone."""
 
 PackedVolume = Float16[np.ndarray, "slice channel size size"]
 PackedMask = UInt8[np.ndarray, "slice size _"]
@@ -122,7 +125,8 @@ def resumable_task(
     folder: Path,
 ) -> CaseTask:
     """Name the file by content and options, so that data sets that share a case share its file."""
-    key = hashlib.sha256(f"{fingerprint} {options.digest}".encode()).hexdigest()
+    text = f"{PART_VERSION} {fingerprint} {options.digest}"
+    key = hashlib.sha256(text.encode()).hexdigest()
     return CaseTask(case, channels, options, folder / f"{key}.npz", fingerprint)
 
 
@@ -159,7 +163,7 @@ def load(task: CaseTask) -> tuple[PackedVolume, CaseGeometry]:
     """
     try:
         return _stored(task.path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except StateError:
         reason = make(task)
         if reason is not None:
             raise DataError(reason) from None
@@ -168,9 +172,8 @@ def load(task: CaseTask) -> tuple[PackedVolume, CaseGeometry]:
 
 def load_mask(task: CaseTask) -> PackedMask | None:
     """Read the mask of a case that ``load`` has just read."""
-    with task.path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        mask: PackedMask | None = stored.get("mask")
-        return mask
+    mask: PackedMask | None = _arrays(task.path).get("mask")
+    return mask
 
 
 def discard(tasks: Sequence[CaseTask]) -> None:
@@ -193,17 +196,20 @@ def _write(path: Path, prepared: PreparedVolume) -> None:
         arrays["mask"] = prepared.mask
     file = io.BytesIO()
     np.savez(file, **arrays)  # type: ignore[arg-type]
-    write_atomic(path, file.getvalue())
+    write_sealed(path, file.getvalue())
 
 
 def _stored(path: Path) -> tuple[PackedVolume, CaseGeometry]:
-    # Opened here, because NumPy leaves a damaged file open.
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        facts: dict[str, Any] = json.loads(stored["facts"].tobytes())
-        voxels = stored["voxels"]
+    arrays = _arrays(path)
+    facts: dict[str, Any] = json.loads(arrays["facts"].tobytes())
     for key in CASE_TUPLES & facts.keys():
         facts[key] = None if facts[key] is None else tuple(facts[key])
-    return voxels, CaseGeometry(**facts)
+    return arrays["voxels"], CaseGeometry(**facts)
+
+
+def _arrays(path: Path) -> Mapping[str, NDArray[Any]]:
+    arrays: Mapping[str, NDArray[Any]] = np.load(io.BytesIO(read_sealed(path)), allow_pickle=False)
+    return arrays
 
 
 def _named(case: Case, reason: str) -> str:

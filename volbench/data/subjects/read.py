@@ -47,7 +47,7 @@ def subject_of(case: Case, channels: Sequence[str] = ()) -> CaseSubject:
 
 def subject_fingerprint(case: Case, source: SubjectSource) -> str | None:
     """Fingerprint a subject by its files alone; None if that takes its voxels."""
-    paths = _plain_paths(source)
+    paths = plain_paths(source)
     if paths is None:
         return None
     *images, mask = paths
@@ -174,7 +174,7 @@ def _check_first(image: "torchio.Image") -> None:
         image.reader = read_checked
 
 
-def _plain_paths(source: SubjectSource) -> list[Path | None] | None:
+def plain_paths(source: SubjectSource) -> list[Path | None] | None:
     """Files of the images, then of the mask; None where voxels depend on more than files."""
     from torchio.data.io import read_image
 
