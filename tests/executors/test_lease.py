@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.executors.schedules import World
+from volbench._utils.processes import ProcessIdentity
 from volbench.errors import StorageError
 from volbench.executors.lease import (
     MISSED_RENEWALS,
@@ -22,7 +23,6 @@ from volbench.executors.lease import (
     acquire_when_free,
     current_attempt,
 )
-from volbench.executors.processes import ProcessIdentity
 
 FINAL = "folds/03"
 

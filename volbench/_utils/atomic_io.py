@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from volbench._utils.leftovers import clean_once, temporary_path
 from volbench.errors import StorageError
 
 
@@ -53,10 +54,10 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    # The process id keeps two writers of one file apart; the leading dot keeps it out of listings.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clean_once(path.parent)
         with temporary.open("wb") as file:
             yield file
             file.flush()

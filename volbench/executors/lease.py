@@ -32,8 +32,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from volbench._utils.atomic_io import sync_folder
+from volbench._utils.leftovers import clean, temporary_path
+from volbench._utils.processes import ProcessIdentity
 from volbench.errors import StorageError
-from volbench.executors.processes import ProcessIdentity
 
 LEASE, ENDED, OUT, REVOKED = "lease.json", "ended.json", "out", "revoked"
 RENEWAL_S = 15.0
@@ -210,6 +211,7 @@ def acquire(
             number = 1 if latest is None else latest.number + 1
             if (lease := _take(folder, number, told, renewal_s)) is not None:
                 _revoke_older(folder, number)
+                _clean(folder, number)
                 return lease
     except OSError as error:
         raise StorageError(
@@ -272,7 +274,7 @@ def file_system_time(folder: Path) -> int:
 
     Falls back to this machine's clock where the folder may only be read.
     """
-    probe = folder / f".clock-{uuid.uuid4().hex}"
+    probe = temporary_path(folder / f"clock-{uuid.uuid4().hex}")
     try:
         descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:
@@ -291,7 +293,7 @@ def _place(folder: Path, number: int) -> Path:
 
 def _take(folder: Path, number: int, told: dict[str, Any], renewal_s: float) -> Lease | None:
     """Take a number; None if another process was quicker."""
-    ready = folder / f".new-{uuid.uuid4().hex}"
+    ready = temporary_path(folder / f"new-{uuid.uuid4().hex}")
     (ready / OUT).mkdir(parents=True)
     try:
         _write(ready / LEASE, json.dumps(told, sort_keys=True) + "\n")
@@ -313,6 +315,20 @@ def _revoke_older(folder: Path, number: int) -> None:
             place = _place(folder, older)
             with suppress(FileNotFoundError):  # published, ended or revoked before
                 os.rename(place / OUT, place / REVOKED)
+
+
+def _clean(folder: Path, number: int) -> None:
+    """Remove what processes left that were killed while they wrote or began."""
+    clean(folder)
+    for older in attempt_numbers(folder):
+        place = _place(folder, older)
+        if older >= number:
+            continue
+        clean(place)
+        if _has_ended(_read_lease(place)[0]):  # else it may be writing there still
+            for part in place.iterdir():
+                if part.is_dir():
+                    shutil.rmtree(part, ignore_errors=True)
 
 
 def _read_lease(path: Path) -> tuple[dict[str, Any], int]:

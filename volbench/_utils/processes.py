@@ -1,5 +1,6 @@
 """Identity and liveness of processes on this machine."""
 
+import hashlib
 import os
 import socket
 from dataclasses import asdict, dataclass
@@ -42,9 +43,28 @@ class ProcessIdentity:
             return False
         return _start_ticks(self.pid) != self.started
 
+    @property
+    def token(self) -> str:
+        """The process in the name of a file: `token_has_ended` reads it."""
+        space = hashlib.sha256(self.space.encode()).hexdigest()[:8] if self.space else "-"
+        return f"{self.pid}-{self.started}-{space}"
+
     def to_json(self) -> dict[str, str | int]:
         """Plain data."""
         return asdict(self)
+
+
+def token_has_ended(token: str) -> bool:
+    """Whether the process of a token is known to be gone; False where this machine cannot tell.
+
+    >>> token_has_ended(ProcessIdentity.current().token)
+    False
+    """
+    pid, _, rest = token.partition("-")
+    now = ProcessIdentity.current()
+    if not (pid.isdecimal() and now.space and token.endswith(now.token.rpartition("-")[2])):
+        return False
+    return rest.partition("-")[0] != str(_start_ticks(int(pid)))
 
 
 @cache

@@ -1,0 +1,153 @@
+"""Runs that are killed, or refused by the disk, at any operation: continued to the same bits.
+
+Each point is tried in a forked child, which is killed there, and continued in another.
+"""
+
+import os
+import random
+import shutil
+from collections import Counter
+
+import pytest
+
+from tests.faults.children import GONE_ON, in_child
+from tests.faults.filesystem import WRITES, FaultyFiles
+from tests.faults.tiny_run import FULLER, LONGER, leftovers, numbers, train, write_volumes
+from volbench.errors import StorageError
+
+QUICK = int(os.environ.get("VOLBENCH_STOPS", "4"))
+SCENARIOS = {"longer": LONGER, "fuller": FULLER}
+KILLED = -9
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """The data, and for each scenario what an undisturbed run gives and does."""
+    folder = tmp_path_factory.mktemp("stopped")
+    manifest = write_volumes(folder)
+    right, done = {}, {}
+    train(manifest, folder / "first", LONGER)  # so that no child has anything left to import
+    for name, options in SCENARIOS.items():
+        root = folder / name
+        ending = in_child(lambda root=root, o=options: attempt(manifest, root, o), folder / "said")
+        assert ending.code == 0, ending.errors
+        right[name], done[name] = numbers(root), ending.value[1]
+    return manifest, right, done
+
+
+def attempt(manifest, root, options, fault="none", at=-1):
+    """Train with a fault; tell how it ended and which operations there were."""
+    files = FaultyFiles(root, fault, at).install()
+    try:
+        outcome = train(manifest, root, options)
+    except (StorageError, OSError) as error:  # the command line makes one line of either
+        return f"{type(error).__name__}: {error}", files.log
+    return "failed" if outcome.failed else "finished", files.log
+
+
+class Campaign:
+    """Stops runs and continues them.
+
+    Attributes:
+        counts: How the stopped runs ended.
+        wrong: What should not have been.
+    """
+
+    def __init__(self, world, folder):
+        self.manifest, self.right, self.done = world
+        self.folder = folder
+        self.counts: Counter[str] = Counter()
+        self.wrong: list[str] = []
+
+    def stop(self, scenario, *points):
+        """Stop a run at each of the points, (fault, number), one after the other; continue it."""
+        options, root = SCENARIOS[scenario], self.folder / "root"
+        for fault, at in points:
+            ending = self._child(lambda f=fault, n=at: attempt(self.manifest, root, options, f, n))
+            self._judge(f"{scenario} {points}", fault, ending)
+        ending = self._child(lambda: attempt(self.manifest, root, options))
+        if ending.code != 0 or ending.value[0] != "finished":
+            self.wrong.append(f"{scenario} {points}: not continued: {ending}")
+        elif numbers(root) != self.right[scenario]:
+            self.wrong.append(f"{scenario} {points}: other numbers")
+        elif left := leftovers(root):
+            self.wrong.append(f"{scenario} {points}: left behind: {left}")
+        shutil.rmtree(root, ignore_errors=True)
+
+    def _child(self, work):
+        return in_child(work, self.folder / "said")
+
+    def _judge(self, where, fault, ending):
+        if ending.code == 0:
+            word = ending.value[0].split(":")[0]
+        else:
+            word = "killed" if ending.code == KILLED else f"exit {ending.code}"
+        self.counts[f"{fault}: {word}"] += 1
+        if ending.code not in (0, KILLED) or (ending.code == KILLED) != (fault in ("kill", "torn")):
+            if ending.code == 0 and fault in ("kill", "torn"):
+                return  # the second run of two had less to do, and ended before
+            self.wrong.append(f"{where}: {fault} ended with {ending}")
+
+    def report(self, title):
+        """Print the counts and fail if anything was wrong."""
+        told = ", ".join(f"{number} {word}" for word, number in sorted(self.counts.items()))
+        print(f"\n{title}: {told}; wrong: {len(self.wrong)}")
+        assert not self.wrong, "\n".join(self.wrong[:5])
+
+
+def test_a_run_killed_anywhere_is_continued_to_the_same_bits(world, tmp_path):
+    campaign = Campaign(world, tmp_path)
+    draw = random.Random(0)
+    done = campaign.done["longer"]
+    for at in draw.sample(range(len(done)), QUICK):
+        campaign.stop("longer", (draw.choice(("kill", "torn")), at))
+    campaign.report("killed")
+
+
+def test_a_run_refused_by_the_disk_anywhere_is_continued_to_the_same_bits(world, tmp_path):
+    campaign = Campaign(world, tmp_path)
+    draw = random.Random(1)
+    done = campaign.done["longer"]
+    writes = [n for n, (kind, _) in enumerate(done) if kind in WRITES]
+    for at in draw.sample(writes, QUICK // 2):
+        campaign.stop("longer", (draw.choice(("ENOSPC", "EIO")), at))
+    campaign.report("refused")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_run_killed_at_every_operation_is_continued_to_the_same_bits(scenario, world, tmp_path):
+    campaign = Campaign(world, tmp_path)
+    for at, (kind, _) in enumerate(campaign.done[scenario]):
+        campaign.stop(scenario, ("torn" if kind == "write" else "kill", at))
+    campaign.report(f"every operation of {scenario}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_run_killed_twice_is_continued_to_the_same_bits(world, tmp_path):
+    campaign = Campaign(world, tmp_path)
+    draw = random.Random(2)
+    for _ in range(int(os.environ.get("VOLBENCH_DOUBLE_STOPS", "150"))):
+        scenario = draw.choice(list(SCENARIOS))
+        length = len(campaign.done[scenario])
+        first = draw.randrange(length)
+        campaign.stop(scenario, ("kill", first), ("torn", draw.randrange(length - first + 20)))
+    campaign.report("killed twice")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
+def test_every_write_that_the_disk_refuses_is_continued_to_the_same_bits(fault, world, tmp_path):
+    campaign = Campaign(world, tmp_path)
+    for at, (kind, _) in enumerate(campaign.done["longer"]):
+        if kind in WRITES:
+            campaign.stop("longer", (fault, at))
+    campaign.report(f"every write x {fault}")
+
+
+def test_a_child_that_raises_is_told_from_one_that_was_killed(tmp_path):
+    assert in_child(lambda: 1 / 0, tmp_path).code == GONE_ON
+    assert "ZeroDivisionError" in in_child(lambda: 1 / 0, tmp_path).errors
