@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -15,24 +16,38 @@ from tests.faults.filesystem import WRITES, FaultyFiles
 from tests.faults.tiny_run import FULLER, LONGER, leftovers, numbers, train, write_volumes
 from volbench.errors import StorageError
 
-QUICK = int(os.environ.get("VOLBENCH_STOPS", "4"))
+QUICK = int(os.environ.get("VOLBENCH_STOPS", "2"))
 SCENARIOS = {"longer": LONGER, "fuller": FULLER}
 KILLED = -9
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """The data, and for each scenario what an undisturbed run gives and does."""
+    """The data, and what undisturbed runs on them give and do."""
     folder = tmp_path_factory.mktemp("stopped")
     manifest = write_volumes(folder)
-    right, done = {}, {}
     train(manifest, folder / "first", LONGER)  # so that no child has anything left to import
-    for name, options in SCENARIOS.items():
-        root = folder / name
-        ending = in_child(lambda root=root, o=options: attempt(manifest, root, o), folder / "said")
+    return World(manifest, folder)
+
+
+class World:
+    """Undisturbed runs, each done when it is first asked for."""
+
+    def __init__(self, manifest, folder):
+        self.manifest = manifest
+        self._folder = folder
+        self._known = {}
+
+    def undisturbed(self, scenario):
+        """Numbers of a run, and its operations."""
+        if scenario in self._known:
+            return self._known[scenario]
+        root = self._folder / scenario
+        work = partial(attempt, self.manifest, root, SCENARIOS[scenario])
+        ending = in_child(work, self._folder / "said")
         assert ending.code == 0, ending.errors
-        right[name], done[name] = numbers(root), ending.value[1]
-    return manifest, right, done
+        self._known[scenario] = numbers(root), ending.value[1]
+        return self._known[scenario]
 
 
 def attempt(manifest, root, options, fault="none", at=-1):
@@ -54,7 +69,7 @@ class Campaign:
     """
 
     def __init__(self, world, folder):
-        self.manifest, self.right, self.done = world
+        self.world = world
         self.folder = folder
         self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
@@ -63,19 +78,23 @@ class Campaign:
         """Stop a run at each of the points, (fault, number), one after the other; continue it."""
         options, root = SCENARIOS[scenario], self.folder / "root"
         for fault, at in points:
-            ending = self._child(lambda f=fault, n=at: attempt(self.manifest, root, options, f, n))
+            ending = self._attempt(root, options, fault, at)
             self._judge(f"{scenario} {points}", fault, ending)
-        ending = self._child(lambda: attempt(self.manifest, root, options))
+        ending = self._attempt(root, options)
         if ending.code != 0 or ending.value[0] != "finished":
             self.wrong.append(f"{scenario} {points}: not continued: {ending}")
-        elif numbers(root) != self.right[scenario]:
+        elif numbers(root) != self.world.undisturbed(scenario)[0]:
             self.wrong.append(f"{scenario} {points}: other numbers")
         elif left := leftovers(root):
             self.wrong.append(f"{scenario} {points}: left behind: {left}")
         shutil.rmtree(root, ignore_errors=True)
 
-    def _child(self, work):
-        return in_child(work, self.folder / "said")
+    def operations(self, scenario):
+        """What an undisturbed run does."""
+        return self.world.undisturbed(scenario)[1]
+
+    def _attempt(self, *arguments):
+        return in_child(partial(attempt, self.world.manifest, *arguments), self.folder / "said")
 
     def _judge(self, where, fault, ending):
         if ending.code == 0:
@@ -98,7 +117,7 @@ class Campaign:
 def test_a_run_killed_anywhere_is_continued_to_the_same_bits(world, tmp_path):
     campaign = Campaign(world, tmp_path)
     draw = random.Random(0)
-    done = campaign.done["longer"]
+    done = campaign.operations("longer")
     for at in draw.sample(range(len(done)), QUICK):
         campaign.stop("longer", (draw.choice(("kill", "torn")), at))
     campaign.report("killed")
@@ -107,7 +126,7 @@ def test_a_run_killed_anywhere_is_continued_to_the_same_bits(world, tmp_path):
 def test_a_run_refused_by_the_disk_anywhere_is_continued_to_the_same_bits(world, tmp_path):
     campaign = Campaign(world, tmp_path)
     draw = random.Random(1)
-    done = campaign.done["longer"]
+    done = campaign.operations("longer")
     writes = [n for n, (kind, _) in enumerate(done) if kind in WRITES]
     for at in draw.sample(writes, QUICK // 2):
         campaign.stop("longer", (draw.choice(("ENOSPC", "EIO")), at))
@@ -119,7 +138,7 @@ def test_a_run_refused_by_the_disk_anywhere_is_continued_to_the_same_bits(world,
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_run_killed_at_every_operation_is_continued_to_the_same_bits(scenario, world, tmp_path):
     campaign = Campaign(world, tmp_path)
-    for at, (kind, _) in enumerate(campaign.done[scenario]):
+    for at, (kind, _) in enumerate(campaign.operations(scenario)):
         campaign.stop(scenario, ("torn" if kind == "write" else "kill", at))
     campaign.report(f"every operation of {scenario}")
 
@@ -131,7 +150,7 @@ def test_a_run_killed_twice_is_continued_to_the_same_bits(world, tmp_path):
     draw = random.Random(2)
     for _ in range(int(os.environ.get("VOLBENCH_DOUBLE_STOPS", "150"))):
         scenario = draw.choice(list(SCENARIOS))
-        length = len(campaign.done[scenario])
+        length = len(campaign.operations(scenario))
         first = draw.randrange(length)
         campaign.stop(scenario, ("kill", first), ("torn", draw.randrange(length - first + 20)))
     campaign.report("killed twice")
@@ -142,7 +161,7 @@ def test_a_run_killed_twice_is_continued_to_the_same_bits(world, tmp_path):
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
 def test_every_write_that_the_disk_refuses_is_continued_to_the_same_bits(fault, world, tmp_path):
     campaign = Campaign(world, tmp_path)
-    for at, (kind, _) in enumerate(campaign.done["longer"]):
+    for at, (kind, _) in enumerate(campaign.operations("longer")):
         if kind in WRITES:
             campaign.stop("longer", (fault, at))
     campaign.report(f"every write x {fault}")
