@@ -44,7 +44,14 @@ class Classifier(nn.Module):
         num_classes: Two have one logit, more one each.
         conditional: Whether the head gives the logit of a higher class among those at least in it,
             for each but the highest, as ``Loss.conditional_head`` says.
+
+    Attributes:
+        compile_tried: Whether the compiler has been tried on the encoder.
+        compile_refusal: Why the encoder is not compiled although it should be, if so.
     """
+
+    compile_tried: bool = False
+    compile_refusal: str | None = None
 
     def __init__(
         self,

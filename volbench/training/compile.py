@@ -1,12 +1,19 @@
 """Compilation of the network by torch.compile: when it pays, once per process."""
 
+import copy
+import logging
 import shutil
 from typing import Literal, TypeAlias
 
 import torch
 
+from volbench._utils.device import send
+from volbench.data.loading.loader import Batch
 from volbench.errors import UsageError
 from volbench.training.classifier import Classifier
+from volbench.training.compute import Compute
+
+logger = logging.getLogger(__name__)
 
 Compile: TypeAlias = Literal["auto", "on", "off"]
 
@@ -68,3 +75,39 @@ def compiled(fresh: Classifier, *key: object) -> Classifier:
         return fresh
     network.load_state_dict(fresh.state_dict())
     return network
+
+
+def try_compiler(network: Classifier, batch: Batch, compute: Compute) -> None:
+    """Compile the encoder for training and for evaluation, or leave it as it is and say why.
+
+    Weights, statistics and generators are afterwards what they were. A network that was tried is
+    not tried again.
+
+    Args:
+        network: Its encoder is to be compiled; ``compile_refusal`` says why it is not.
+        batch: The first of training, so that its graphs serve the training, too.
+        compute: How the network runs.
+    """
+    if network.compile_tried:
+        return
+    network.compile_tried = True
+    before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
+    devices = [batch.volume.device] if batch.volume.is_cuda else []
+    mask = None if batch.mask is None else send(batch.mask, batch.volume.device)
+    try:
+        with torch.random.fork_rng(devices=devices), compute.autocast():
+            network.train()
+            network.encode(batch.volume, batch.mask, mask).float().sum().backward()
+            network.eval()
+            with torch.no_grad():
+                network.encode(batch.volume, batch.mask, mask)
+    except Exception as error:  # of any backend, which may be anybody's
+        lines = [line for line in map(str.strip, str(error).splitlines()) if line]
+        reason = " ".join([f"{type(error).__name__}:", *lines[:2]])
+        network.compile_refusal = f"not compiled: {reason}; training without"
+        network.encoder = copy.deepcopy(network.encoder)  # a copy is not compiled
+        logger.warning("%s", network.compile_refusal)
+    finally:
+        network.train()
+        network.zero_grad(set_to_none=True)
+        network.encoder.load_state_dict(before)

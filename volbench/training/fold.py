@@ -36,6 +36,7 @@ from volbench.training.checkpoint import (
     write_checkpoint,
 )
 from volbench.training.classifier import Classifier, count_parameters
+from volbench.training.compile import try_compiler
 from volbench.training.compute import Compute
 from volbench.training.features import on_stored_tokens
 from volbench.training.inference import Scores, predict, representative_items
@@ -161,6 +162,9 @@ class FoldTrainer:
             self.clock,
             self._subjects(),
         )
+        if compute.compiled and features is None:
+            first = next(self.batches.augmented(self.batches.draw(1)[:1], 1))
+            try_compiler(self.model, first, compute)
         self.optimizer = build_optimizer(self.recipe.optimizer, self.model, self.criterion)
         self.regularizer = Regularizer(self.recipe.regularization)
         self.step = TrainingStep(
@@ -305,9 +309,8 @@ class FoldTrainer:
             best = Best(snapshot(self.scored), averages)
         epochs = self.recipe.training.epochs
         auc = row.get("validation_auc")
-        report = EpochReport(
-            self.fold, progress.epoch, epochs, loss, auc, self.step.refusal, waiting
-        )
+        refusal = self.whole.compile_refusal or self.step.refusal
+        report = EpochReport(self.fold, progress.epoch, epochs, loss, auc, refusal, waiting)
         logger.debug("fold %d: %s", self.fold, row)
         self.on_epoch(report)
         return best
