@@ -1,5 +1,6 @@
 """A small prepared data set whose classes differ in one bright slice, for tests that train."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,13 @@ def write_small(
     signal: float = 2.0,
     digest: str = "d" * 64,
     source: str = "small",
+    columns=None,
     **kwargs,
 ) -> Prepared:
+    """Write it; ``columns`` gives the strata of a case by its number, in place of a site."""
     listed = [small_case(n, slices=3 + n % 4, **kwargs) for n in range(cases)]
+    if columns is not None:
+        listed = [replace(case, strata=columns(n)) for n, case in enumerate(listed)]
     preprocessing = Preprocessing(size=SIZE, crop="none")
     description = CacheDescription(
         digest=digest,

@@ -9,6 +9,7 @@ from volbench._api.runs import AnyPath
 from volbench.crossval import Outcome, make_plan
 from volbench.crossval import run as run_plan
 from volbench.crossval.plan import DEFAULT_DATA
+from volbench.crossval.tabular import column_names
 from volbench.experiment.experiment import Level, Precision
 
 
@@ -25,6 +26,7 @@ def run(
     seed: int = 0,
     device: str = "auto",
     precision: Precision = "auto",
+    tabular: Sequence[str] = (),
     jobs: int | None = None,
     out: AnyPath = "runs",
     name: str | None = None,
@@ -47,12 +49,14 @@ def run(
         seed: Every random number follows from it.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
+        tabular: Clinical columns of the data set: scored alone, and fused with the network, in
+            two more runs.
         jobs: Folds at a time.
         out: Folder of runs.
         name: Folder in ``out``; by default named after the experiment.
 
     Returns:
-        Its folder, ``path``, and how its folds ended, ``results``.
+        Its folder, ``path``, how its folds ended, ``results``, and the same of ``tabular``.
 
     Raises:
         VolbenchError: the same errors as on the command line.
@@ -68,6 +72,7 @@ def run(
         folds=str(folds),
         seed=seed,
         precision=precision,
+        tabular=column_names(tabular) if tabular else (),
         jobs=jobs,
     )
     return run_plan(plan, out=Path(out), name=name, device=device, jobs=jobs)

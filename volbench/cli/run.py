@@ -27,6 +27,11 @@ FOLD_FAILED = 1
     type=click.IntRange(0),
     help="Train only this fold; repeatable.",
 )
+@click.option(
+    "--tabular",
+    metavar="COLUMN,...",
+    help="Clinical columns of the data set: also score them alone, and fused with the network.",
+)
 @execution_options
 @click.option(
     "--compile",
@@ -64,6 +69,7 @@ def command(
     overrides: tuple[str, ...],
     folds: str,
     only: tuple[int, ...],
+    tabular: str | None,
     seed: int,
     device: str,
     precision: "Precision",
@@ -87,12 +93,14 @@ def command(
     volbench run --encoder rmc5 --agg bilinear --loss focal+triplet
     volbench run --encoder r2d --agg average --loss focal --data my/manifest.csv
     volbench run --encoder rmc5 --agg bilinear --loss focal --on 'slurm(gpus=1)'
+    volbench run --encoder rmc5 --agg average --loss focal --data my/manifest.csv --tabular age,sex
     """
     check_name(name)
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.training import TrainingProgress, describe_plan
     from volbench.crossval import make_plan, run
     from volbench.crossval.run import EXECUTOR, describe_tasks
+    from volbench.crossval.tabular import column_names
 
     with counter("preparing", "case") as on_case:
         plan = make_plan(
@@ -106,6 +114,7 @@ def command(
             folds=folds,
             seed=seed,
             precision=precision,
+            tabular=() if tabular is None else column_names(tabular),
             jobs=jobs,
             on_case=on_case,
         )
@@ -138,5 +147,5 @@ def command(
         from volbench.cli.profile_table import show_profile
 
         show_profile(outcome)
-    if outcome.failed:
+    if any(each.failed for each in (outcome, *outcome.tabular)):
         raise click.exceptions.Exit(FOLD_FAILED)

@@ -2,16 +2,23 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from volbench.crossval.shared_inputs import Shared
+from volbench.crossval.tabular import check_columns, gaps
 from volbench.data.cache.packed import Prepared
 from volbench.data.preparation.prepare_data import default_options
 from volbench.encoders.building import pin_weights
 from volbench.errors import UsageError
-from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
+from volbench.experiment.experiment import (
+    Experiment,
+    Level,
+    Precision,
+    Tabular,
+    parse_components,
+)
 from volbench.experiment.recipe import Recipe, load_recipe
 from volbench.experiment.splits import FoldPartition, Split
 from volbench.interfaces import Problem
@@ -36,6 +43,7 @@ class Plan:
     Attributes:
         parameters: How many are trained.
         notes: Defaults that followed from other options, a line each.
+        tabular: Columns to predict from beside the images, checked; None for images alone.
     """
 
     experiment: Experiment
@@ -43,6 +51,7 @@ class Plan:
     split: Split
     parameters: int
     notes: tuple[str, ...] = ()
+    tabular: Tabular | None = None
 
     def part(self, fold: int) -> FoldPartition:
         """The cases of one fold."""
@@ -67,6 +76,7 @@ def make_plan(
     folds: str = "10",
     seed: int = 0,
     precision: Precision = "auto",
+    tabular: tuple[str, ...] = (),
     cache: Path | None = None,
     jobs: int | None = None,
     on_case: Callable[[int, int], None] | None = None,
@@ -118,6 +128,10 @@ def make_plan(
         weights=weights,
     )
     plan = Plan(experiment, prepared, split, count_parameters(model), notes)
+    parts = [plan.part(fold) for fold in split.folds]  # what cannot be divided stops the run now
+    if tabular:
+        columns = check_columns(tabular, prepared, parts, seed=seed)
+        plan = replace(plan, tabular=columns, notes=(*notes, *gaps(columns)))
     logger.info(
         "experiment %s: %d cases, %d folds, data %s, split %s",
         experiment.id[:8],
@@ -126,8 +140,6 @@ def make_plan(
         prepared.digest[:8],
         split.digest[:8],
     )
-    for fold in split.folds:  # a fold that cannot be divided stops the run now, not in an hour
-        plan.part(fold)
     return plan
 
 

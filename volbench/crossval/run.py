@@ -19,6 +19,7 @@ from volbench.crossval.features import store_for_run
 from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import check_bfloat16
 from volbench.crossval.sharing import Sharing, share_machine
+from volbench.crossval.tabular import TabularRuns
 from volbench.crossval.task import Task, executor_task
 from volbench.data.cache.features import StoredFeatures
 from volbench.data.cache.location import cache_root
@@ -45,10 +46,17 @@ OPENING_S = 60.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run as it stands afterwards; ``results`` holds the asked folds by number."""
+    """A run as it stands afterwards.
+
+    Attributes:
+        path: Its folder.
+        results: The asked folds by number.
+        tabular: Where clinical columns were asked for: the columns alone, and with the network.
+    """
 
     path: Path
     results: dict[int, FoldResult]
+    tabular: "tuple[Outcome, ...]" = ()
 
     @property
     def failed(self) -> list[FoldResult]:
@@ -184,7 +192,8 @@ def run(
         results |= {result.fold: result for result in done.values()}
         if len(_finished(folder, plan.split.folds)) == len(plan.split.folds):
             _audit(plan, folder, callback)
-    return Outcome(folder.path, dict(sorted(results.items())))
+        beside = _with_columns(plan, folder, compute, jobs, callback)
+    return Outcome(folder.path, dict(sorted(results.items())), beside)
 
 
 def open_run(plan: Plan, out: Path, name: str | None, compute: Compute, *, jobs: int) -> RunFolder:
@@ -230,6 +239,28 @@ def fold_tasks(
         )
         for fold in folds
     ]
+
+
+def _with_columns(
+    plan: Plan, image: RunFolder, compute: Compute, jobs: int, callback: Callback
+) -> tuple[Outcome, ...]:
+    """Fit clinical columns, alone and with the network, on the folds that are finished."""
+    if plan.tabular is None:
+        return ()
+    parts = {fold: plan.part(fold) for fold in plan.split.folds}
+    runs = TabularRuns(plan.experiment, plan.tabular, plan.prepared, parts)
+    alone, fused = (
+        open_run(replace(plan, experiment=each), image.path.parent, name, compute, jobs=jobs)
+        for each, name in zip((runs.alone, runs.fused), runs.names(image.path), strict=True)
+    )
+    found = (
+        Outcome(alone.path, runs.fit_alone(alone, compute)),
+        Outcome(fused.path, runs.fit_fused(fused, image.path)),
+    )
+    for folder in (alone, fused):
+        if len(_finished(folder, plan.split.folds)) == len(plan.split.folds):
+            _audit(plan, folder, callback)
+    return found
 
 
 def describe_tasks(

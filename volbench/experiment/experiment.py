@@ -17,6 +17,32 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
+class Tabular:
+    """Columns of the data set that a run predicts from, with or without the network's score.
+
+    Attributes:
+        columns: Their names, as given.
+        fused: Whether the network's out-of-training score stands beside them (late fusion).
+        values: Digest of every case's values, which the digest of the images does not cover.
+        missing: How many cases have no value, by column.
+    """
+
+    columns: tuple[str, ...]
+    fused: bool
+    values: str
+    missing: tuple[int, ...]
+
+    def canonical(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "columns": list(self.columns),
+            "fused": self.fused,
+            "values": self.values,
+            "missing": list(self.missing),
+        }
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What a run does; two runs with equal experiments give equal numbers on one machine.
 
@@ -30,6 +56,7 @@ class Experiment:
             place of theirs here: an example of what was tried. The recipe is an example too.
         weights: Where the file lies that the encoder starts from, if one does. Its digest stands in
             the encoder's spec and identifies it.
+        tabular: Columns that it predicts from; None for images alone.
     """
 
     encoder: Spec
@@ -44,6 +71,7 @@ class Experiment:
     precision: Precision = "auto"
     tuning: Mapping[str, Any] | None = None
     weights: str | None = None
+    tabular: Tabular | None = None
 
     @property
     def level(self) -> Level:
@@ -63,6 +91,7 @@ class Experiment:
             "folds": self.folds,
             "seed": self.seed,
             "precision": self.precision,
+            **({} if self.tabular is None else {"tabular": self.tabular.canonical()}),
         }
         if self.tuning is None:
             return given

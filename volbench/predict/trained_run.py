@@ -86,6 +86,9 @@ def load_trained(path: Path, *, folds: Sequence[int] | None = None) -> TrainedRu
         PluginError: a component that it was trained with is not installed.
     """
     run = load_run(path)
+    if run.columns:
+        beside = "" if not run.uses_images else "; use the run of its network, which lies beside it"
+        raise UsageError(f"{path} predicts from clinical columns and holds no network{beside}")
     missing = _missing(run)
     finished = [fold for fold in sorted(run.predictions) if fold not in missing]
     if folds is not None:

@@ -49,7 +49,7 @@ def _facts(run: LoadedRun) -> list[tuple[str, str]]:
         f"{environment.get('cores')} cores, {environment.get('platform')}"
     )
     found = [
-        ("encoder", str(experiment["encoder"])),
+        ("encoder", run.encoder),
         ("aggregator", str(experiment["aggregator"] or "none, slices are predicted")),
         ("loss", str(experiment["loss"])),
         ("experiment", str(experiment.get("id", "–"))),

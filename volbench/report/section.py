@@ -72,7 +72,7 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
     run = comparison.first_run
     data, split = run.protocol
     prepared = find_prepared(run, folders)
-    best = _best(comparison, candidates)
+    best = _best(comparison, [row for row in candidates if not row.candidate.runs[0].columns])
     explained = None
     if best is not None:
         there = find_prepared(best.candidate.runs[0], folders)
@@ -113,6 +113,7 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
                         read_history(run, fold)
                         for run in row.candidate.runs
                         for fold in run.predictions
+                        if not run.columns
                     ],
                     title=row.label,
                     name=f"{name}-learning{row.number}",

@@ -1,7 +1,7 @@
 """Protocol and findings of a report as generated text."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from volbench._utils.text import plural
 from volbench.audit.features import EVERYTHING, STRATUM
@@ -29,6 +29,7 @@ def protocol(comparison: Comparison, rows: Sequence[ReportRow]) -> list[str]:
         _folds(run),
         *_each(rows, _choice),
         *_each(rows, _views),
+        *_gaps(run for row in rows for run in row.candidate.runs),
         _unit(comparison),
         *_repeats(rows),
     ]
@@ -69,6 +70,22 @@ def _folds(run: LoadedRun) -> str:
 
 
 def _choice(run: LoadedRun) -> str:
+    if not run.uses_images:
+        return (
+            f"It uses no image: a logistic regression on {_listed(run.columns)}, fitted on all "
+            "patients that were not held out, every class weighing the same."
+        )
+    if run.columns:
+        return (
+            f"{_network_choice(run)} The network's score was then put together with "
+            f"{_listed(run.columns)} (late fusion): a logistic regression on these columns was "
+            "fitted on the patients that the network was trained on, and a second one weighs both "
+            "scores; it was fitted on the patients set aside, which neither had been fitted on."
+        )
+    return _network_choice(run)
+
+
+def _network_choice(run: LoadedRun) -> str:
     selection = run.experiment["recipe"]["selection"]
     if selection["checkpoint"] == "validation":
         best = "highest AUC" if selection["metric"] == "auc" else "lowest loss"
@@ -85,6 +102,8 @@ def _choice(run: LoadedRun) -> str:
 
 
 def _views(run: LoadedRun) -> str:
+    if not run.uses_images:
+        return "Each case was scored once, by its columns."
     passes = int(run.experiment["recipe"].get("tta", {}).get("passes", 0))
     if not passes:
         return "Each case was scored once, as it is."
@@ -92,6 +111,18 @@ def _views(run: LoadedRun) -> str:
         f"Each case was scored in {passes} randomly changed views, and their probabilities were "
         "averaged (test-time augmentation)."
     )
+
+
+def _gaps(runs: Iterable[LoadedRun]) -> list[str]:
+    """Say what became of missing values of clinical columns."""
+    missing = {name: count for run in runs for name, count in run.missing_values.items() if count}
+    if not missing:
+        return []
+    listed = _listed([f"{name} of {plural(count, 'case')}" for name, count in missing.items()])
+    return [
+        f"Missing values: {listed}. The median of the training patients stands in for a number, "
+        "beside a mark that it was missing; a missing word is a level of its own."
+    ]
 
 
 def _unit(comparison: Comparison) -> str:

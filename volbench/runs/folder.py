@@ -3,7 +3,8 @@
     experiment.json   environment.json   data.json   splits.csv   cases.csv   audit.csv
     digests.json
     folds/00/         predictions.csv  [validation.csv]  history.csv  model.safetensors
-                      environment.json  result.json; failed.json instead, of a fold that failed
+                      environment.json  result.json; failed.json instead, of a fold that failed;
+                      fusion.json instead of history and model, of a fold of clinical columns
     attempts/00/0001/ lease.json  log.txt  progress.json  ended.json: who trained it, and how far
 
 Predictions are the only source of numbers in tables; `result.json` is written last and vouches for
@@ -25,6 +26,7 @@ from volbench.experiment.experiment import SCHEMA, Experiment, differing_keys
 from volbench.experiment.splits import Split
 from volbench.runs.sealing import (
     DIGESTS,
+    OPTIONAL,
     SEALED,
     require_id,
     require_signed,
@@ -43,6 +45,8 @@ PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (
     "model.safetensors",
     "result.json",
 )
+FUSION = "fusion.json"
+"""What a fold of clinical columns fitted, in place of weights."""
 NUMBERED = re.compile(r"[0-9]{2,9}")
 FAILURE = "failed.json"
 CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
@@ -136,22 +140,28 @@ class FoldFolder:
         predictions: Sequence[Prediction],
         classes: Sequence[str],
         history: Sequence[Mapping[str, float]],
-        model: bytes,
+        model: bytes | None,
         *,
         validation: Sequence[Prediction] = (),
         environment: Mapping[str, Any] | None = None,
+        fusion: Mapping[str, Any] | None = None,
     ) -> FoldResult:
         """Write all files of a finished fold, the result last; return it with their digests.
+
+        A fold that was fitted to clinical columns has no ``history`` and no ``model``, but says in
+        ``fusion`` what was fitted.
 
         ``validation`` holds the predictions of the inner validation part with the weights that
         were scored, for thresholds to be chosen on; without such a part no file is written.
         ``environment`` describes the machine that trained this fold.
         """
-        contents = {
-            PREDICTIONS: predictions_csv(predictions, classes).encode(),
-            HISTORY: history_csv(history).encode(),
-            MODEL: model,
-        }
+        contents = {PREDICTIONS: predictions_csv(predictions, classes).encode()}
+        if history:
+            contents[HISTORY] = history_csv(history).encode()
+        if model is not None:
+            contents[MODEL] = model
+        if fusion is not None:
+            contents[FUSION] = json_text({"schema": SCHEMA, **fusion}).encode()
         if validation:
             contents[VALIDATION] = predictions_csv(validation, classes).encode()
         if environment is not None:
@@ -215,7 +225,7 @@ class RunFolder:
         if there.get(SEALED):
             for name in vouched(self.path) - {AUDIT}:  # a damaged audit is made again
                 verified(self.path, name)
-        ours = {"tuning": None, **experiment.canonical()}
+        ours = {**dict.fromkeys(OPTIONAL), **experiment.canonical()}
         if different := differing_keys(ours, {key: there.get(key) for key in ours}):
             raise StateError(
                 f"{self.path} holds another experiment; it differs in {', '.join(different)}. "

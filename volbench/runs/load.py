@@ -74,6 +74,28 @@ class LoadedRun:
         return self.experiment["data_digest"], self.experiment["split_digest"]
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Clinical columns that it predicts from; none for images alone."""
+        return tuple((self.experiment.get("tabular") or {}).get("columns", ()))
+
+    @property
+    def missing_values(self) -> dict[str, int]:
+        """How many cases have no value, by clinical column."""
+        counts = (self.experiment.get("tabular") or {}).get("missing", ())
+        return dict(zip(self.columns, map(int, counts), strict=True))
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether a network is part of it."""
+        return not self.columns or bool(self.experiment["tabular"]["fused"])
+
+    @property
+    def encoder(self) -> str:
+        """What it predicts from: the encoder's spec, and the clinical columns, if any."""
+        parts = [str(self.experiment["encoder"])] if self.uses_images else []
+        return " + ".join([*parts, *([", ".join(self.columns)] if self.columns else [])])
+
+    @property
     def failed(self) -> list[FoldResult]:
         """Folds that failed, with their reasons."""
         return [result for result in self.results.values() if result.status == "failed"]
@@ -136,11 +158,13 @@ def load_run(path: Path) -> LoadedRun:
 
 
 def read_history(run: LoadedRun, fold: int) -> pd.DataFrame:
-    """Losses by epoch of a finished fold: the columns of history.csv.
+    """Losses by epoch of a finished fold: the columns of history.csv; none of clinical columns.
 
     Raises:
         StateError: the file is missing or was changed.
     """
+    if run.columns:
+        return pd.DataFrame({"epoch": []})
     text = _verified(RunFolder(run.path).fold(fold), run.results[fold], HISTORY)
     return pd.read_csv(io.StringIO(text))
 

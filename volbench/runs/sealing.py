@@ -27,8 +27,11 @@ CANONICAL = (
     "seed",
     "precision",
     "tuning",
+    "tabular",
 )
-"""Keys of experiment.json that its id is the digest of; ``tuning`` where there is one."""
+"""Keys of experiment.json that its id is the digest of; of ``OPTIONAL`` those that there are."""
+
+OPTIONAL = ("tuning", "tabular")
 
 
 def seal(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -71,8 +74,9 @@ def require_id(path: Path, values: Mapping[str, Any]) -> None:
         StateError: naming the file.
     """
     kept = {key: values[key] for key in CANONICAL if key in values}
-    if kept.get("tuning") is None:
-        kept.pop("tuning", None)
+    for key in OPTIONAL:
+        if kept.get(key) is None:
+            kept.pop(key, None)
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     if hashlib.sha256(text.encode()).hexdigest()[:16] != values.get("id"):
         raise _changed(path)

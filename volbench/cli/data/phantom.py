@@ -40,6 +40,11 @@ def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tup
     help="From 0 (learnable from a hundred small volumes) to 1 (needs hundreds of large ones).",
 )
 @click.option(
+    "--columns",
+    is_flag=True,
+    help="Add made-up clinical columns: age, sex, and cea, which tells something of the class.",
+)
+@click.option(
     "--version",
     type=int,
     default=2,
@@ -61,6 +66,7 @@ def command(
     slices: int | tuple[int, int],
     seed: int,
     difficulty: float,
+    columns: bool,
     version: int,
     form: str,
 ) -> None:
@@ -81,6 +87,7 @@ def command(
             slices=slices,
             seed=seed,
             difficulty=difficulty,
+            columns=columns,
             version=version,
         )
     except ValueError as error:

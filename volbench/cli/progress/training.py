@@ -16,9 +16,11 @@ from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.crossval import Outcome, Plan
 from volbench.crossval.run import Callback
+from volbench.crossval.tabular import gaps
 from volbench.crossval.task import fold_auc
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult, RunFolder
+from volbench.runs.load import load_run
 from volbench.training.fold import EpochReport
 
 
@@ -44,8 +46,16 @@ def describe_plan(plan: Plan, path: Path) -> str:
             f"folds      {len(plan.split.folds)}; the first trains on {len(part.train)} cases, "
             f"picks the checkpoint on {len(part.validation)}, holds out {len(part.test)}",
             f"recipe     {experiment.recipe.summary}",
+            *_describe_columns(plan),
         )
     )
+
+
+def _describe_columns(plan: Plan) -> list[str]:
+    if plan.tabular is None:
+        return []
+    names = ", ".join(plan.tabular.columns)
+    return [f"columns    {names}: alone, and with the network", *gaps(plan.tabular)]
 
 
 PLAIN_SECONDS = 30.0
@@ -163,6 +173,8 @@ class TrainingProgress(Closing, Callback):
         failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
         mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""
         click.echo(f"{mean}{plural(finished, 'finished fold')}{failed}: {outcome.path}")
+        for beside in outcome.tabular:
+            click.echo(_beside(beside))
         click.echo(f"compare with: volbench compare {outcome.path.parent}")
 
     def _state(self) -> str:
@@ -172,6 +184,16 @@ class TrainingProgress(Closing, Callback):
     def _say(self, text: str) -> None:
         self.said = time.monotonic()
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def _beside(outcome: Outcome) -> str:
+    """A run of clinical columns in a line."""
+    loaded = load_run(outcome.path)
+    what = "network and columns" if loaded.uses_images else "columns alone"
+    areas = [result.auc for result in outcome.results.values() if result.auc is not None]
+    mean = f"mean AUC {fmean(areas):.3f}" if areas else "no AUC"
+    failed = f", {plural(len(outcome.failed), 'fold')} failed" if outcome.failed else ""
+    return f"{what}: {mean} over {plural(len(areas), 'fold')}{failed}: {outcome.path}"
 
 
 def _waiting(share: float) -> str:

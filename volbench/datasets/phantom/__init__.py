@@ -7,6 +7,7 @@ import numpy as np
 
 from volbench._utils.seeds import derive_seed
 from volbench.datasets.phantom.anatomy import Anatomy, grow
+from volbench.datasets.phantom.clinical import clinical_columns
 from volbench.datasets.phantom.cohort import CLASSES, Patient, draw_patient
 from volbench.datasets.phantom.difficulty import Difficulty
 from volbench.datasets.phantom.render import render_scan
@@ -71,6 +72,8 @@ class Phantom(Dataset):
         slices: How many per volume: a number, or the least and the most.
         seed: Names the cohort.
         difficulty: From 0 (a hundred small volumes teach it) to 1 (hundreds of large ones do).
+        columns: Whether patients have made-up clinical columns too: age and sex, which say nothing
+            of the class, and cea, which does. The images stay the same.
         version: 2, whose classes have the same values in other places; or 1, in which only a T3
             has a breach, so that a histogram tells the classes apart. Written into every
             experiment, because ``phantom`` alone meant version 1 once.
@@ -99,6 +102,7 @@ class Phantom(Dataset):
         slices: int | tuple[int, int] = (3, 6),
         seed: int = 0,
         difficulty: float = 0.1,
+        columns: bool = False,
         version: int = VERSIONS[-1],
     ) -> None:
         least, most = (slices, slices) if isinstance(slices, int) else _pair(slices)
@@ -116,14 +120,15 @@ class Phantom(Dataset):
             for index in range(patients)
         )
         self.native_size = size
+        self.columns = columns
         self.version = version
 
     def cases(self) -> Sequence[Case]:
         """One case per patient; renders nothing."""
-        return [_case(volume) for volume in self.volumes]
+        return [_case(volume, columns=self.columns) for volume in self.volumes]
 
 
-def _case(volume: PhantomVolume) -> Case:
+def _case(volume: PhantomVolume, *, columns: bool) -> Case:
     patient = volume.patient
     name = f"phantom-{patient.index:05d}"
     return Case(
@@ -136,6 +141,7 @@ def _case(volume: PhantomVolume) -> Case:
             "site": patient.site,
             "vendor": patient.scanner.vendor,
             "field_strength": patient.scanner.field_strength,
+            **(clinical_columns(volume.seed, patient) if columns else {}),
         },
     )
 

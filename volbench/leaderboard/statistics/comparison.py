@@ -188,8 +188,8 @@ class ScoredRow:
 
     @property
     def encoder(self) -> str:
-        """Spec of the encoder."""
-        return str(self.runs[0].experiment["encoder"])
+        """Spec of the encoder, and the clinical columns beside it, if any."""
+        return self.runs[0].encoder
 
     @property
     def aggregator(self) -> str:

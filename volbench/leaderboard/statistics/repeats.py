@@ -5,7 +5,10 @@ from collections.abc import Iterable
 
 from volbench.runs.load import LoadedRun
 
-OTHERWISE = ("encoder", "aggregator", "loss", "level", "recipe", "precision", "folds", "tuning")
+OTHERWISE = (
+    *("encoder", "aggregator", "loss", "level", "recipe", "precision", "folds"),
+    *("tuning", "tabular"),
+)
 """What repeats have in common beside the data; the seed, and the folds that follow it, differ."""
 
 

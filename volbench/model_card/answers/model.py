@@ -24,8 +24,9 @@ RESNETS = {"r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3",
 
 def technology(facts: RunFacts) -> Answer:
     """A neural network, by its parts."""
+    kind = "Deep learning" if facts.run.uses_images else "Regression"
     return Answer(
-        f"Deep learning: {components(facts)}, which predicts one of "
+        f"{kind}: {components(facts)}, which predicts one of "
         f"{', '.join(map(safe, facts.classes))}; developed and evaluated in one data set by "
         f"{counted(facts.folds, 'held-out fold')}.",
         "that title and abstract say so, with the population and the outcome",
@@ -33,7 +34,20 @@ def technology(facts: RunFacts) -> Answer:
 
 
 def components(facts: RunFacts) -> str:
-    """Encoder, aggregator and loss in a clause."""
+    """Encoder, aggregator and loss in a clause; clinical columns, where there are any."""
+    columns = ", ".join(map(safe, facts.run.columns))
+    if not facts.run.uses_images:
+        return f"logistic regression on the clinical columns {columns}, without any image"
+    if columns:
+        return (
+            f"{_network(facts)}; late fusion of its score with a logistic regression on the "
+            f"clinical columns {columns}, weighed by a second one that was fitted on the inner "
+            "validation part of each fold"
+        )
+    return _network(facts)
+
+
+def _network(facts: RunFacts) -> str:
     experiment = facts.run.experiment
     pooled = experiment["aggregator"]
     head = (
@@ -54,6 +68,12 @@ def design(facts: RunFacts) -> Answer:
 
 def description(facts: RunFacts) -> Answer:
     """Components, size, input and output."""
+    if not facts.run.uses_images:
+        return Answer(
+            f"{_sentence(components(facts))}. Numbers are standardised and words become one column "
+            "each (levels of fewer than five training cases are one); L2 penalty, every class "
+            f"weighing the same. {_missing(facts)}"
+        )
     size = facts.recipe["preprocessing"]["size"]
     channels = len(facts.data["channels"])
     two = len(facts.classes) == 2
@@ -63,9 +83,21 @@ def description(facts: RunFacts) -> Answer:
         f"{_sentence(components(facts))}. Input: {counted(channels, 'channel')}, any number of "
         f"slices of {plain(size)} by {plain(size)} pixels; output: {outputs}"
     )
+    if facts.run.columns:
+        known = f"{known}. {_missing(facts)}"[:-1]
     if parameters is None:
         return Answer(f"{known}.", "number of parameters: no fold is finished")
     return Answer(f"{known}; {parameters:,} parameters.")
+
+
+def _missing(facts: RunFacts) -> str:
+    """How many values the clinical columns lack, and what stands in for them."""
+    counts = facts.run.missing_values.items()
+    listed = ", ".join(f"{safe(name)} {count}" for name, count in counts)
+    return (
+        f"Missing values by column: {listed}; the median of the training part stands in for a "
+        "number, beside a mark that it was missing, and a missing word is a level of its own."
+    )
 
 
 def software(facts: RunFacts) -> Answer:
@@ -97,6 +129,8 @@ def hardware(facts: RunFacts) -> str:
 
 def initialization(facts: RunFacts) -> Answer:
     """Random or pretrained, as far as the encoder's spec says it."""
+    if not facts.run.uses_images:
+        return Answer("Logistic regression: the minimum is the same from any start.")
     spec = parse(facts.run.experiment["encoder"])
     seed = f"every random number follows from seed {facts.run.experiment['seed']}"
     given = dict(spec.arguments)
@@ -118,6 +152,8 @@ def initialization(facts: RunFacts) -> Answer:
 
 def training(facts: RunFacts) -> Answer:
     """The recipe, key by key."""
+    if not facts.run.uses_images:
+        return Answer("Fitted to the minimum of the penalised log loss; nothing was chosen.")
     sections = [
         f"{heading}: {options(facts.recipe[section], unused=UNUSED)}."
         for section, heading in SECTIONS.items()
@@ -131,6 +167,8 @@ def training(facts: RunFacts) -> Answer:
 
 def selection(facts: RunFacts) -> Answer:
     """Which epoch is scored."""
+    if not facts.run.uses_images:
+        return Answer("One model per fold; nothing was selected.")
     chosen = facts.recipe["selection"]
     share = plain(chosen["validation_fraction"])
     rules = {
@@ -203,6 +241,12 @@ def how_predicted(facts: RunFacts) -> Answer:
     if not facts.run.predictions:
         return Answer(left="no fold is finished, so nothing is predicted yet")
     version = facts.run.environment.get("packages", {}).get("volbench")
+    if facts.run.columns:
+        return Answer(
+            f"By volbench {safe(version or '(version not known)')}, fold by fold, as volbench run "
+            "--tabular does; what was fitted is in folds/NN/fusion.json. volbench predict takes "
+            "images only."
+        )
     return Answer(
         f"By volbench {safe(version or '(version not known)')}, from the weights "
         f"folds/NN/model.safetensors of {counted(len(facts.run.predictions), 'finished fold')}; "
