@@ -9,6 +9,7 @@ import statistics
 
 import numpy as np
 import pytest
+import torchio as tio
 from click.testing import CliRunner
 
 from tests.helpers.volumes_on_disk import image, write
@@ -22,9 +23,10 @@ from tests.predict.trained_runs import (
     write_volumes,
 )
 from volbench.cli.main import main
-from volbench.errors import PluginError, StateError, UsageError
+from volbench.errors import DataError, PluginError, StateError, UsageError
 from volbench.leaderboard import load_run
 from volbench.predict import Ensemble
+from volbench.predict.volumes import find_cases
 
 USAGE, DATA, STATE, PLUGIN = 2, 3, 5, 7
 
@@ -78,6 +80,24 @@ def rows_of(result):
 
 def warnings_of(result):
     return [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+
+
+def test_subjects_are_predicted_as_the_files_that_they_came_from(both, volumes):
+    listed = next(row for row in csv.DictReader((volumes / "both.csv").open()) if row["image:t2w"])
+    subject = tio.Subject(
+        dwi=tio.ScalarImage(volumes / listed["image:dwi"]),
+        t2w=tio.ScalarImage(volumes / listed["image:t2w"]),
+        mask=tio.LabelMap(volumes / listed["mask"]),
+        case="mine",
+    )
+    ensemble = Ensemble(both)
+    (expected,) = ensemble.predict(find_cases([volumes / "both.csv"], ensemble.trained)[:1])
+    (predicted,) = ensemble.predict([subject])
+    np.testing.assert_array_equal(predicted.by_fold, expected.by_fold)
+    assert predicted.case.name == "mine"
+    subject.remove_image("dwi")
+    with pytest.raises(DataError, match=r"subject mine: 1 channel \(t2w\), the run was trained on"):
+        ensemble.predict([subject])
 
 
 def test_a_training_case_gets_its_held_out_probability_again(plain, volumes):

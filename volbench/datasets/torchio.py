@@ -114,12 +114,12 @@ class TorchIO(Dataset):
             raise DataError(f"{self._title}: no subjects; there is nothing to learn from")
         first = subjects[0]
         self.images = images or tuple(first.get_images_dict(intensity_only=True))
-        self.mask = mask or _only_label_map(first)
+        self.mask = mask or only_label_map(first)
         self.channels = self._channels(first)
         self._keys = {
             "label": label or (known.label if known else "label"),
-            "patient": patient or (known and known.patient) or _first_of(PATIENTS, first),
-            "name": name or _first_of(NAMES, first),
+            "patient": patient or (known and known.patient) or first_of(PATIENTS, first),
+            "name": name or first_of(NAMES, first),
             "representative": representative,
             "fold": fold,
         }
@@ -285,7 +285,8 @@ def _refuse_random(transform: Any) -> None:
         _refuse_random(inner)
 
 
-def _only_label_map(subject: "torchio.Subject") -> str | None:
+def only_label_map(subject: "torchio.Subject") -> str | None:
+    """Name of the label map that is the region of interest: the only one, or ``mask``."""
     import torchio
 
     maps = [name for name, one in subject.items() if isinstance(one, torchio.LabelMap)]
@@ -310,7 +311,8 @@ def _stored_channels(image: "torchio.Image") -> int:
         return 1
 
 
-def _first_of(keys: Sequence[str], subject: "torchio.Subject") -> str | None:
+def first_of(keys: Sequence[str], subject: "torchio.Subject") -> str | None:
+    """The first of several attributes that a subject has."""
     return next((key for key in keys if key in subject), None)
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -27,6 +28,9 @@ from volbench.predict.volumes import find_cases
 from volbench.runs.tables import read_splits
 from volbench.training.compute import choose_compute
 from volbench.training.inference import Scores, predict
+
+if TYPE_CHECKING:
+    import torchio
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +71,7 @@ class Ensemble:
 
     def predict(
         self,
-        volumes: Sequence[str | Path] | Sequence[Case],
+        volumes: Sequence["str | Path | torchio.Subject | Case"],
         *,
         mask: Path | None = None,
         anyway: bool = False,
@@ -78,7 +82,9 @@ class Ensemble:
         """Predict volumes; if one cannot be used, none is predicted.
 
         Args:
-            volumes: Images, DICOM folders and manifests, or cases made by ``find_cases``.
+            volumes: Images, DICOM folders, manifests and TorchIO subjects, or cases made by
+                ``find_cases``. Of a subject, scalar images are channels, under the names of
+                training if there are several, and the label map is the region of interest.
             mask: Region of interest of the only volume.
             anyway: Accept spacings that the run was not trained on, with a warning.
             jobs: Processes that read and prepare.
@@ -89,10 +95,10 @@ class Ensemble:
             DataError: a volume is missing, damaged or unlike those that the run was trained on.
             UsageError: the same case twice, or a mask that belongs to no single volume.
         """
-        paths = [volume for volume in volumes if not isinstance(volume, Case)]
+        named = [volume for volume in volumes if not isinstance(volume, Case)]
         cases = [volume for volume in volumes if isinstance(volume, Case)]
-        if paths or not cases:
-            cases += find_cases(paths, self.trained, mask=mask)
+        if named or not cases:
+            cases += find_cases(named, self.trained, mask=mask)
         if self.range is None and not anyway:
             raise DataError(f"{self._unknown_spacing()}; use --anyway, or train it again")
         warned: dict[str, str] = {}

@@ -1,9 +1,10 @@
-"""Volumes to predict: files, DICOM folders, or a manifest with or without labels."""
+"""Volumes to predict: files, DICOM folders, a manifest with or without labels, or subjects."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from volbench._utils.text import plural
 from volbench.datasets.manifest import (
@@ -16,14 +17,18 @@ from volbench.datasets.manifest import (
     repeats,
 )
 from volbench.datasets.table import read_table
+from volbench.datasets.torchio import NAMES, PATIENTS, first_of, only_label_map
 from volbench.errors import DataError, SpecError, UsageError
-from volbench.interfaces import Case, Files
+from volbench.interfaces import Case, Files, SubjectSource
 from volbench.predict.trained_run import TrainedRun
 from volbench.spec import parse
 
+if TYPE_CHECKING:
+    import torchio
+
 
 def find_cases(
-    volumes: Sequence[str | Path],
+    volumes: Sequence["str | Path | torchio.Subject"],
     trained: TrainedRun,
     *,
     mask: Path | None = None,
@@ -32,7 +37,8 @@ def find_cases(
     """Make cases of what was named; no voxel is read.
 
     Args:
-        volumes: Images, folders that hold one DICOM series each, or manifests ending in .csv.
+        volumes: Images, folders that hold one DICOM series each, manifests ending in .csv, or
+            TorchIO subjects: scalar images are channels, the label map is the region of interest.
         trained: Whose channels and plane the cases must have.
         mask: Region of interest of the only volume.
         channels: The images of one volume with several channels, by the channel's name; then
@@ -50,7 +56,15 @@ def find_cases(
     else:
         if not volumes:
             raise UsageError("no volume is named; give an image, a DICOM folder or a manifest.csv")
-        cases = [case for volume in volumes for case in _cases(Path(volume), trained, plane)]
+        cases = [
+            case
+            for number, volume in enumerate(volumes)
+            for case in (
+                _cases(Path(volume), trained, plane)
+                if isinstance(volume, str | Path)
+                else [_of_subject(volume, number, trained, plane)]
+            )
+        ]
     if mask is not None:
         cases = [_with_mask(cases, mask, volumes)]
     twice = [name for name, times in Counter(case.name for case in cases).items() if times > 1]
@@ -70,6 +84,25 @@ def _cases(path: Path, trained: TrainedRun, plane: str | None) -> list[Case]:
             "as --channel NAME=PATH, or a manifest"
         )
     return [Case(case_name(path.as_posix()), "", "", Files((path,), plane=plane))]
+
+
+def _of_subject(
+    subject: "torchio.Subject", number: int, trained: TrainedRun, plane: str | None
+) -> Case:
+    """Make a case of a subject; its case, patient and label are attributes, if it has them."""
+    images = tuple(subject.get_images_dict(intensity_only=True))
+    named = first_of((*NAMES, *PATIENTS), subject)
+    name = f"subject-{number:05d}" if named is None else str(subject[named])
+    if not len(images) == len(trained.channels) == 1:
+        _require_channels(f"subject {name}", images, trained)
+        images = trained.channels
+    patient = first_of(PATIENTS, subject)
+    return Case(
+        name=name,
+        patient="" if patient is None else str(subject[patient]),
+        label="",
+        source=SubjectSource(subject, images, only_label_map(subject), plane=plane),
+    )
 
 
 def _of_channels(channels: Mapping[str, Path], trained: TrainedRun, plane: str | None) -> Case:
@@ -115,13 +148,14 @@ def _require_channels(where: str, names: tuple[str, ...], trained: TrainedRun) -
         )
 
 
-def _with_mask(cases: Sequence[Case], mask: Path, volumes: Sequence[str | Path]) -> Case:
+def _with_mask(cases: Sequence[Case], mask: Path, volumes: Sequence[object]) -> Case:
     manifests = [volume for volume in volumes if str(volume).lower().endswith(".csv")]
     if len(cases) != 1 or manifests:
         raise UsageError(
             f"--mask {mask} belongs to one volume; for several use a manifest with a mask column"
         )
-    assert isinstance(cases[0].source, Files)
+    if not isinstance(cases[0].source, Files):
+        raise UsageError(f"--mask {mask}: a subject brings its own; add it as a LabelMap")
     return replace(cases[0], source=replace(cases[0].source, mask=mask))
 
 
@@ -133,7 +167,8 @@ def _check_mask(case: Case, trained: TrainedRun, *, given: bool) -> None:
     )
     needed = options.crop != "none" or options.slice_margin is not None
     looked_at = needed or options.max_slices is not None
-    has = isinstance(case.source, Files) and case.source.mask is not None
+    source = case.source
+    has = isinstance(source, Files | SubjectSource) and source.mask is not None
     if given and not looked_at:
         raise UsageError(
             "--mask: the run keeps whole slices and looks at no region of interest; leave it out"
