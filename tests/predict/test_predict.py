@@ -83,7 +83,7 @@ def warnings_of(result):
 
 
 def test_subjects_are_predicted_as_the_files_that_they_came_from(both, volumes):
-    listed = next(row for row in csv.DictReader((volumes / "both.csv").open()) if row["image:t2w"])
+    listed = next(csv.DictReader((volumes / "both.csv").read_text().splitlines()))
     subject = tio.Subject(
         dwi=tio.ScalarImage(volumes / listed["image:dwi"]),
         t2w=tio.ScalarImage(volumes / listed["image:t2w"]),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from volbench.errors import DataError, SpecError
 from volbench.interfaces import Card, Case, Dataset, SubjectSource
@@ -16,6 +16,9 @@ from volbench.spec import Spec
 
 if TYPE_CHECKING:
     import torchio
+
+Subject: TypeAlias = Any
+"""A ``torchio.Subject``, where TorchIO is not to be imported for its name alone."""
 
 ENTRY_POINTS = "volbench.subjects"
 IN_MEMORY = "subjects in memory"

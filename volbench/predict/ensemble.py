@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from volbench.data.cache.packed import Prepared
 from volbench.data.loading.loader import Loader
 from volbench.data.preparation.case import CaseGeometry
+from volbench.datasets.torchio import Subject
 from volbench.errors import DataError
 from volbench.interfaces import Case
 from volbench.predict.preparation import OnStep, prepare_volumes
@@ -28,9 +28,6 @@ from volbench.predict.volumes import find_cases
 from volbench.runs.tables import read_splits
 from volbench.training.compute import choose_compute
 from volbench.training.inference import Scores, predict
-
-if TYPE_CHECKING:
-    import torchio
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +68,7 @@ class Ensemble:
 
     def predict(
         self,
-        volumes: Sequence["str | Path | torchio.Subject | Case"],
+        volumes: Sequence[str | Path | Subject | Case],
         *,
         mask: Path | None = None,
         anyway: bool = False,

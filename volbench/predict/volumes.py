@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from volbench._utils.text import plural
 from volbench.datasets.manifest import (
@@ -17,18 +16,15 @@ from volbench.datasets.manifest import (
     repeats,
 )
 from volbench.datasets.table import read_table
-from volbench.datasets.torchio import NAMES, PATIENTS, first_of, only_label_map
+from volbench.datasets.torchio import NAMES, PATIENTS, Subject, first_of, only_label_map
 from volbench.errors import DataError, SpecError, UsageError
 from volbench.interfaces import Case, Files, SubjectSource
 from volbench.predict.trained_run import TrainedRun
 from volbench.spec import parse
 
-if TYPE_CHECKING:
-    import torchio
-
 
 def find_cases(
-    volumes: Sequence["str | Path | torchio.Subject"],
+    volumes: Sequence[str | Path | Subject],
     trained: TrainedRun,
     *,
     mask: Path | None = None,
@@ -86,9 +82,7 @@ def _cases(path: Path, trained: TrainedRun, plane: str | None) -> list[Case]:
     return [Case(case_name(path.as_posix()), "", "", Files((path,), plane=plane))]
 
 
-def _of_subject(
-    subject: "torchio.Subject", number: int, trained: TrainedRun, plane: str | None
-) -> Case:
+def _of_subject(subject: Subject, number: int, trained: TrainedRun, plane: str | None) -> Case:
     """Make a case of a subject; its case, patient and label are attributes, if it has them."""
     images = tuple(subject.get_images_dict(intensity_only=True))
     named = first_of((*NAMES, *PATIENTS), subject)
