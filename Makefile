@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 8
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-all test-plugins test-dist lint docs dist clean
+.PHONY: help demo test test-fast test-all mutants test-plugins test-dist lint docs dist clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -33,6 +33,10 @@ test-fast: $(VENV)/.installed-test ## run the tests that need no training: under
 
 test-all: $(VENV)/.installed-test ## run the tests, the slow ones too
 	$(PYTEST) -m ""
+
+# A shard and a choice: make mutants ARGS="--shard 1/4 --only sampler". It goes on where it stopped.
+mutants: $(VENV)/.installed-test ## plant faults one at a time, and report those that no test notices
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants.run $(ARGS)
 
 # Those that need nothing beyond the tests' own environment. They are installed beside it, not into
 # it, so that `volbench list` and the other tests stay as they are.

@@ -3,10 +3,8 @@
 import gc
 import os
 import pickle
-import resource
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +22,8 @@ class Ending:
     Attributes:
         code: Exit code, or minus the number of the signal that ended it.
         value: What the work returned, None where it did not get there.
-        seconds: By the clock on the wall.
-        grown_mb: How much larger than its parent it became.
+        seconds: Of a core; for waiting there is the limit.
+        peak_mb: Its largest memory, with what it had of its parent.
         output: What it wrote to stdout.
         errors: What it wrote to stderr; a traceback where the work raised.
     """
@@ -33,7 +31,7 @@ class Ending:
     code: int
     value: object
     seconds: float
-    grown_mb: float
+    peak_mb: float
     output: str
     errors: str
 
@@ -46,19 +44,16 @@ def in_child(work: Callable[[], object], scratch: Path, *, limit_s: float = 60.0
         path.unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    before = _resident_mb()
-    began = time.monotonic()
     child = os.fork()
     if child == 0:
         _be_child(work, *paths, limit_s=limit_s)
     _, status, usage = os.wait4(child, 0)
-    seconds = time.monotonic() - began
     value, output, errors = (path.read_bytes() if path.exists() else b"" for path in paths)
     return Ending(
         code=os.waitstatus_to_exitcode(status),
         value=pickle.loads(value) if value else None,
-        seconds=seconds,
-        grown_mb=usage.ru_maxrss / 1024 - before,
+        seconds=usage.ru_utime + usage.ru_stime,
+        peak_mb=usage.ru_maxrss / 1024,
         output=output.decode(errors="replace"),
         errors=errors.decode(errors="replace"),
     )
@@ -91,8 +86,3 @@ def _be_child(
         sys.stdout.flush()
         sys.stderr.flush()
         REALLY_EXIT(code)
-
-
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20

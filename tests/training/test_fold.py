@@ -85,11 +85,14 @@ def test_freed_memory_is_kept_where_batches_are_large(prepared, tmp_path, monkey
     assert len(calls) == kept
 
 
-def test_a_fold_learns_what_separates_the_classes(prepared, tmp_path):
-    experiment = make_experiment(prepared, overrides=("training.epochs=15", "optimizer.lr=3e-3"))
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_fold_learns_what_separates_the_classes(tmp_path, seed):
+    prepared = write_small(tmp_path / "data", cases=24, signal=6)  # no seed can miss it
+    overrides = ("training.epochs=10", "optimizer.lr=3e-3")
+    experiment = make_experiment(prepared, overrides=overrides, seed=seed)
     trained = make_trainer(prepared, tmp_path, experiment).run()
     assert area_under_curve(trained.scores.labels, trained.scores.probabilities) > 0.9
-    assert trained.history[-1]["train_loss"] < 0.5 * trained.history[0]["train_loss"]
+    assert trained.history[-1]["train_loss"] < 0.7 * trained.history[0]["train_loss"]
 
 
 @pytest.mark.parametrize("killed_after", [1, 3])

@@ -43,8 +43,16 @@ def json_text(value: object) -> str:
     Raises:
         ValueError: a number is not finite, which JSON cannot say.
     """
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = _dump(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a name of a file that is no Unicode: as an escape
+        text = _dump(value, ensure_ascii=True)
     return text + "\n"
+
+
+def _dump(value: object, *, ensure_ascii: bool) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=ensure_ascii, allow_nan=False)
 
 
 @contextmanager

@@ -142,6 +142,7 @@ def command(
     """
     import sys
 
+    from volbench._utils.text import printable
     from volbench.leaderboard import compare_runs, find_runs, load_run, tables_of
     from volbench.leaderboard.published.references import load_reference
     from volbench.leaderboard.render.show import show, style_of
@@ -190,6 +191,8 @@ def command(
         reference=published,
         color=output is None and sys.stdout.isatty(),
     )
+    if style in ("csv", "json") and output is None and sys.stdout.isatty():
+        text = printable(text, keep="\r\n")  # tables are already; a file or a pipe gets it as it is
     _write(text, output)
 
 

@@ -78,6 +78,6 @@ def _spec_of(text: str) -> Spec:
 
 def _no_data_set(text: str) -> DataError:
     path = Path(text)
-    inside = sorted(path.glob("*.csv")) if text and path.is_dir() else []
+    inside = sorted(path.glob("*.csv")) if text and os.path.isdir(text) else []
     hint = f"; did you mean {inside[0]}?" if inside else ""
     return DataError(f"{text!r} is not a data set; {ACCEPTED}{hint}")

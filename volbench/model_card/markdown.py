@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from volbench._utils.text import printable
 from volbench.leaderboard.statistics.run_scores import Estimate
 
 SPECIAL = re.compile(r"([\\`*_\[\]|~#$!])")
@@ -16,7 +17,7 @@ def safe(text: object) -> str:
     >>> safe("a|b <b>`c`")
     'a\\|b &lt;b&gt;\\`c\\`'
     """
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return SPECIAL.sub(r"\\\1", line)
 

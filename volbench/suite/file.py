@@ -1,5 +1,6 @@
 """Suite files: validated TOML."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -123,7 +124,8 @@ def _placed(file: SuiteFile, folder: Path) -> SuiteFile:
     """Turn what names a file or folder beside the suite into a path from here."""
 
     def place(text: str | None) -> str | None:
-        is_path = text is not None and "(" not in text and (folder / text).exists()
+        # os.path says False, where Path raises, for a text that is longer than a path may be.
+        is_path = text is not None and "(" not in text and os.path.exists(folder / text)
         return str(folder / text) if text is not None and is_path else text
 
     def grid(section: Grid) -> Grid:

@@ -4,22 +4,35 @@ import csv
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from typing import Any, ClassVar
 
 import pandas as pd
 
+from volbench._utils.text import printable
 from volbench.leaderboard.render.terminal import Cells
 from volbench.runs.load import LoadedRun
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table to be drawn below ours; without cells it is a title and notes only."""
+    """A table to be drawn below ours; without cells it is a title and notes only.
+
+    Names that others chose may hold anything: control characters become escapes here, whatever the
+    table is drawn as.
+    """
 
     title: str
     cells: Cells
     notes: Sequence[str]
+
+    def __post_init__(self) -> None:
+        shown = partial(printable, keep="\n")
+        cells = {shown(name): list(map(shown, texts)) for name, texts in self.cells.items()}
+        object.__setattr__(self, "title", shown(self.title))
+        object.__setattr__(self, "cells", cells)
+        object.__setattr__(self, "notes", tuple(map(shown, self.notes)))
 
 
 class Reference(ABC):

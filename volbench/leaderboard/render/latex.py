@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from volbench._utils.text import printable
 from volbench.leaderboard.render.terminal import LEFT, WORDS, Cells
 
 PREAMBLE = "% \\usepackage{booktabs}, and \\usepackage[T1]{fontenc} for < and >\n"
@@ -41,12 +42,12 @@ def latex(title: str, cells: Cells, notes: Sequence[str]) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Escape what means something to LaTeX; lines become one.
+    r"""Escape what means something to LaTeX, and control characters; lines become one.
 
     >>> escape("50 % of a_b")
     '50 \\% of a\\_b'
     """
-    return "".join(ESCAPES.get(sign, sign) for sign in " ".join(text.split()))
+    return "".join(ESCAPES.get(sign, sign) for sign in printable(" ".join(text.split())))
 
 
 def _line(texts: Sequence[str]) -> str:
