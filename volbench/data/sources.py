@@ -1,5 +1,6 @@
 """Data sources accepted by `--data`: spec, manifest, prepared folder, TorchIO subjects."""
 
+import os
 from pathlib import Path
 from typing import Any
 

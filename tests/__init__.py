@@ -1,0 +1,1 @@
+"""The tests; a package, so that no installed distribution that ships one of this name hides it."""
