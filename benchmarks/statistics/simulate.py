@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from studies import SCENARIOS, Cohort, Scenario, cohorts, draw_study
+from studies import SCENARIOS, Cohort, Scenario, Study, cohorts, draw_study
 
-from volbench.evaluation.statistics import corrected_t_test, delong, delong_test
+from volbench.evaluation.statistics import Areas, corrected_t_test, delong, delong_test
 
 RESULTS = Path(__file__).parent / "results"
 PIECE = 100
@@ -33,6 +33,9 @@ class Line:
         difference: Mean over folds, first candidate less second.
         std: Standard deviation of the differences over folds.
         delong: Standard error of the difference, by DeLong within folds and by patient.
+        overall: That of the mean over all repeats or random splits, what a patient adds to them
+            being added up first.
+        one_fold: Mean over folds of DeLong's variance of the difference in a single one.
         corrected: p of the corrected t-test.
         pooled: p of DeLong's test on pooled scores; NaN of several classes.
     """
@@ -42,6 +45,8 @@ class Line:
     difference: float
     std: float
     delong: float
+    overall: float
+    one_fold: float
     corrected: float
     pooled: float
 
@@ -51,17 +56,19 @@ def one_study(
 ) -> Line:
     """Draw a study and compare its candidates by the functions that volbench compares runs with."""
     studies = draw_study(scenario, divided, random)
-    areas = [
-        delong(each.labels, each.scores, clusters=each.patients, folds=each.folds, undefined="omit")
-        for each in studies
-    ]
+    repeated = scenario.test > 0
+    areas = [_areas([each], repeated=repeated) for each in studies]
     differences = np.stack([found.by_fold[0] - found.by_fold[1] for found in areas])
-    test = corrected_t_test(differences, undefined="omit")
-    spread = areas[0].covariance
+    test = corrected_t_test(
+        differences,
+        undefined="omit",
+        test_to_train=scenario.test / (1 - scenario.test) if repeated else None,
+    )
+    whole = areas[0] if len(studies) == 1 else _areas(studies, repeated=True)
     first = studies[0]
     pooled = (
         delong_test(first.labels, *first.scores, clusters=first.patients).p
-        if first.scores.ndim == 2
+        if first.scores.ndim == 2 and not repeated
         else float("nan")
     )
     return Line(
@@ -69,10 +76,29 @@ def one_study(
         folds=test.folds,
         difference=test.mean,
         std=test.std,
-        delong=float(np.sqrt(spread[0, 0] + spread[1, 1] - 2 * spread[0, 1])),
+        delong=float(np.sqrt(_of_difference(areas[0].covariance))),
+        overall=float(np.sqrt(_of_difference(whole.covariance))),
+        one_fold=_of_difference(whole.of_one_fold),
         corrected=test.p,
         pooled=pooled,
     )
+
+
+def _areas(studies: list[Study], *, repeated: bool) -> Areas:
+    """Areas of both candidates in all folds of some divisions."""
+    folds = [each.folds + place * (each.folds.max() + 1) for place, each in enumerate(studies)]
+    return delong(
+        np.concatenate([each.labels for each in studies]),
+        np.concatenate([each.scores for each in studies], axis=1),
+        clusters=np.concatenate([each.patients for each in studies]),
+        folds=np.concatenate(folds),
+        repeated=repeated,
+        undefined="omit",
+    )
+
+
+def _of_difference(covariance: np.ndarray) -> float:
+    return float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
 
 
 def read(path: Path) -> list[Line]:

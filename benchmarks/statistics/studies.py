@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from volbench.data.cache import PreparedCase
-from volbench.experiment.splits import make_split
+from volbench.experiment.splits import make_split, random_splits
 
 FEATURES, COMMON, RIDGE = 10, 0.5, 0.1
 HIDDEN, STEPS, RATE, DECAY = 8, 60, 0.03, 0.02
@@ -41,6 +41,8 @@ class Scenario:
         cases: Each patient has between one case and so many.
         folds: Of each division.
         repeats: Divisions into folds.
+        test: Share of patients held out by each of ``folds`` random splits; 0 divides into folds.
+        features: What each candidate sees; its signal is spread over the first ten.
         signal: Distance of the classes' means in each feature.
         extra: What the first candidate's features tell beyond that; 0 where none is better.
         same: Whether both see the same features, and differ by the luck of training only.
@@ -55,6 +57,8 @@ class Scenario:
     cases: int = 1
     folds: int = 10
     repeats: int = 1
+    test: float = 0.0
+    features: int = FEATURES
     signal: float = 0.3
     extra: float = 0.0
     same: bool = False
@@ -94,32 +98,74 @@ BETTER = {
     "large gap 90": Scenario(extra=0.12),
     "large gap 567": Scenario(patients=567, extra=0.12),
 }
+RANDOM = {
+    f"{name} {patients}, {splits} splits": Scenario(
+        learner=learner, patients=patients, folds=splits, test=0.1, extra=extra
+    )
+    for name, learner, extra in (
+        ("lda", "lda", 0.0),
+        ("noisy", "noisy", 0.0),
+        ("crashing", "crashing", 0.0),
+        ("small gap", "noisy", 0.04),
+    )
+    for patients in (90, 567)
+    for splits in (10, 15)
+}
+CAPACITY = {
+    f"{learner} {patients}, 100 features": Scenario(
+        learner=learner, patients=patients, features=100, signal=0.5
+    )
+    for learner in ("lda", "noisy")
+    for patients in (90, 567, 1000)
+}
+FEW = {
+    f"noisy {patients}, {words} folds": Scenario(patients=patients, folds=folds)
+    for patients in (90, 567)
+    for words, folds in (("two", 2), ("three", 3))
+}
 REPEATED = {
+    "lda 90, 3 x ten folds": Scenario(learner="lda", repeats=3),
+    "lda 567, 3 x ten folds": Scenario(learner="lda", patients=567, repeats=3),
+    "crashing 90, 3 x ten folds": Scenario(learner="crashing", repeats=3),
+    "crashing 567, 3 x ten folds": Scenario(learner="crashing", patients=567, repeats=3),
+    "mlp 90, 3 x ten folds": Scenario(learner="mlp", repeats=3),
     "noisy 90, 3 x ten folds": Scenario(repeats=3),
     "noisy 567, 3 x ten folds": Scenario(patients=567, repeats=3),
     "small gap 567, 3 x ten folds": Scenario(patients=567, repeats=3, extra=0.04),
 }
-SCENARIOS = {**NULL, **SEEDS, **BETTER, **REPEATED}
+SCENARIOS = {**NULL, **SEEDS, **BETTER, **CAPACITY, **FEW, **RANDOM, **REPEATED}
 
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
-    """Labels, patients and folds; features are drawn anew for each study."""
-
-    labels: np.ndarray
-    patients: np.ndarray
-    folds: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Study:
-    """What two candidates say of the held-out cases of one division into folds.
+    """Labels, patients and folds; features are drawn anew for each study.
 
     Attributes:
         labels: [case]
         patients: [case]
-        folds: [case]
-        scores: [candidate, case] of two classes, [candidate, case, class] of several.
+        held_out: [fold, case], whether the fold holds the case out.
+    """
+
+    labels: np.ndarray
+    patients: np.ndarray
+    held_out: np.ndarray
+
+    @property
+    def items(self) -> tuple[np.ndarray, np.ndarray]:
+        """Case and fold of everything that is held out, case by case."""
+        cases, folds = np.nonzero(self.held_out.T)
+        return cases, folds
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What two candidates say of what one division into folds, or some random splits, hold out.
+
+    Attributes:
+        labels: [item]
+        patients: [item]
+        folds: [item]
+        scores: [candidate, item] of two classes, [candidate, item, class] of several.
     """
 
     labels: np.ndarray
@@ -141,15 +187,9 @@ def cohorts(scenario: Scenario, seed: int) -> list[list[Cohort]]:
             random.integers(1, scenario.cases + 1, scenario.patients),
         )
         cases = [_case(number, patient, labels) for number, patient in enumerate(patients)]
-        splits = [
-            make_split(cases, scenario.folds, seed * DIVISIONS * 10 + number * 10 + repeat)
-            for repeat in range(scenario.repeats)
-        ]
+        seeds = [seed * DIVISIONS * 10 + number * 10 + repeat for repeat in range(scenario.repeats)]
         found.append(
-            [
-                Cohort(labels[patients], patients, np.array(split.assigned, dtype=int))
-                for split in splits
-            ]
+            [Cohort(labels[patients], patients, _held_out(scenario, cases, at)) for at in seeds]
         )
     return found
 
@@ -161,11 +201,23 @@ def draw_study(
     features = _features(scenario, divided[0], random)
     found = []
     for cohort in divided:
+        cases, folds = cohort.items
         scores = np.stack([_scores(scenario, each, cohort, random) for each in features])
         if scenario.shift:
-            scores[1] += scenario.shift * random.normal(size=scenario.folds)[cohort.folds]
-        found.append(Study(cohort.labels, cohort.patients, cohort.folds, scores))
+            scores[1] += scenario.shift * random.normal(size=scenario.folds)[folds]
+        found.append(Study(cohort.labels[cases], cohort.patients[cases], folds, scores))
     return found
+
+
+def _held_out(scenario: Scenario, cases: list[PreparedCase], seed: int) -> np.ndarray:
+    if scenario.test:
+        split = random_splits(cases, scenario.folds, scenario.test, seed)
+    else:
+        split = make_split(cases, scenario.folds, seed)
+    held_out = np.zeros((scenario.folds, len(cases)), dtype=bool)
+    for fold in split.folds:
+        held_out[fold, list(split.held_out(fold))] = True
+    return held_out
 
 
 def _case(number: int, patient: int, labels: np.ndarray) -> PreparedCase:
@@ -187,8 +239,9 @@ def _case(number: int, patient: int, labels: np.ndarray) -> PreparedCase:
 
 def _features(scenario: Scenario, cohort: Cohort, random: np.random.Generator) -> np.ndarray:
     """Features of the cases, [candidate, case, feature]; half of the noise is the patient's."""
-    shape = (2, len(cohort.labels), FEATURES)
-    of_patient = random.normal(size=(2, cohort.patients.max() + 1, FEATURES))
+    count = scenario.features
+    shape = (2, len(cohort.labels), count)
+    of_patient = random.normal(size=(2, cohort.patients.max() + 1, count))
     noise = np.sqrt(COMMON) * of_patient[:, cohort.patients]
     noise += np.sqrt(1 - COMMON) * random.normal(size=shape)
     # Each class lies in a direction of its own: half of the features up, half of them down.
@@ -196,7 +249,8 @@ def _features(scenario: Scenario, cohort: Cohort, random: np.random.Generator) -
     if scenario.classes > 2:
         signs = np.array([np.roll(np.repeat((1, -1), 5), 3 * n) for n in range(scenario.classes)])
     signal = np.array([scenario.signal + scenario.extra, scenario.signal])[:, None, None] / 2
-    features = noise + signal * signs[cohort.labels][None]
+    features = noise
+    features[:, :, :FEATURES] += signal * signs[cohort.labels][None]
     if scenario.same:
         features[1] = features[0]
     return features
@@ -210,20 +264,21 @@ def _scores(
     targets = np.eye(scenario.classes)[cohort.labels]
     targets = targets[:, 1:] if scenario.classes == 2 else targets
     learn = _network if scenario.learner == "mlp" else _ridge
-    scores = learn(features, targets, weights, random)[cohort.folds, np.arange(len(cohort.labels))]
+    cases, folds = cohort.items
+    scores = learn(features, targets, weights, random)[folds, cases]
     if scenario.learner == "crashing":
-        crashed = (random.random(scenario.folds) < CRASH)[cohort.folds]
+        crashed = (random.random(scenario.folds) < CRASH)[folds]
         scores[crashed] = random.normal(size=(int(crashed.sum()), scores.shape[1]))
     return scores[:, 0] if scenario.classes == 2 else scores
 
 
 def _weights(scenario: Scenario, cohort: Cohort, random: np.random.Generator) -> np.ndarray:
     """How often each case is learned from, in each fold: [fold, case]."""
-    weights = 1.0 * (cohort.folds[None] != np.arange(scenario.folds)[:, None])
+    weights = 1.0 * ~cohort.held_out
     if scenario.learner in ("lda", "mlp"):
         return weights
     for fold in range(scenario.folds):
-        pool = np.unique(cohort.patients[cohort.folds != fold])
+        pool = np.unique(cohort.patients[~cohort.held_out[fold]])
         drawn = random.choice(pool, len(pool))
         weights[fold] = np.bincount(drawn, minlength=cohort.patients.max() + 1)[cohort.patients]
     return weights
@@ -238,7 +293,9 @@ def _ridge(
     centred = features - (drawn * features).sum(axis=1, keepdims=True) / total
     goal = targets - (drawn * targets).sum(axis=1, keepdims=True) / total
     turned = (drawn * centred).transpose(0, 2, 1)
-    slopes = np.linalg.solve(turned @ centred + RIDGE * total * np.eye(FEATURES), turned @ goal)
+    slopes = np.linalg.solve(
+        turned @ centred + RIDGE * total * np.eye(features.shape[1]), turned @ goal
+    )
     return features @ (slopes / np.linalg.norm(slopes, axis=1, keepdims=True))
 
 
@@ -247,7 +304,7 @@ def _network(
 ) -> np.ndarray:
     """Train one network a fold, side by side, full batches: [fold, case, output]."""
     folds, outputs = len(weights), targets.shape[1]
-    shapes = ((FEATURES, HIDDEN), (1, HIDDEN), (HIDDEN, outputs), (1, outputs))
+    shapes = ((features.shape[1], HIDDEN), (1, HIDDEN), (HIDDEN, outputs), (1, outputs))
     parameters = [
         random.normal(size=(folds, *shape)) / np.sqrt(shape[0]) * (shape[0] > 1) for shape in shapes
     ]

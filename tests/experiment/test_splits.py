@@ -12,6 +12,7 @@ from volbench.experiment.splits import (
     leave_one_out,
     make_split,
     official_split,
+    random_splits,
     read_split,
 )
 
@@ -248,3 +249,70 @@ def test_a_division_by_time_that_cannot_be_is_refused(text, error, message):
     cases = with_strata(year=list("0123456789"), name=list("abcdefghij"))
     with pytest.raises(error, match=message):
         choose_split(text, cases, 0)
+
+
+def test_random_splits_are_stratified_and_disjoint_in_patients_each_on_its_own():
+    cases = cohort([n // 2 for n in range(120)])
+    split = random_splits(cases, 8, 0.1, seed=3)
+    assert split.folds == tuple(range(8))
+    assert split.repeated
+    times = Counter()
+    for fold in split.folds:
+        part = split.part(fold, validation_fraction=0.2, seed=3)
+        held = {cases[index].patient for index in part.test}
+        assert Counter(int(patient[1:]) % 2 for patient in held) == {0: 3, 1: 3}
+        assert not held & {cases[index].patient for index in (*part.train, *part.validation)}
+        assert sorted((*part.train, *part.validation, *part.test)) == list(range(len(cases)))
+        times.update(held)
+    assert max(times.values()) > 1
+    assert len(times) < 60
+
+
+def test_random_splits_follow_from_the_seed_and_begin_alike():
+    cases = cohort(range(40))
+    assert random_splits(cases, 5, 0.2, 1) == random_splits(cases, 5, 0.2, 1)
+    assert random_splits(cases, 5, 0.2, 1).digest != random_splits(cases, 5, 0.2, 2).digest
+    longer = random_splits(cases, 9, 0.2, 1)
+    for fold in range(5):
+        assert longer.held_out(fold) == random_splits(cases, 5, 0.2, 1).held_out(fold)
+
+
+def test_a_patient_of_several_classes_and_a_rare_class_are_held_out_too():
+    labels = [0] * 20 + [1] * 2 + [0, 1]
+    patients = [*range(22), 22, 22]
+    cases = [
+        small_case(n, label=label, patient=f"p{patient}")
+        for n, (label, patient) in enumerate(zip(labels, patients, strict=True))
+    ]
+    split = random_splits(cases, 6, 0.1, 0)
+    assert all({cases[at].label for at in split.held_out(fold)} == {0, 1} for fold in split.folds)
+    with pytest.raises(DataError, match="a class has one patient only"):
+        random_splits(cases[:21], 6, 0.1, 0)
+
+
+def test_random_splits_are_read_back_as_they_were_written(tmp_path):
+    cases = cohort(range(40))
+    split = random_splits(cases, 5, 0.2, 1)
+    lines = [f"{case.name},{fold}" for case, fold in zip(cases, split.assigned, strict=True)]
+    path = tmp_path / "split.csv"
+    path.write_text("\n".join(["case,fold", *lines]))
+    assert read_split(path, cases) == split
+    path.write_text("\n".join(["case,fold", *lines[:-1], "case039,val"]))
+    with pytest.raises(DataError, match=r"case 'case039': fold 'val' is neither 'train' nor numb"):
+        read_split(path, cases)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("random(splits=1)", "splits must be 2 to 1000, and test above 0 and at most 0.5"),
+        ("random(test=0.8)", "splits must be 2 to 1000, and test above 0 and at most 0.5"),
+        ("random(splits=True)", "write random(splits=15, test=0.1)"),
+        ("random(share=0.1)", "write random(splits=15, test=0.1)"),
+    ],
+)
+def test_random_splits_that_make_no_sense_are_refused(text, reason):
+    with pytest.raises(UsageError) as info:
+        choose_split(text, cohort(range(40)), 0)
+    assert reason in str(info.value)
+    assert choose_split("random(splits=4, test=0.25)", cohort(range(40)), 0).folds == (0, 1, 2, 3)

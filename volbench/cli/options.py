@@ -108,9 +108,10 @@ EXPERIMENT: Sequence[Callable[[Any], Any]] = (
         "--folds",
         default="10",
         show_default=True,
-        metavar="N|official|FILE|COLUMN|time(...)",
+        metavar="N|official|FILE|COLUMN|random(...)|time(...)",
         help="Number of folds; the data set's official split; a CSV (case,fold); a column whose "
-        "values are left out one at a time (site); or time(column='year', test=0.2).",
+        "values are left out one at a time (site); random(splits=15, test=0.1): random splits; or "
+        "time(column='year', test=0.2).",
     ),
     click.option(
         "--seed",

@@ -19,7 +19,7 @@ Unit: TypeAlias = Literal["slice", "case", "patient"]
 
 @dataclass(frozen=True)
 class Items:
-    """What is scored, item by item.
+    """What is scored, item by item; a case that several folds hold out is an item in each of them.
 
     Attributes:
         unit: What an item is.
@@ -51,6 +51,12 @@ class Items:
     def cases(self) -> tuple[tuple[str, ...], ...]:
         """The cases of each item; more than one only where the item is a patient."""
         return tuple(tuple(dict.fromkeys(row.case for row in rows)) for rows in self.rows)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether a patient is held out by several folds, as by random splits."""
+        places = {(rows[0].patient, rows[0].fold) for rows in self.rows}
+        return len(places) > len(set(self.patients))
 
     @property
     def predicted(self) -> LabelArray:
@@ -131,8 +137,8 @@ def units_of(predictions: Iterable[Prediction]) -> tuple[Unit, ...]:
     none has cases of several classes.
     """
     rows = list(predictions)
-    cases = {row.case: row for row in rows}
-    patients = {row.patient for row in rows}
+    cases = {(row.fold, row.case) for row in rows}
+    patients = {(row.fold, row.patient) for row in rows}
     units: list[Unit] = [_unit_of(rows)]
     if len(cases) < len(rows):
         units.append("case")
@@ -156,9 +162,9 @@ def _together(rows: Sequence[Prediction], classes: tuple[str, ...], unit: Unit) 
             "use case"
         )
     key: dict[Unit, Callable[[Prediction], Hashable]] = {
-        "slice": lambda row: (row.case, row.slice),
-        "case": lambda row: row.case,
-        "patient": lambda row: row.patient,
+        "slice": lambda row: (row.fold, row.case, row.slice),
+        "case": lambda row: (row.fold, row.case),
+        "patient": lambda row: (row.fold, row.patient),
     }
     grouped = _group(rows, key[unit])
     labels = [classes.index(group[0].label) for group in grouped]
@@ -196,7 +202,7 @@ def _patients_of_several_classes(rows: Iterable[Prediction]) -> list[str]:
 
 
 def _check(rows: Iterable[Prediction], classes: Sequence[str]) -> None:
-    seen: set[tuple[str, int | None]] = set()
+    seen: set[tuple[int, str, int | None]] = set()
     for row in rows:
         if row.label not in classes:
             raise DataError(
@@ -208,9 +214,9 @@ def _check(rows: Iterable[Prediction], classes: Sequence[str]) -> None:
                 f"prediction of case {row.case!r}: {row.probabilities} are not probabilities; "
                 "train this fold again"
             )
-        if (row.case, row.slice) in seen:
+        if (row.fold, row.case, row.slice) in seen:
             raise DataError(f"case {row.case!r} is predicted twice; score one run at a time")
-        seen.add((row.case, row.slice))
+        seen.add((row.fold, row.case, row.slice))
 
 
 def _threshold(

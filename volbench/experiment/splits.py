@@ -19,6 +19,7 @@ from volbench.spec import parse
 
 MOST_DIGITS = 9
 TRAIN, VALIDATION, TEST = "train", "val", "test"
+MOST_SPLITS = 1000
 MOST_GROUPS = 50
 """Values of a column that can be left out one at a time; more are rather numbers than groups."""
 
@@ -32,9 +33,26 @@ class FoldPartition:
     test: tuple[int, ...]
 
 
+SEVERAL = ";"
+"""Stands between the numbers of the folds of a case that several of them hold out."""
+
+
+def folds_of(assigned: str) -> tuple[int, ...]:
+    """Numbers of the folds that hold a case out, as splits.csv and cases.csv write them.
+
+    >>> folds_of("3"), folds_of("0;7"), folds_of("train")
+    ((3,), (0, 7), ())
+    """
+    return tuple(int(fold) for fold in assigned.split(SEVERAL) if fold.isdecimal())
+
+
 @dataclass(frozen=True)
 class Split:
-    """A fold per case: its number, or ``train`` or ``val`` for a case that is never held out."""
+    """A fold per case: its number, or ``train`` or ``val`` for a case that is never held out.
+
+    Random splits may hold a case out several times: then it has the numbers of these folds, with
+    semicolons between.
+    """
 
     cases: tuple[PreparedCase, ...]
     assigned: tuple[str, ...]
@@ -45,7 +63,18 @@ class Split:
     @property
     def folds(self) -> tuple[int, ...]:
         """Numbers of the folds that hold something out."""
-        return tuple(sorted({int(fold) for fold in self.assigned if fold.isdecimal()}))
+        return tuple(sorted({fold for assigned in self.assigned for fold in folds_of(assigned)}))
+
+    @property
+    def repeated(self) -> bool:
+        """Whether some case is held out several times."""
+        return any(SEVERAL in assigned for assigned in self.assigned)
+
+    def held_out(self, fold: int) -> tuple[int, ...]:
+        """The cases that a fold holds out."""
+        return tuple(
+            index for index, assigned in enumerate(self.assigned) if fold in folds_of(assigned)
+        )
 
     @property
     def digest(self) -> str:
@@ -64,14 +93,14 @@ class Split:
                 None keeps none. A split with its own validation cases uses those.
             seed: Seed of the inner division.
         """
-        test = self._where({str(fold)})
-        if not self._where(set(self.assigned) - {str(fold), VALIDATION}):
+        test = self.held_out(fold)
+        own = tuple(index for index, word in enumerate(self.assigned) if word == VALIDATION)
+        rest = tuple(sorted(set(range(len(self.cases))) - set(test) - set(own)))
+        if not rest:
             raise DataError(
                 f"fold {fold}: no case is left to train on, all others are held out or validation "
                 "cases; give some of them another fold, or the word 'train'"
             )
-        own = self._where({VALIDATION})
-        rest = self._where(set(self.assigned) - {str(fold), VALIDATION})
         if validation_fraction is None:
             return FoldPartition(train=tuple(sorted((*rest, *own))), validation=(), test=test)
         if own:
@@ -91,9 +120,6 @@ class Split:
             validation=tuple(sorted(kept)),
             test=test,
         )
-
-    def _where(self, folds: set[str]) -> tuple[int, ...]:
-        return tuple(index for index, fold in enumerate(self.assigned) if fold in folds)
 
 
 def make_split(cases: Sequence[PreparedCase], folds: int, seed: int) -> Split:
@@ -175,8 +201,53 @@ def hold_out_latest(cases: Sequence[PreparedCase], column: str, test: float) -> 
     return Split(tuple(cases), tuple("0" if is_late else TRAIN for is_late in late))
 
 
+def random_splits(cases: Sequence[PreparedCase], splits: int, test: float, seed: int) -> Split:
+    """Hold out a random share of the patients, stratified by class, several times over.
+
+    Each split is drawn on its own, so a patient may be held out several times or never. The folds
+    are the splits.
+
+    Args:
+        cases: What is divided.
+        splits: How many.
+        test: Share of the patients of each class that a split holds out; one at least.
+        seed: Seed of all of them.
+
+    Raises:
+        DataError: a class has one patient only.
+    """
+    fewest = min(_patients_per_class(cases).values())
+    if fewest < 2:
+        raise DataError("a class has one patient only; no split could train and test on it")
+    strata = _patients_by_classes(cases)
+    held_out: dict[str, list[int]] = defaultdict(list)
+    for split in range(splits):
+        random = np.random.default_rng(derive_seed(seed, "random splits", split))
+        for patients in strata:
+            take = max(1, round(test * len(patients))) if len(patients) > 1 else 0
+            for place in random.permutation(len(patients))[:take]:
+                held_out[patients[place]].append(split)
+    return Split(
+        tuple(cases),
+        tuple(SEVERAL.join(map(str, held_out.get(case.patient, []))) or TRAIN for case in cases),
+    )
+
+
+def _patients_by_classes(cases: Sequence[PreparedCase]) -> list[list[str]]:
+    """Patients by the set of their classes, sorted."""
+    classes: dict[str, set[int]] = defaultdict(set)
+    for case in cases:
+        classes[case.patient].add(case.label)
+    strata: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for patient in sorted(classes):
+        strata[tuple(sorted(classes[patient]))].append(patient)
+    return [strata[of] for of in sorted(strata)]
+
+
 def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
-    """Read a split from a CSV with the columns ``case`` and ``fold``.
+    """Read a split from a CSV with the columns ``case`` and ``fold``, as splits.csv of a run.
+
+    A case that several folds hold out has their numbers with semicolons between.
 
     Raises:
         DataError: the file cannot be read, or its cases are not these cases.
@@ -197,7 +268,10 @@ def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
         raise DataError(f"split {path} has no fold for case {missing[0]!r} {_more(missing)}")
     if unknown := sorted(given.keys() - names):
         raise DataError(f"split {path} has case {unknown[0]!r}, unknown here {_more(unknown)}")
-    return Split(tuple(cases), _numbered(cases, [given[case.name] for case in cases]))
+    folds = [given[case.name] for case in cases]
+    if any(SEVERAL in fold for fold in folds):
+        return Split(tuple(cases), _several(cases, folds))
+    return Split(tuple(cases), _numbered(cases, folds))
 
 
 def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
@@ -205,9 +279,11 @@ def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
 
     Args:
         text: A number of folds; ``official``; the path of a CSV; the name of a column of the data
-            (leave one of its values out at a time); or ``time(column='year', test=0.2)``.
+            (leave one of its values out at a time); ``time(column='year', test=0.2)``; or
+            ``random(splits=15, test=0.1)``.
         cases: What is divided.
-        seed: Seed of the division into a number of folds; the others draw nothing.
+        seed: Seed of the division into a number of folds, or of random splits; the others draw
+            nothing.
 
     Raises:
         UsageError: it is none of these.
@@ -224,12 +300,15 @@ def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
         return read_split(Path(text), cases)
     if text.startswith("time("):
         return _by_time(text, cases)
+    if text.startswith("random("):
+        return _by_random(text, cases, seed)
     columns = sorted({column for case in cases for column in case.strata})
     if text in columns:
         return leave_one_out(cases, text)
     raise UsageError(
         f"--folds {text!r} is not a number of folds, 'official' (the data's own split), "
-        "a .csv with the columns case,fold, time(column='year', test=0.2) or a column of the data"
+        "a .csv with the columns case,fold, random(splits=15, test=0.1), "
+        "time(column='year', test=0.2) or a column of the data"
         + (f" ({', '.join(columns)})" if columns else "")
     )
 
@@ -243,6 +322,21 @@ def _by_time(text: str, cases: Sequence[PreparedCase]) -> Split:
             "the share of patients to hold out"
         )
     return hold_out_latest(cases, column, test)
+
+
+def _by_random(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
+    arguments = dict(parse(text).kwargs)
+    splits, test = arguments.pop("splits", 15), arguments.pop("test", 0.1)
+    if arguments or type(splits) is not int or not isinstance(test, float):
+        raise UsageError(
+            f"--folds {text!r}: write random(splits=15, test=0.1), with how many splits to train "
+            "and the share of patients that each of them holds out"
+        )
+    if not 2 <= splits <= MOST_SPLITS or not 0 < test <= 0.5:
+        raise UsageError(
+            f"--folds {text!r}: splits must be 2 to {MOST_SPLITS}, and test above 0 and at most 0.5"
+        )
+    return random_splits(cases, splits, test, seed)
 
 
 def _moment(case: PreparedCase, column: str) -> float:
@@ -285,6 +379,20 @@ def _numbered(cases: Sequence[PreparedCase], folds: Sequence[str | None]) -> tup
     held_out = [TEST] if TEST in words else sorted(names, key=_natural)
     numbers = {name: str(number) for number, name in enumerate(held_out)}
     return tuple(numbers.get(key, key) for key in keys)
+
+
+def _several(cases: Sequence[PreparedCase], folds: Sequence[str]) -> tuple[str, ...]:
+    """Check folds of which some hold out the same case."""
+    for case, fold in zip(cases, folds, strict=True):
+        if fold != TRAIN and not all(map(_is_number, fold.split(SEVERAL))):
+            raise DataError(
+                f"case {case.name!r}: fold {fold!r} is neither 'train' nor numbers with "
+                f"{SEVERAL!r} between, though other cases are held out by several folds"
+            )
+    return tuple(
+        SEVERAL.join(map(str, sorted({int(each) for each in folds_of(fold)}))) or TRAIN
+        for fold in folds
+    )
 
 
 def _canonical(fold: str) -> str:
@@ -370,7 +478,7 @@ def _check_patients(cases: Sequence[PreparedCase], assigned: Sequence[str]) -> N
     if torn:
         where = ", ".join(sorted(folds[torn[0]]))
         raise DataError(f"patient {torn[0]!r} is in more than one fold ({where}) {_more(torn)}")
-    if not any(fold.isdecimal() for fold in assigned):
+    if not any(map(folds_of, assigned)):
         raise DataError("the split holds nothing out: no case has a fold number or 'test'")
 
 

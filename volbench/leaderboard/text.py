@@ -23,7 +23,7 @@ def title(found: Comparison) -> str:
     repeated = f" x {found.repeats} repeats" if found.repeats > 1 else ""
     return (
         f"{run.data}: {run.cases} cases of {run.patients} patients, "
-        f"{plural(folds, 'fold')}{repeated} "
+        f"{plural(folds, 'random split' if run.repeated else 'fold')}{repeated} "
         f"(data {run.protocol[0][:8]}, split {split})"
     )
 

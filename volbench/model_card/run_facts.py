@@ -103,8 +103,8 @@ class RunFacts:
         found = []
         for fold in sorted(self.run.predictions):
             inner = {row.case for row in self.run.validation.get(fold, ())}
-            test = [row for row in self.assigned if row.fold == str(fold)]
-            rest = [row for row in self.assigned if row.fold != str(fold)]
+            test = [row for row in self.assigned if fold in row.folds]
+            rest = [row for row in self.assigned if fold not in row.folds]
             found.append(
                 Partition(
                     fold,

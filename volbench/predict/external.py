@@ -318,6 +318,7 @@ def _internal(run: LoadedRun) -> tuple[float, float]:
             items.probabilities[None],
             clusters=np.array(items.patients),
             folds=items.folds,
+            repeated=items.repeated,
             undefined="omit",
         )
     except DataError:  # one patient of a class in every fold

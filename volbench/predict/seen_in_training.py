@@ -22,7 +22,7 @@ def seen_in_training(
     by_patient = not same
     if by_patient and case.patient:
         same = [row for row in split if row.patient == case.patient]
-    seen = tuple(fold for fold in folds if any(str(fold) != row.fold for row in same))
+    seen = tuple(fold for fold in folds if any(fold not in row.folds for row in same))
     if not seen:
         return None
     held_out = None if by_patient else _held_out(same[0], run)
@@ -34,7 +34,7 @@ def _same_name(name: str, known: str) -> bool:
 
 
 def _held_out(row: SplitRow, run: LoadedRun) -> tuple[float, ...] | None:
-    rows = run.predictions.get(int(row.fold), ()) if row.fold.isdecimal() else ()
+    rows = [each for fold in row.folds for each in run.predictions.get(fold, ())]
     found = [prediction.probabilities for prediction in rows if prediction.case == row.case]
     return tuple(map(float, np.mean(found, axis=0))) if found else None
 

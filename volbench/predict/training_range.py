@@ -40,7 +40,7 @@ class Range:
 
 def training_rows(run: LoadedRun, folds: Sequence[int]) -> list[CaseRow]:
     """The cases that at least one of the folds was trained on."""
-    return [row for row in run.case_rows if any(str(fold) != row.fold for fold in folds)]
+    return [row for row in run.case_rows if any(fold not in row.folds for fold in folds)]
 
 
 def training_range(run: LoadedRun, folds: Sequence[int]) -> Range | None:

@@ -95,7 +95,9 @@ def _surest(places: np.ndarray, order: np.ndarray, items: Items) -> list[int]:
     for place in sorted_:
         first_of_class.setdefault(int(items.labels[place]), place)
     different = list(first_of_class.values())
-    return (different + [place for place in sorted_ if place not in different])[:EACH]
+    ordered = different + [place for place in sorted_ if place not in different]
+    once = {items.rows[place][0].case: place for place in reversed(ordered)}
+    return [place for place in ordered if once[items.rows[place][0].case] == place][:EACH]
 
 
 def _example(

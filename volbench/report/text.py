@@ -62,6 +62,12 @@ def _folds(run: LoadedRun) -> str:
             "the others, and scored on patients it had never seen."
         )
     models = _count(folds)
+    if run.repeated:
+        return (
+            f"{models.capitalize()} times, patients of each class were drawn at random and held "
+            "out, so that a patient may have been held out several times or never. As many models "
+            "were trained for each candidate: each one was scored on patients it had never seen."
+        )
     return (
         f"The patients were divided into {models} parts, called folds; no patient is in two of "
         f"them. {models.capitalize()} models were trained for each candidate: each one was scored "

@@ -12,6 +12,7 @@ import pandas as pd
 from volbench._utils.csv_text import csv_records
 from volbench.errors import StateError, UsageError
 from volbench.experiment.experiment import short_source
+from volbench.experiment.splits import folds_of
 from volbench.runs.folder import (
     CASES,
     HISTORY,
@@ -44,6 +45,8 @@ class LoadedRun:
         classes: Names of the classes, in the order of their index; empty before any fold is done.
         cases, patients: How many the data set has.
         tuning: Content of tuning.json, of a run whose hyperparameters were searched for.
+        repeated: Whether its folds are random splits, which hold out a patient several times or
+            never.
     """
 
     path: Path
@@ -57,6 +60,7 @@ class LoadedRun:
     cases: int
     patients: int
     tuning: Mapping[str, Any] | None = None
+    repeated: bool = False
 
     @property
     def name(self) -> str:
@@ -141,7 +145,7 @@ def load_run(path: Path) -> LoadedRun:
         predictions[fold], classes = rows, named
         if VALIDATION in result.sha256:
             validation[fold], _ = _predictions(place, result, VALIDATION)
-    cases, patients = _count(folder)
+    cases, patients, repeated = _count(folder)
     return LoadedRun(
         path=path,
         experiment=experiment,
@@ -154,6 +158,7 @@ def load_run(path: Path) -> LoadedRun:
         cases=cases,
         patients=patients,
         tuning=read_json(path / TUNING),
+        repeated=repeated,
     )
 
 
@@ -198,15 +203,17 @@ def _is_run(path: Path) -> bool:
     return (path / "experiment.json").is_file()
 
 
-def _count(folder: RunFolder) -> tuple[int, int]:
+def _count(folder: RunFolder) -> tuple[int, int, bool]:
+    """Cases and patients of the data set, and whether a case is held out by several folds."""
     try:
         rows = csv_records(folder.content(SPLITS).decode("utf-8"))
         patients = [row["patient"] for row in rows]
+        repeated = any(len(folds_of(row["fold"])) > 1 for row in rows)
     except (KeyError, ValueError) as error:
         raise StateError(
             f"{folder.path / SPLITS} is missing or damaged ({error}); run again"
         ) from None
-    return len(patients), len(set(patients))
+    return len(patients), len(set(patients)), repeated
 
 
 def _are_ordered(path: Path) -> bool:

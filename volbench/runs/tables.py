@@ -6,7 +6,7 @@ from pathlib import Path
 
 from volbench._utils.csv_text import csv_lines, csv_records, csv_text
 from volbench.errors import StateError
-from volbench.experiment.splits import Split
+from volbench.experiment.splits import Split, folds_of
 
 
 class Grades(tuple[str, ...]):
@@ -41,6 +41,7 @@ class CaseRow:
     Attributes:
         shape: Slices, rows and columns as stored, before preparation.
         spacing_mm: Distance between slices, rows and columns as stored.
+        fold: The fold that holds it out, several with semicolons between, or ``train`` or ``val``.
         roi_mm3: Volume of the region of interest; None without a mask.
         strata: Columns to report by, without the prefix that they have in the file.
         plane: That of the slices: axial, coronal or sagittal; None if it was not kept.
@@ -55,6 +56,11 @@ class CaseRow:
     roi_mm3: float | None
     strata: Mapping[str, str] = field(default_factory=dict[str, str])
     plane: str | None = None
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Numbers of the folds that hold it out."""
+        return folds_of(self.fold)
 
 
 STRATUM = "stratum_"
@@ -114,12 +120,22 @@ def splits_csv(split: Split, classes: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class SplitRow:
-    """A row of splits.csv: the fold that holds a case out, or ``train`` or ``val``."""
+    """A row of splits.csv.
+
+    Attributes:
+        fold: The fold that holds the case out, several with semicolons between, or ``train`` or
+            ``val``.
+    """
 
     case: str
     patient: str
     label: str
     fold: str
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Numbers of the folds that hold the case out."""
+        return folds_of(self.fold)
 
 
 def read_splits(path: Path) -> list[SplitRow]:

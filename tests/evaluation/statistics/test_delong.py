@@ -345,3 +345,49 @@ def test_an_area_of_each_fold_stands_beside_their_mean():
         alone = delong(labels[inside], scores[:, inside])
         assert found.by_fold[:, fold] == pytest.approx(alone.areas)
     np.testing.assert_allclose(np.nanmean(found.by_fold, axis=1), found.areas)
+
+
+def test_folds_that_share_no_patient_may_be_called_repeated_as_well():
+    labels, scores, _ = study(2, patients=60)
+    folds = np.arange(60) // 2 % 4
+    once = delong(labels, scores, folds=folds)
+    again = delong(labels, scores, folds=folds, repeated=True)
+    assert again.covariance == pytest.approx(once.covariance)
+    assert again.of_one_fold == pytest.approx(once.of_one_fold)
+    assert once.of_one_fold == pytest.approx(once.covariance * 4)
+
+
+def test_the_same_division_three_times_over_is_known_no_better_than_once():
+    labels, scores, _ = study(3, patients=60)
+    folds = np.arange(60) // 2 % 4
+    once = delong(labels, scores, folds=folds)
+    thrice = delong(
+        np.tile(labels, 3),
+        np.tile(scores, 3),
+        clusters=np.tile(np.arange(60), 3),
+        folds=np.concatenate([folds + 4 * repeat for repeat in range(3)]),
+        repeated=True,
+    )
+    assert thrice.folds == 12
+    assert thrice.covariance == pytest.approx(once.covariance)
+    assert thrice.of_one_fold == pytest.approx(once.of_one_fold)
+
+
+def test_the_variance_over_random_splits_is_that_of_drawing_patients():
+    random = np.random.default_rng(0)
+    areas, variances = [], []
+    for _ in range(400):
+        labels = np.arange(40) % 2
+        scores = labels + random.normal(size=(5, 40)) + random.normal(size=40)
+        held_out = np.array([[*random.permutation(20)[:6]] for _ in range(10)])
+        cases = np.concatenate([[*(2 * each), *(2 * each + 1)] for each in held_out])
+        found = delong(
+            labels[cases],
+            scores[np.repeat(np.arange(10) % 5, 12), cases][None],
+            clusters=cases,
+            folds=np.repeat(np.arange(10), 12),
+            repeated=True,
+        )
+        areas.append(found.areas[0])
+        variances.append(found.covariance[0, 0])
+    assert np.mean(variances) == pytest.approx(np.var(areas), rel=0.2)

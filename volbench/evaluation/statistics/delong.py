@@ -33,12 +33,17 @@ class FoldAreas:
         within: Covariance of the sums of influences of a patient's cases of one class, for each
             class, times the cases of the class. NaN where one patient only has the class.
         between: What patients who have cases of several classes add.
+        patients: Numbers of the patients, sorted.
+        influence: How much each area rises with each of them, scaled within each class so that the
+            sum of squares over patients is an unbiased variance; 0 for a class of one patient.
     """
 
     areas: Float[np.ndarray, " model"]
     counts: tuple[int, ...]
     within: tuple[Covariance, ...]
     between: Covariance
+    patients: Int[np.ndarray, " patient"]
+    influence: Float[np.ndarray, "model patient"]
 
     @classmethod
     def of(
@@ -63,22 +68,26 @@ class FoldAreas:
         ]
         areas = np.mean([areas for areas, _ in each], axis=0)
         influence = np.mean([influence for _, influence in each], axis=0)
-        number = np.unique(clusters, return_inverse=True)[1]
-        total = int(number.max()) + 1
-        sums, within, counts = [], [], []
+        patients, number = np.unique(clusters, return_inverse=True)
+        total = len(patients)
+        sums, within, counts, factors = [], [], [], []
         for index in range(classes):
             inside = labels == index
             # Two classes are centred already; of several, an area compares a class with a mixture.
             centred = influence[:, inside] - influence[:, inside].mean(axis=1, keepdims=True)
             sums.append(_sums(centred, number[inside], total))
             counts.append(int(inside.sum()))
-            factor = _unbiased(len(np.unique(number[inside]))) * counts[-1]
-            within.append(np.asarray(factor * sums[-1] @ sums[-1].T))
+            factors.append(_unbiased(len(np.unique(number[inside]))))
+            within.append(np.asarray(factors[-1] * counts[-1] * sums[-1] @ sums[-1].T))
         whole = np.sum(sums, axis=0)
         mixed = whole @ whole.T - np.sum([part @ part.T for part in sums], axis=0)
         # A single patient that has all classes is all there is: nothing varies with it.
         between = np.nan_to_num(_unbiased(total) * mixed)
-        return cls(areas, tuple(counts), tuple(within), between)
+        scaled = np.sum(
+            [np.sqrt(np.nan_to_num(f)) * part for f, part in zip(factors, sums, strict=True)],
+            axis=0,
+        )
+        return cls(areas, tuple(counts), tuple(within), between, patients, scaled)
 
 
 def sum_of_covariances(folds: Sequence[FoldAreas]) -> Covariance:
@@ -96,6 +105,18 @@ def sum_of_covariances(folds: Sequence[FoldAreas]) -> Covariance:
         for fold, covariance in zip(folds, within, strict=True):
             whole = whole + covariance / fold.counts[index]
     return np.asarray(whole)
+
+
+def covariance_by_patient(folds: Sequence[FoldAreas]) -> Covariance:
+    """Covariance of the sum of the areas of folds that hold out some patients several times.
+
+    What a patient adds to the areas of all folds is added up before it is squared.
+    """
+    everybody = np.unique(np.concatenate([fold.patients for fold in folds]))
+    whole = np.zeros((len(folds[0].areas), len(everybody)))
+    for fold in folds:
+        whole[:, np.searchsorted(everybody, fold.patients)] += fold.influence
+    return np.asarray(whole @ whole.T)
 
 
 def _area_and_influence(
@@ -155,6 +176,7 @@ class Areas:
         areas: One per model: over all pairs of cases, or the mean over folds of the area in each.
         covariance: Of the areas, over the drawing of patients; the trained models are given.
         by_fold: Areas of each fold, in the order of the folds' names; NaN where a class is missing.
+        of_one_fold: Mean over folds of the covariance of the areas of a single one.
         folds: Parts the areas are means over; 1 where scores are pooled.
         undefined: Folds left out because a class is missing in them.
     """
@@ -162,6 +184,7 @@ class Areas:
     areas: Float[np.ndarray, " model"]
     covariance: Float[np.ndarray, "model model"]
     by_fold: Float[np.ndarray, "model fold"]
+    of_one_fold: Float[np.ndarray, "model model"]
     folds: int
     undefined: int
 
@@ -216,6 +239,7 @@ def delong(
     *,
     clusters: Shaped[np.ndarray, " item"] | None = None,
     folds: Shaped[np.ndarray, " item"] | None = None,
+    repeated: bool = False,
     undefined: Undefined = "refuse",
 ) -> Areas:
     """Areas of several models on the same cases, with their covariance.
@@ -231,6 +255,8 @@ def delong(
         scores: One row per model: a number per case, or one per case and class.
         clusters: The patient of each case; left out, each case is a patient.
         folds: The fold that held out each case; left out, all cases are compared with each other.
+        repeated: Whether a patient may be held out in several folds, by random splits or repeated
+            divisions; items are then cases in folds, and what a patient adds is summed over folds.
         undefined: What to do with a fold in which a class is missing.
 
     Raises:
@@ -250,7 +276,8 @@ def delong(
         if folds is None
         else np.unique(folds, return_inverse=True)[1]
     )
-    _check_disjoint(patients, where)
+    if not repeated:
+        _check_disjoint(patients, where)
     total = int(where.max()) + 1
     parts = {}
     for number in range(total):
@@ -265,10 +292,14 @@ def delong(
     by_fold = np.full((len(by_class), total), np.nan)
     for number, part in parts.items():
         by_fold[:, number] = part.areas
+    found = list(parts.values())
+    of_sum = covariance_by_patient(found) if repeated else sum_of_covariances(found)
+    alone = [part.influence @ part.influence.T for part in found] if repeated else [of_sum]
     return Areas(
-        areas=np.asarray(np.mean([part.areas for part in parts.values()], axis=0)),
-        covariance=sum_of_covariances(list(parts.values())) / len(parts) ** 2,
+        areas=np.asarray(np.mean([part.areas for part in found], axis=0)),
+        covariance=of_sum / len(found) ** 2,
         by_fold=by_fold,
+        of_one_fold=np.asarray(np.sum(alone, axis=0) / len(found)),
         folds=len(parts),
         undefined=left_out,
     )

@@ -17,6 +17,7 @@ from volbench.errors import DataError
 from volbench.evaluation.statistics import (
     Areas,
     PairTest,
+    ResampledTest,
     Rope,
     area_test,
     corrected_t_test,
@@ -30,7 +31,7 @@ from volbench.evaluation.statistics import (
 )
 from volbench.leaderboard.statistics.comparison import Decides, Pair, PowerAnalysis, Test
 from volbench.leaderboard.statistics.intervals import Draws, interval, two_sided
-from volbench.leaderboard.statistics.run_scores import Scored
+from volbench.leaderboard.statistics.run_scores import Scored, test_to_train
 
 FoldAreas = Float[np.ndarray, "repeat fold"]
 
@@ -118,7 +119,15 @@ def decide(
     """Test a pair: over folds where there are several, else over cases, else by bootstrap."""
     differences = first.areas - second.areas
     if fold_test_applies(differences):
-        return _over_folds(differences, areas, alpha=alpha, margin=margin, test=test)
+        repeated = first.runs[0].run.repeated
+        over_folds = corrected_t_test(
+            differences,
+            test_to_train=test_to_train(first.runs[0].run),
+            undefined="omit",
+            alpha=alpha,
+        )
+        by_cases = None if repeated or test == "corrected_t" else areas
+        return _over_folds(over_folds, by_cases, alpha=alpha, margin=margin)
     if areas is not None:
         found = area_test(areas, alpha=alpha)
         return Decision("delong", found.low, found.high, found.p, found.standard_error)
@@ -128,12 +137,11 @@ def decide(
 
 
 def _over_folds(
-    differences: FoldAreas, areas: Areas | None, *, alpha: float, margin: float, test: PairTest
+    resampled: ResampledTest, areas: Areas | None, *, alpha: float, margin: float
 ) -> Decision:
-    """Decide by folds: with the cases behind them, where each row is one run."""
-    resampled = corrected_t_test(differences, undefined="omit", alpha=alpha)
+    """Decide by folds: with the cases behind them, where each row is one division into folds."""
     equivalence = rope(resampled, margin=margin)
-    if areas is None or test == "corrected_t":
+    if areas is None:
         return Decision(
             test="corrected_t",
             low=max(-1.0, resampled.low),
@@ -215,6 +223,7 @@ def _areas(first: Sequence[Scored], second: Sequence[Scored]) -> Areas | None:
             np.stack([one.probabilities, two.probabilities]),
             clusters=np.array(one.patients),
             folds=one.folds,
+            repeated=one.repeated,
             undefined="omit",
         )
     except DataError:  # one patient of a class in every fold: no spread to be told

@@ -100,13 +100,14 @@ def sorted_items(items: Items) -> Items:
     return items.take(np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64))
 
 
-def item_names(items: Items) -> list[tuple[str, int]]:
-    """Key of an item: the case, the case and slice, or the patient."""
+def item_names(items: Items) -> list[tuple[str, int, int]]:
+    """Key of an item: the case, the case and slice, or the patient; and the fold."""
+    firsts = [rows[0] for rows in items.rows]
     if items.unit == "patient":
-        return [(patient, 0) for patient in items.patients]
+        return [(row.patient, 0, row.fold) for row in firsts]
     if items.unit == "case":
-        return [(rows[0].case, 0) for rows in items.rows]
-    return [(rows[0].case, rows[0].slice or 0) for rows in items.rows]
+        return [(row.case, 0, row.fold) for row in firsts]
+    return [(row.case, row.slice or 0, row.fold) for row in firsts]
 
 
 def fold_areas(items: Items) -> Folds:
@@ -134,6 +135,14 @@ def matrix(runs: Sequence[Scored], metric: str) -> list[Folds]:
         else np.asarray(each[0], dtype=np.float64)
         for _, each in sorted(by_split.items())
     ]
+
+
+def test_to_train(run: LoadedRun) -> float | None:
+    """Held-out cases per case learned from, where it is not that of a division into folds."""
+    if not run.repeated:
+        return None
+    held_out = [len({row.case for row in rows}) for rows in run.predictions.values()]
+    return float(np.mean([count / (run.cases - count) for count in held_out]))
 
 
 def case_areas(runs: Sequence[Scored]) -> Float[np.ndarray, "repeat fold"]:

@@ -33,6 +33,7 @@ from volbench.leaderboard.statistics.run_scores import (
     estimate,
     fold_areas,
     sorted_items,
+    test_to_train,
 )
 from volbench.runs.folder import AUDIT
 from volbench.runs.load import LoadedRun
@@ -85,12 +86,14 @@ def compare_with_shortcut(
     if bar is None or not contenders:
         return {}
     over_folds = fold_test_applies(contenders[0].areas - bar.areas)
-    one_run_each = all(len(each.runs) == 1 for each in contenders)
-    if one_run_each and (test == "combined" or not over_folds):
+    run = contenders[0].runs[0].run
+    one_division = not run.repeated and all(len(each.runs) == 1 for each in contenders)
+    if one_division and (test == "combined" or not over_folds):
         cases = [case_items(each.runs[0], bar.items.unit) for each in contenders]
         tests = against_bar_by_case(cases, bar.items, alpha=alpha)
     elif over_folds:
-        tests = against_bar([case_areas(each.runs) for each in contenders], bar.areas, alpha=alpha)
+        areas = [case_areas(each.runs) for each in contenders]
+        tests = against_bar(areas, bar.areas, alpha=alpha, test_to_train=test_to_train(run))
     else:
         return {}
     return dict(zip([each.place for each in contenders], tests, strict=True))
@@ -139,9 +142,14 @@ def best_shortcuts(
     return sorted(best.values(), key=lambda each: -each.shortcut.auc.mean)[:MOST]
 
 
-def against_bar(rows: Sequence[Areas], bar: Areas, *, alpha: float) -> list[ShortcutTest]:
+def against_bar(
+    rows: Sequence[Areas], bar: Areas, *, alpha: float, test_to_train: float | None = None
+) -> list[ShortcutTest]:
     """Test each row against a row of the audit on the same folds, and adjust by Holm."""
-    tests = [corrected_t_test(areas - bar, undefined="omit", alpha=alpha) for areas in rows]
+    tests = [
+        corrected_t_test(areas - bar, test_to_train=test_to_train, undefined="omit", alpha=alpha)
+        for areas in rows
+    ]
     adjusted = holm(np.array([test.p for test in tests]))
     return [
         ShortcutTest(

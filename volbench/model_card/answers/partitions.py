@@ -9,21 +9,29 @@ from volbench.model_card.run_facts import Partition, RunFacts
 
 def assignment(facts: RunFacts) -> Answer:
     """Folds, the inner validation part, and how equal they are."""
-    folds: dict[str, list[int]] = {}
+    folds: dict[int, list[int]] = {}
     positive = facts.classes[-1]
     for row in facts.assigned:
-        folds.setdefault(row.fold, [0, 0])
-        folds[row.fold][0] += 1
-        folds[row.fold][1] += row.label == positive
-    held = {name: n for name, n in folds.items() if name.isdecimal()}
+        for fold in row.folds:
+            folds.setdefault(fold, [0, 0])
+            folds[fold][0] += 1
+            folds[fold][1] += row.label == positive
+    drawn = facts.run.repeated
+    kind = (
+        f"{counted(facts.folds, 'random split')}, in which a patient may be held out several times "
+        "or never: each has"
+        if drawn
+        else f"{counted(facts.folds, 'fold')}: each is held out once, with"
+    )
     parts = [
-        f"{counted(facts.folds, 'fold')}: each is held out once, with "
-        f"{span(n for n, _ in held.values())} cases, "
-        f"{span(100 * k / n for n, k in held.values())} % of them {safe(positive)}"
+        f"{kind} "
+        f"{span(n for n, _ in folds.values())} cases, "
+        f"{span(100 * k / n for n, k in folds.values())} % of them {safe(positive)}"
     ]
-    never = sum(n for name, (n, _) in folds.items() if name not in held)
+    never = sum(not row.folds for row in facts.assigned)
     if never:
-        parts.append(f"{counted(never, 'case')} never held out (parts train and val)")
+        why = "" if drawn else " (parts train and val)"
+        parts.append(f"{counted(never, 'case')} never held out{why}")
     inner = [len(part.validation) for part in facts.partitions if part.validation]
     if inner:
         parts.append(
@@ -54,8 +62,9 @@ def disjoint(facts: RunFacts) -> Answer:
     checked = (
         f" and in the inner validation parts of {counted(len(inner), 'fold')}" if inner else ""
     )
+    where = "both sides of a split" if facts.run.repeated else "two folds"
     return Answer(
-        f"Patient: none of {counted(facts.patients, 'patient')} is in two folds (counted in "
+        f"Patient: none of {counted(facts.patients, 'patient')} is in {where} (counted in "
         f"splits.csv{checked})."
     )
 
