@@ -19,10 +19,11 @@ AGGREGATORS = ("average", "gated_attention", "transformer")
 
 
 def encoders(weights: str) -> dict[str, str]:
-    """Encoder and adaptation, by name. LoRA is not among them: lite0 has no linear layers."""
+    """Encoder and adaptation, by name. LoRA adapts convolutions: lite0 has no linear layers."""
     return {
         "scratch-rmc5": "rmc5(width=16)",
         "frozen-lite0": f"{LITE0}, weights={weights!r}, freeze=true)",
+        "lora-lite0": f"{LITE0}, weights={weights!r}, adapt=lora(rank=8))",
         "full-lite0": f"{LITE0}, weights={weights!r})",
         "scratch-lite0": f"{LITE0}, in_chans=3)",
     }

@@ -3,9 +3,10 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from volbench.encoders.building import build_encoder
-from volbench.encoders.lora import merge_lora
+from volbench.encoders.lora import add_lora, merge_lora
 from volbench.encoders.packed_slices import plan_packing
 from volbench.encoders.pretrained_input import stack_neighbours
 from volbench.errors import SpecError
@@ -67,6 +68,48 @@ def test_lora_trains_as_many_parameters_as_its_formula_says() -> None:
     assert trained == sum(4 * (m.in_features + m.out_features) for m in linear) > 0
 
 
+def test_lora_of_convolutions_trains_as_many_parameters_as_its_formula_says() -> None:
+    plain = build_encoder("timm(name='test_resnet')", 1)
+    layers = [m for m in plain.modules() if isinstance(m, nn.Conv2d)]
+    adapted = build_encoder("timm(name='test_resnet', adapt=lora(rank=4))", 1)
+    trained = sum(one.numel() for one in adapted.parameters() if one.requires_grad)
+    pixels = [m.kernel_size[0] * m.kernel_size[1] for m in layers]
+    expected = sum(
+        4 * (m.in_channels * size + m.out_channels) for m, size in zip(layers, pixels, strict=True)
+    )
+    assert trained == expected > 0
+
+
+def test_lora_leaves_depthwise_convolutions_as_they_are() -> None:
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, groups=8), nn.BatchNorm2d(8), nn.Conv2d(8, 16, 1))
+    assert add_lora(model, rank=2) == 2 * (8 + 16)
+    assert {name for name, one in model.named_parameters() if one.requires_grad} == {
+        "2.parametrizations.weight.0.down",
+        "2.parametrizations.weight.0.up",
+    }
+
+
+def test_lora_adapts_convolutions_beside_linear_layers_only_when_asked_to() -> None:
+    counts = []
+    for conv in (None, False, True):
+        model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(5, 7))
+        counts.append(add_lora(model, rank=1, conv=conv))
+    assert counts == [5 + 7, 5 + 7, (5 + 7) + (27 + 5)]
+
+
+def test_a_convolution_of_low_rank_is_one_after_another() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(4, 6, 3, padding=1, bias=False)
+    plain = copy.deepcopy(layer)
+    add_lora(layer, rank=2, alpha=3.0)
+    adapter = layer.parametrizations.weight[0]
+    nn.init.normal_(adapter.up)
+    maps = torch.randn(2, 4, 5, 5)
+    down = F.conv2d(maps, adapter.down.view(2, 4, 3, 3), padding=1)
+    wanted = plain(maps) + 3.0 / 2 * F.conv2d(down, adapter.up.view(6, 2, 1, 1))
+    torch.testing.assert_close(layer(maps), wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_lora_changes_nothing_at_first_and_only_its_own_parameters_later() -> None:
     torch.manual_seed(0)
     adapted = build_encoder("timm(name='test_vit', adapt=lora(rank=2))", 1)
@@ -80,20 +123,31 @@ def test_lora_changes_nothing_at_first_and_only_its_own_parameters_later() -> No
     assert all(name.endswith((".up", ".down")) for name in changed)
 
 
-def test_merged_lora_is_the_same_network_of_plain_layers() -> None:
-    adapted = build_encoder("timm(name='test_vit', adapt=lora(rank=2, alpha=4))", 1)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "timm(name='test_vit'",
+        "timm(name='test_resnet'",
+        "timm(name='test_efficientnet'",
+        "r2plus1d(width=4",
+    ],
+)
+def test_merged_lora_is_the_same_network_of_plain_layers(name: str) -> None:
+    adapted = build_encoder(f"{name}, adapt=lora(rank=2, alpha=4))", 1)
     _train(adapted)
     wanted = adapted.eval()(VOLUME)
     merge_lora(adapted)
     torch.testing.assert_close(adapted(VOLUME), wanted, rtol=1e-5, atol=1e-5)
-    names = set(build_encoder("timm(name='test_vit')", 1).state_dict())
-    assert set(adapted.state_dict()) == names
+    plain = build_encoder(f"{name})", 1)
+    assert list(adapted.state_dict()) == list(plain.state_dict())
+    assert list(map(type, adapted.modules())) == list(map(type, plain.modules()))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("adapt=lora", "needs linear layers, and the encoder has none"),
+        ("adapt=lora(conv=false)", "needs linear layers, and the encoder has none; adapt its conv"),
+        ("adapt=lora(conv=1)", "adapt=lora.rank=8, alpha=16, conv=false., but got"),
         ("freeze='stem+5'", "the encoder has a stem and 4 stages"),
         ("freeze='head'", "freeze must be True, False, 'stem' or 'stem\\+N'"),
         ("adapt=lora(rank=0)", "rank must be at least 1"),
@@ -105,7 +159,7 @@ def test_merged_lora_is_the_same_network_of_plain_layers() -> None:
 )
 def test_what_cannot_be_is_refused(options: str, message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        build_encoder(f"r2d(width=2, {options})".replace("adapt=lora)", "adapt=lora())"), 1)
+        build_encoder(f"r2d(width=2, {options})", 1)
 
 
 def test_neighbours_are_those_of_the_same_volume_and_the_ends_are_repeated() -> None:

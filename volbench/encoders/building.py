@@ -3,7 +3,7 @@
     weights=FILE       start from a file's tensors (safetensors, or a state dict without pickle)
     inflate=3          repeat 2D kernels along the slices of 3D ones
     freeze=True        train none of it; "stem" or "stem+2" the first stages only
-    adapt=lora(rank=8) train a low-rank change of its linear layers only
+    adapt=lora(rank=8) train a low-rank change of its linear layers only, or its convolutions
 
 An encoder whose own signature has one of these names is given it and does it itself.
 """
@@ -95,9 +95,11 @@ def _adapt(encoder: Encoder, options: SharedOptions) -> None:
         raise SpecError("adapt=lora freezes all other weights; leave freeze= out")
     factory: Callable[..., int] = add_lora
     for name, value in options.adapt.arguments:
-        wanted = {"rank": int, "alpha": float}.get(name)
+        wanted = {"rank": int, "alpha": float, "conv": bool}.get(name)
         if wanted is None or not fits(value, wanted):
-            raise SpecError(f"adapt=lora(rank=8, alpha=16), but got adapt={options.adapt}")
+            raise SpecError(
+                f"adapt=lora(rank=8, alpha=16, conv=false), but got adapt={options.adapt}"
+            )
     factory(encoder, **options.adapt.kwargs)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from volbench.data.cache.packed import Prepared
 from volbench.encoders.building import locate_weights
@@ -54,7 +54,8 @@ def set_ways(encoder: nn.Module, fallbacks: Sequence[Sequence[Any]]) -> set[tupl
     done = set()
     for module in encoder.modules():
         weight = getattr(module, "weight", None)
-        if isinstance(weight, nn.Parameter) and hasattr(module, "way"):
+        # An adapted layer computes its weight, which is then no parameter.
+        if isinstance(weight, Tensor) and hasattr(module, "way"):
             # On a GPU a stem convolves with another shape than that of its weight.
             shapes = {tuple(weight.shape), tuple(getattr(module, "computed_shape", weight.shape))}
             for shape in shapes & ways.keys():
