@@ -204,4 +204,5 @@ def test_real_imagenet_weights_see_a_photograph_as_their_authors_do(tmp_path: Pa
     reference = timm.create_model(NAME, num_classes=0).eval()
     reference.load_state_dict(encoder.backbone.state_dict())
     with torch.inference_mode():
-        torch.testing.assert_close(encoder.eval()(grey)[0], reference(seen))
+        found = encoder.eval()(grey)[0]
+        torch.testing.assert_close(found, reference(seen), rtol=1e-4, atol=1e-4)

@@ -104,13 +104,13 @@ class Packing:
     real: Bool[Tensor, " item"] | None = None
 
     def pack(self, volume: Volume, *, channels_last: bool = False) -> Slices:
-        """Lay the real slices end to end; ``channels_last`` is a wish of the encoder's on a CPU."""
+        """Lay the real slices end to end; on a GPU always with channels last."""
         slices = rearrange(volume, "b c s h w -> (b s) c h w")
         if self.index is not None:
             slices = slices.index_select(0, self.index)
         # Every layer keeps the layout it is given. ``contiguous`` would not do: it takes a volume
         # of one channel for one of any layout.
-        last = volume.is_cuda or (channels_last and _is_large(volume))
+        last = volume.is_cuda or channels_last
         layout = torch.channels_last if last else torch.contiguous_format
         return blank(torch.empty_like(slices, memory_format=layout).copy_(slices), self.real)
 
@@ -270,8 +270,9 @@ def _convolves_in_3d(volume: Volume) -> bool:
     Script 0.7 gives a 3D convolution a bias that ONNX Runtime refuses.
     """
     exporting = torch.compiler.is_exporting()
-    return _is_large(volume) and not volume.is_cuda and not exporting
+    return is_large(volume) and not volume.is_cuda and not exporting
 
 
-def _is_large(volume: Volume) -> bool:
+def is_large(volume: Volume) -> bool:
+    """Whether slices have enough pixels for the layouts of ``CHANNELS_LAST_PIXELS``."""
     return volume.shape[-2] * volume.shape[-1] >= CHANNELS_LAST_PIXELS

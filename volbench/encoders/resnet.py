@@ -23,6 +23,7 @@ from volbench.encoders.packed_slices import (
     Maps,
     Packing,
     Slices,
+    is_large,
     of_any_number,
     plan_packing,
     plan_rows,
@@ -238,7 +239,7 @@ class ResNet(Encoder):
     def pack(self, volume: Volume, mask: SliceMask | None = None) -> tuple[Slices, Packing]:
         """Lay the slices out for ``encode``; all that depends on sizes read on the host."""
         packing = self._plan(volume, mask)
-        return packing.pack(volume, channels_last=True), packing
+        return packing.pack(volume, channels_last=is_large(volume)), packing
 
     def encode(self, slices: Slices, packing: Packing) -> Tokens:
         """Encode packed slices; reads nothing on the host."""

@@ -149,8 +149,7 @@ class Timm(Encoder):
                 "change image_size or the size that volumes are prepared at"
             )
         packing = plan_packing(volume, mask)
-        slices = self.inputs(packing.pack(volume), packing)
-        return _padded(slices, self.multiple), packing
+        return self._prepared(volume, packing), packing
 
     def encode(self, slices: Maps, packing: Packing) -> Tokens:
         """Encode packed slices; reads nothing on the host."""
@@ -176,10 +175,8 @@ class Timm(Encoder):
         Raises:
             TypeError: the model keeps several maps.
         """
-        packing = plan_packing(volume, None)
-        slices = self.inputs(packing.pack(volume), packing)
         backbone: Any = self.backbone
-        features = backbone.forward_features(_padded(slices, self.multiple))
+        features = backbone.forward_features(self._prepared(volume, plan_packing(volume, None)))
         if not isinstance(features, Tensor):
             raise TypeError(f"{self.name} keeps several feature maps")
         if features.ndim == 3:
@@ -187,6 +184,15 @@ class Timm(Encoder):
         if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":
             return rearrange(features, "n h w f -> n f h w")
         return features
+
+    def _prepared(self, volume: Volume, packing: Packing) -> Maps:
+        """What the backbone sees, with channels last.
+
+        On one core of a CPU a depthwise or 1×1 convolution takes half the time so or less, and a
+        ResNet-18 about the same.
+        """
+        slices = self.inputs(packing.pack(volume, channels_last=True), packing)
+        return _padded(slices, self.multiple).contiguous(memory_format=torch.channels_last)
 
 
 def _build(
