@@ -11,10 +11,20 @@ SMALL = (
     "monai_resnet(layers=18, stem_kernel=(1, 5, 5), width=0.25)",
     "monai_densenet(growth_rate=4, init_features=8)",
     "monai_densenet(growth_rate=4, init_features=8, slice_stride=2)",
+    "monai_segresnet(blocks=(1, 1, 1), filters=4)",
+    "monai_segresnet(blocks=(1, 2), filters=4, slice_stride=1)",
     "monai_swin_unetr(feature_size=12)",
     "monai_swin_unetr(depths=(1, 1), feature_size=12, patch=(1, 2, 2), window=(2, 4, 4))",
+    "nnunet_resenc(blocks=(1, 2, 1), filters=(4, 8, 8))",
+    "nnunet_resenc(blocks=(1, 1), filters=(4, 8), slice_stride=1)",
 )
-LARGE = ("monai_resnet", "monai_resnet(layers=34)", "monai_densenet")
+LARGE = (
+    "monai_resnet",
+    "monai_resnet(layers=34)",
+    "monai_densenet",
+    "monai_segresnet",
+    "nnunet_resenc",
+)
 
 
 class Any(EncoderContract):

@@ -12,10 +12,12 @@ CONVOLUTIONAL = (
     "monai_resnet(layers=10, width=0.25)",
     "monai_resnet(layers=10, width=0.25, slice_stride=2)",
     "monai_densenet(growth_rate=4, init_features=8, slice_stride=4)",
+    "monai_segresnet(blocks=(1, 1, 1), filters=4)",
 )
+APART = ("monai_swin_unetr(feature_size=12)", "nnunet_resenc(blocks=(1, 1), filters=(4, 8))")
 
 
-@pytest.mark.parametrize("spec", [*CONVOLUTIONAL, "monai_swin_unetr(feature_size=12)"])
+@pytest.mark.parametrize("spec", [*CONVOLUTIONAL, *APART])
 def test_whatever_padding_holds_nothing_comes_of_it(spec):
     encoder = build(spec).eval()
     expected = [encoder(volumes(9, 4, 1)[0][[n], :, :length]) for n, length in enumerate((9, 4, 1))]

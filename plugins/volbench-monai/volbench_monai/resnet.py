@@ -1,12 +1,19 @@
-"""MONAI's 3D ResNets (He et al., 2016, arXiv:1512.03385; Hara et al., 2018, arXiv:1711.09577)."""
+"""MONAI's 3D ResNets (He et al., 2016, arXiv:1512.03385; Hara et al., 2018, arXiv:1711.09577).
+
+They take the weights of MedicalNet (Chen et al., 2019, arXiv:1904.00625), which Tencent publishes
+under the MIT licence: ``resnet_18_23dataset.pth`` and its like.
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
+from torch import Tensor, nn
 from volbench.types import Volume
 
 from volbench_monai.convolutional import Convolutional
 from volbench_monai.layers import wrap_layers
+from volbench_monai.published import plain_name, rename
 from volbench_monai.real_slices import Maps
 from volbench_monai.strides import set_slice_stride
 
@@ -92,3 +99,34 @@ class ResNet(Convolutional):
         for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
             maps = stage(maps)
         return maps
+
+    def convert_weights(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Take the names of MONAI and MedicalNet, with either kind of shortcut.
+
+        MedicalNet's networks of 18 and 34 layers have the one without weights, "A": every second
+        place, and zeros for the channels that are new. As a projection it is exact in evaluation,
+        and gradients pass.
+        """
+        renamed = rename(state, self.state_dict())
+        if any(".downsample." in name for name in renamed):
+            return renamed
+        own = self.state_dict()
+        known = {plain_name(name) for name in renamed} >= {"conv1.weight", "bn1.weight"}
+        return {**self._padding_shortcuts(own), **renamed} if known else renamed
+
+    def _padding_shortcuts(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Projections that keep the channels there are and leave the new ones zero."""
+        shortcuts = {}
+        for name, tensor in own.items():
+            _, found, layer = plain_name(name).partition(".downsample.")
+            if not found:
+                continue
+            if layer == "0.weight":
+                shortcuts[name] = torch.eye(*tensor.shape[:2])[..., None, None, None]
+            elif layer == "1.weight":  # makes up for what is added to the variance of one
+                shortcuts[name] = torch.full_like(tensor, (1 + nn.BatchNorm3d(1).eps) ** 0.5)
+            elif layer == "1.running_var":
+                shortcuts[name] = torch.ones_like(tensor)
+            else:
+                shortcuts[name] = torch.zeros_like(tensor)
+        return shortcuts
