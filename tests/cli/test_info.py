@@ -116,6 +116,28 @@ def test_a_name_of_several_kinds_is_shown_for_each() -> None:
     assert only.profile is None
 
 
+@pytest.mark.parametrize("options", ["freeze=true", "adapt=lora(rank=2)"])
+def test_what_every_encoder_takes_is_known(options: str) -> None:
+    (plain,) = describe("r2d(width=2)")
+    (described,) = describe(f"r2d(width=2, {options})")
+    assert described.shared_options == "weights=None, inflate=None, freeze=False, adapt=None"
+    assert plain.profile is not None
+    assert described.profile is not None
+    assert plain.profile.frozen_parameters == 0
+    assert described.profile.frozen_parameters == plain.profile.parameters
+    assert (described.profile.parameters == 0) == (options == "freeze=true")
+    shown = CliRunner().invoke(command, [f"r2d(width=2, {options})"]).stdout
+    assert f" trained, {plain.profile.parameters:,} frozen\n" in shown
+    assert "adapt=None (every encoder does)\n" in shown
+
+
+def test_what_an_encoder_takes_itself_is_not_said_twice() -> None:
+    (described,) = describe("timm(name='test_resnet')")
+    assert described.shared_options == "inflate=None, freeze=False, adapt=None"
+    (loss,) = describe("focal")
+    assert loss.shared_options == ""
+
+
 def test_it_names_signature_source_and_citation() -> None:
     (described,) = describe("rmc5")
     assert described.provider == "volbench 0.1.0"
@@ -194,6 +216,12 @@ def test_json_holds_the_same_figures() -> None:
             "rmc5(depth=3)",
             "volbench: rmc5(depth=3): the arguments do not fit; "
             "the signature is rmc5(in_channels: int, *, width: int = 32)",
+        ),
+        (
+            "focal(freeze=true)",
+            "volbench: focal(freeze=True): the arguments do not fit; the signature is "
+            "focal(problem: volbench.interfaces.Problem, *, gamma: float = 2.0, "
+            "alpha: float | tuple[float, ...] | None = None, reduction: str = 'mean')",
         ),
         (
             "rmc5(",

@@ -1,8 +1,8 @@
 """Information on a component with its measured cost, as `volbench info` shows it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from volbench.encoders.building import build_encoder
+from volbench.encoders.building import SharedOptions, build_encoder
 from volbench.errors import UnknownComponentError
 from volbench.experiment.recipes import built_in_recipes
 from volbench.plugins.component_info import ComponentInfo
@@ -35,7 +35,7 @@ def describe(text: str, *, in_channels: int = 1) -> tuple[MeasuredInfo, ...]:
     ('loss', 'volbench.losses.focal:Focal')
     """
     try:
-        found = describe_component(text)
+        found = describe_component(text, shared_options={encoders.kind: asdict(SharedOptions())})
     except UnknownComponentError:
         if text in {recipe.name for recipe in built_in_recipes()}:
             raise UnknownComponentError(

@@ -53,6 +53,8 @@ def _rows(described: "MeasuredInfo") -> Iterator[tuple[str, str]]:
     if described.summary and described.origin:
         yield "module", described.origin
     yield "signature", described.signature
+    if described.shared_options:
+        yield "and takes", f"{described.shared_options} (every {described.kind} does)"
     searched = ", ".join(f"{option}: {space}" for option, space in described.search_space.items())
     yield "search space", searched or "none proposed"
     yield "source", described.source
@@ -62,7 +64,8 @@ def _rows(described: "MeasuredInfo") -> Iterator[tuple[str, str]]:
         return
     profile = described.profile
     yield "features", f"{profile.num_features} per slice"
-    yield "parameters", f"{profile.parameters:,}"
+    frozen = f" trained, {profile.frozen_parameters:,} frozen" if profile.frozen_parameters else ""
+    yield "parameters", f"{profile.parameters:,}{frozen}"
     yield "with head", f"{profile.parameters_with_head:,} (one logit, no aggregator)"
     yield (
         "GFLOPs",

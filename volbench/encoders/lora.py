@@ -105,7 +105,7 @@ def merge_lora(module: nn.Module) -> None:
 def _merged(layer: nn.Module) -> nn.Module:
     """A layer of the class that this one had, with all that it holds but the adaptation."""
     kind = parametrize.type_before_parametrizations(layer)
-    plain: nn.Module = kind.__new__(kind)
+    plain: nn.Module = object.__new__(kind)
     plain.__dict__.update(layer.__dict__)
     inside = layer._modules.items()
     plain._modules = {name: one for name, one in inside if name != "parametrizations"}

@@ -3,7 +3,9 @@
 import inspect
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError
@@ -33,6 +35,7 @@ class ComponentInfo:
         name: The spec asked for.
         provider: Distribution and version.
         signature: With defaults.
+        shared_options: What it takes beside them, as every component of its kind does.
         search_space: Where its author would look for good values, by option.
         summary: First paragraph of its documentation.
         origin: The same of its module's: what it is and where it is from.
@@ -45,6 +48,7 @@ class ComponentInfo:
     name: str
     provider: str
     signature: str
+    shared_options: str
     search_space: dict[str, str]
     summary: str
     origin: str
@@ -53,11 +57,14 @@ class ComponentInfo:
     citations: tuple[str, ...]
 
 
-def describe(text: str) -> tuple[ComponentInfo, ...]:
+def describe(
+    text: str, *, shared_options: Mapping[str, Mapping[str, object]] = MappingProxyType({})
+) -> tuple[ComponentInfo, ...]:
     """Describe the components that a spec names, one of each kind that has the name.
 
     Args:
         text: A name, or a spec with arguments such as ``timm(name="resnet50")``.
+        shared_options: By kind, options and defaults of what every component of it takes.
 
     Raises:
         SpecError: the text is no spec, or its arguments fit no component of that name.
@@ -70,11 +77,12 @@ def describe(text: str) -> tuple[ComponentInfo, ...]:
     found = _sound([registry for registry in REGISTRIES.values() if spec.name in registry], spec)
     if not found:
         raise UnknownComponentError(_unknown(spec.name))
-    fitting = [registry for registry in found if _fits(registry, spec)]
+    shared = {registry.kind: shared_options.get(registry.kind, {}) for registry in found}
+    fitting = [one for one in found if _fits(one, spec, shared[one.kind])]
     if not fitting:
         signatures = " or ".join(_signature(registry, spec.name) for registry in found)
         raise SpecError(f"{spec}: the arguments do not fit; the signature is {signatures}")
-    return tuple(_describe(registry, spec) for registry in fitting)
+    return tuple(_describe(one, spec, shared[one.kind]) for one in fitting)
 
 
 def _sound(found: list[Registry], spec: Spec) -> list[Registry]:
@@ -102,7 +110,7 @@ def _unknown(name: str) -> str:
     return f"Unknown component {name!r}. {hint}"
 
 
-def _describe(registry: Registry, spec: Spec) -> ComponentInfo:
+def _describe(registry: Registry, spec: Spec, shared: Mapping[str, object]) -> ComponentInfo:
     factory = registry[spec.name]
     module = getattr(factory, "__module__", None) or type(factory).__module__
     documentation = inspect.cleandoc(factory.__doc__ or "")
@@ -112,6 +120,11 @@ def _describe(registry: Registry, spec: Spec) -> ComponentInfo:
         name=str(spec),
         provider=registry.provider(spec.name),
         signature=_signature(registry, spec.name),
+        shared_options=", ".join(
+            f"{option}={default!r}"
+            for option, default in shared.items()
+            if option not in registry.signature(spec.name).parameters
+        ),
         search_space={
             option: str(space) for option, space in registry.search_space(spec.name).items()
         },
@@ -134,6 +147,7 @@ def _describe_transform(spec: Spec) -> ComponentInfo:
         name=str(spec),
         provider=f"torchio {installed_version()}",
         signature=f"{spec.name}({shown})",
+        shared_options="",
         search_space={},
         summary=_first_paragraph(documentation),
         origin=" ".join(f"{about.partition(chr(10))[2]} Options: {options}".split()),
@@ -143,9 +157,15 @@ def _describe_transform(spec: Spec) -> ComponentInfo:
     )
 
 
-def _fits(registry: Registry, spec: Spec) -> bool:
+def _fits(registry: Registry, spec: Spec, shared: Mapping[str, object]) -> bool:
+    signature = registry.signature(spec.name)
+    own = {
+        option: value
+        for option, value in spec.kwargs.items()
+        if option in signature.parameters or option not in shared
+    }
     try:
-        registry.signature(spec.name).bind_partial(**spec.kwargs)
+        signature.bind_partial(**own)
     except TypeError:
         return False
     return True

@@ -27,6 +27,7 @@ class Profile:
     Attributes:
         parameters: Trained parameters of the encoder alone.
         parameters_with_head: With a linear head of one logit.
+        frozen_parameters: What it has beside them, which training leaves as they are.
         num_features: Length of a token.
         plane: In-plane size, in pixels, at which FLOPs are counted.
         gflops_per_slice: Of a forward pass, in 10⁹; a multiply-add counts as two.
@@ -37,6 +38,7 @@ class Profile:
 
     parameters: int
     parameters_with_head: int
+    frozen_parameters: int
     num_features: int
     plane: int
     gflops_per_slice: float
@@ -62,6 +64,7 @@ def profile_encoder(encoder: Encoder, in_channels: int = 1) -> Profile:
     return Profile(
         parameters=parameters,
         parameters_with_head=parameters + encoder.num_features + 1,
+        frozen_parameters=sum(p.numel() for p in encoder.parameters()) - parameters,
         num_features=encoder.num_features,
         plane=plane,
         gflops_per_slice=int(flops.get_total_flops()) / SLICES / 1e9,
