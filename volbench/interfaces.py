@@ -29,12 +29,15 @@ class Encoder(nn.Module, abc.ABC):
         slice_stride: Slices per token; 1 unless the encoder reduces the through-plane axis.
         mask_on_host: Whether ``forward`` takes the mask as it is, mostly on the CPU, instead of on
             the volume's device: one that needs sizes of it then reads them without a wait.
+        intensities: What prepared voxels are to be, if that matters: ``zscore`` (mean 0, deviation
+            1), ``unit`` (0 to 1) or ``byte`` (0 to 255). A plan says where they are not.
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
     num_features: int
     slice_stride: int = 1
     mask_on_host: bool = False
+    intensities: Literal["zscore", "unit", "byte"] | None = None
 
     @abc.abstractmethod
     def forward(self, volume: Volume, mask: SliceMask | None = None) -> Tokens:

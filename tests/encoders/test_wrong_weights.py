@@ -112,13 +112,12 @@ def test_wrong_weights_are_refused_in_one_line(
 def test_a_run_ends_with_one_line_and_exit_code_4(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"nothing")
     encoder = _with("r2d(width=2)", tmp_path / "w.pth")
-    outcome = CliRunner().invoke(
-        main, ["run", "--encoder", encoder, "--agg", "max", "--loss", "focal", "--dry-run"],
-        standalone_mode=False,
-    )  # fmt: skip
-    assert isinstance(outcome.exception, SpecError)
-    assert outcome.exception.exit_code == 4
-    assert "copy it again" in str(outcome.exception)
+    command = ["run", "--encoder", encoder, "--agg", "max", "--loss", "focal", "--dry-run"]
+    outcome = CliRunner().invoke(main, command)
+    assert outcome.exit_code == 4
+    (line,) = outcome.stderr.splitlines()
+    assert line.startswith("volbench: ")
+    assert line.endswith("copy it again")
 
 
 def test_an_encoder_of_somebody_else_is_frozen_and_adapted_as_well(tmp_path: Path) -> None:

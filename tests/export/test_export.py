@@ -23,6 +23,7 @@ from volbench.export.onnx_graph import BY_FOLD, INPUT, MEAN, Voting, build_graph
 from volbench.interfaces import Case, Files
 from volbench.plugins.registry import aggregators, encoders
 from volbench.predict import Ensemble
+from volbench.predict.trained_run import load_trained
 from volbench.spec import parse
 from volbench.training.classifier import build_classifier, probabilities
 from volbench.types import Output
@@ -271,3 +272,25 @@ def test_a_timm_backbone_computes_in_onnx_what_it_computes_here():
     (found,) = session.run([MEAN], {INPUT: volume.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(found, probabilities(model(volume)).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["timm(name='test_vit'", "r2d(width=2"])
+def test_a_run_that_was_adapted_is_exported_merged(encoder, volumes, tmp_path):
+    run = train(
+        tmp_path / "runs",
+        volumes / "plain.csv",
+        encoder=f"{encoder}, adapt=lora(rank=2))",
+        aggregator="max",
+    )
+    done = export_onnx(run, tmp_path / "lora.onnx", folds=[0])
+    session = onnxruntime.InferenceSession(done.path)
+    names = {tensor.name for tensor in onnx.load(done.path).graph.initializer}
+    assert not [name for name in names if "parametrizations" in name]
+    trained = load_trained(run, folds=[0]).networks[0]  # adapted, not merged
+    adapters = [one for name, one in trained.named_parameters() if name.endswith(".up")]
+    assert adapters
+    assert all(one.abs().sum() > 0 for one in adapters)
+    volume = torch.randn(1, 1, 5, 16, 16)
+    (found,) = session.run([MEAN], {INPUT: volume.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, probabilities(trained(volume)).numpy(), atol=1e-5)

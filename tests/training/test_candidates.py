@@ -76,6 +76,42 @@ def test_hiding_slices_needs_an_aggregator() -> None:
         _plan("regularization.slice_dropout=0.5", aggregator=None, level="slice")
 
 
+def test_an_encoder_that_is_adapted_keeps_its_rate_and_a_line_says_so(tmp_path: Path) -> None:
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "w.safetensors")
+    text = f"timm(name='test_vit', weights={str(tmp_path / 'w.safetensors')!r}, {{}})"
+    plan = _plan(encoder=text.format("adapt=lora(rank=2)"))
+    assert plan.experiment.recipe.optimizer.encoder_lr_scale is None
+    assert plan.notes == (
+        "the encoder is adapted, at the full rate; "
+        "--set optimizer.encoder_lr_scale=0.1 adapts it at a tenth",
+    )
+    assert not _plan(encoder=text.format("freeze=true")).notes
+    assert not _plan(encoder="timm(name='test_vit', adapt=lora(rank=2))").notes
+
+
+def test_a_folder_of_weights_is_trained_at_a_lower_rate_as_well(tmp_path: Path) -> None:
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"architecture": "test_resnet"}')
+    plan = _plan(encoder=f"timm(name='local-dir:{tmp_path}')")
+    assert plan.experiment.recipe.optimizer.encoder_lr_scale == 0.1
+
+
+@pytest.mark.parametrize(
+    ("normalize", "options", "given"),
+    [("percentile", "", "unit"), ("byte", "", "byte"), ("zscore", "normalize='unit'", "zscore")],
+)
+def test_other_intensities_than_an_encoder_expects_are_named(
+    normalize: str, options: str, given: str, tmp_path: Path
+) -> None:
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "w.safetensors")
+    text = f"timm(name='test_resnet', freeze=true, weights={str(tmp_path / 'w.safetensors')!r}"
+    override = f"preprocessing.normalize={normalize}"
+    (note,) = _plan(override, encoder=f"{text}, {options or 'tap=None'})").notes
+    assert note.endswith(f"gives {given!r}; give the encoder normalize={given!r}")
+    assert not _plan(override, encoder=f"{text}, normalize={given!r})").notes
+    assert not _plan(override).notes
+
+
 def test_weights_are_in_the_experiment_by_digest_and_run_at_a_lower_rate(tmp_path: Path) -> None:
     for place in ("a", "b"):
         (tmp_path / place).mkdir()

@@ -10,7 +10,7 @@ from volbench.crossval.shared_inputs import Shared
 from volbench.crossval.tabular import check_columns, gaps
 from volbench.data.cache.packed import Prepared
 from volbench.data.preparation.prepare_data import default_options
-from volbench.encoders.building import pin_weights
+from volbench.encoders.building import pin_weights, starts_from_weights
 from volbench.errors import UsageError
 from volbench.experiment.experiment import (
     Experiment,
@@ -21,7 +21,7 @@ from volbench.experiment.experiment import (
 )
 from volbench.experiment.recipe import Recipe, load_recipe
 from volbench.experiment.splits import FoldPartition, Split
-from volbench.interfaces import Problem
+from volbench.interfaces import Encoder, Problem
 from volbench.losses.weighted_sum import build_loss, conditional_head, terms_that_need_pairs
 from volbench.spec import Spec, Sum
 from volbench.training.classifier import build_classifier, count_parameters
@@ -34,6 +34,9 @@ DEFAULT_DATA = "phantom"
 
 PRETRAINED_LR_SCALE = 0.1
 """Rate of pretrained weights beside that of a new head, which would otherwise destroy them."""
+
+INTENSITIES = {"zscore": "zscore", "window": "unit", "percentile": "unit", "byte": "byte"}
+"""What each normalisation of prepared volumes gives, as encoders name it."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ def make_plan(
     build_loss(loss_sum, Problem(some_of_each, model.num_features, ordered=prepared.ordered))
     pinned, weights = pin_weights(encoder_spec)
     resolved, notes = _with_rates(resolved, encoder_spec)
+    notes += _on_intensities(model.encoder, prepared.preprocessing.normalize)
     experiment = Experiment(
         encoder=pinned,
         aggregator=aggregator_spec,
@@ -146,9 +150,14 @@ def make_plan(
 def _with_rates(recipe: Recipe, encoder: Spec) -> tuple[Recipe, tuple[str, ...]]:
     """Choose the rate of an encoder that starts from weights, where the recipe leaves it open."""
     optimizer = recipe.optimizer
-    options = encoder.kwargs
-    trained_whole = options.get("freeze", False) is not True and options.get("adapt") is None
-    if optimizer.encoder_lr_scale is None and "weights" in options and trained_whole:
+    starts = starts_from_weights(encoder)
+    trained_whole = encoder.kwargs.get("freeze", False) is not True
+    if optimizer.encoder_lr_scale is None and starts and trained_whole:
+        if encoder.kwargs.get("adapt") is not None:
+            return recipe, (
+                "the encoder is adapted, at the full rate; "
+                "--set optimizer.encoder_lr_scale=0.1 adapts it at a tenth",
+            )
         changed = optimizer.model_copy(update={"encoder_lr_scale": PRETRAINED_LR_SCALE})
         note = (
             f"the encoder starts from weights: optimizer.encoder_lr_scale={PRETRAINED_LR_SCALE}, "
@@ -156,10 +165,22 @@ def _with_rates(recipe: Recipe, encoder: Spec) -> tuple[Recipe, tuple[str, ...]]
             "--set optimizer.encoder_lr_scale=1 trains it at the full rate"
         )
         return recipe.model_copy(update={"optimizer": changed}), (note,)
-    if optimizer.encoder_lr_scale == 1 and "weights" not in options:  # says what is so anyhow
+    if optimizer.encoder_lr_scale == 1 and not starts:  # says what is so anyhow
         changed = optimizer.model_copy(update={"encoder_lr_scale": None})
         return recipe.model_copy(update={"optimizer": changed}), ()
     return recipe, ()
+
+
+def _on_intensities(encoder: Encoder, normalize: str) -> tuple[str, ...]:
+    """Say that an encoder is shown other intensities than it was told to expect."""
+    given = INTENSITIES.get(normalize)
+    if encoder.intensities is None or given in (None, encoder.intensities):
+        return ()
+    return (
+        f"the encoder takes prepared voxels as normalize={encoder.intensities!r} says, but "
+        f"preprocessing.normalize={normalize} gives {given!r}; give the encoder "
+        f"normalize={given!r}",
+    )
 
 
 def _check_regularization(recipe: Recipe, level: Level) -> None:

@@ -103,6 +103,20 @@ def _adapt(encoder: Encoder, options: SharedOptions) -> None:
     factory(encoder, **options.adapt.kwargs)
 
 
+def starts_from_weights(spec: Spec) -> bool:
+    """Whether an encoder starts from weights: a file's, timm's own or those of a folder.
+
+    >>> starts_from_weights(parse("r2d(weights='w.pth')")), starts_from_weights(parse("r2d"))
+    (True, False)
+    """
+    options = spec.kwargs
+    return (
+        options.get("weights") is not None
+        or options.get("pretrained") is True
+        or str(options.get("name", "")).startswith("local-dir:")
+    )
+
+
 def pin_weights(spec: Spec) -> tuple[Spec, str | None]:
     """Name the weights of a spec by their file's name and digest instead of their place.
 

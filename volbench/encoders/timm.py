@@ -115,12 +115,16 @@ class Timm(Encoder):
         self.backbone, self.num_features, self.multiple = _build(
             name, in_chans, pretrained, image_size, tap
         )
+        if normalize is None:
+            normalize = "none" if weights is None else "zscore"
+        if normalize != "none":
+            self.intensities = normalize
         published: Mapping[str, Any] = {**getattr(self.backbone, "pretrained_cfg", {}), **config}
         self.inputs = PretrainedInput(
             in_channels,
             in_chans,
             neighbours=neighbours,
-            normalize=normalize or ("none" if weights is None else "zscore"),
+            normalize=normalize,
             mean=published.get("mean") or IMAGENET_DEFAULT_MEAN,
             std=published.get("std") or IMAGENET_DEFAULT_STD,
         )

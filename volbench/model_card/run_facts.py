@@ -16,7 +16,7 @@ from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.runs.folder import SPLITS, RunFolder
 from volbench.runs.load import LoadedRun
-from volbench.runs.tables import SplitRow, read_splits
+from volbench.runs.tables import Grades, SplitRow, read_splits
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class RunFacts:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of their index."""
-        return tuple(map(str, self.data["classes"]))
+        names = tuple(map(str, self.data["classes"]))
+        return Grades(names) if self.data.get("ordered") else names
 
     @property
     def folds(self) -> int:

@@ -1,5 +1,7 @@
 """The suites that volbench's own aggregators pass, with options that change what is done."""
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 from volbench.plugins.registry import aggregators
@@ -13,9 +15,17 @@ SPECS = (
     "lstm",
     "lstm(bidirectional=False, hidden=5)",
 )
+OF_TORCHMIL = (
+    "sm_attention",
+    "sm_attention(hidden=5, steps=2, where='late')",
+    "sm_attention(where='mid')",
+    "sm_transformer",
+    "sm_transformer(heads=2, hidden=6, layers=2, steps=3)",
+)
+INSTALLED = SPECS + (OF_TORCHMIL if find_spec("torchmil") else ())
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", INSTALLED)
 class TestAggregator(AggregatorContract):
     @pytest.fixture(autouse=True)
     def _spec(self, spec):
@@ -39,4 +49,4 @@ def test_all_that_is_provided_is_under_test():
         for name in aggregators
         if any(str(origin).startswith("volbench-mil ") for origin in aggregators.origins[name])
     }
-    assert provided == {spec.partition("(")[0] for spec in SPECS}
+    assert provided == {spec.partition("(")[0] for spec in SPECS + OF_TORCHMIL}

@@ -15,8 +15,10 @@ def volbench(*arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gem", "log_sum_exp", "lstm"])
+@pytest.mark.parametrize("name", ["gem", "log_sum_exp", "lstm", "sm_attention", "sm_transformer"])
 def test_a_run_ends_as_a_row_of_the_table(name, tmp_path):
+    if name.startswith("sm_"):
+        pytest.importorskip("torchmil")
     volbench(
         *("run", "--data", "phantom(patients=12, size=16, slices=3)", "--encoder", "r2d(width=4)"),
         *("--agg", name, "--loss", "focal", "--folds", "2", "--set", "training.epochs=1"),
