@@ -83,9 +83,38 @@ def text(request):
     return request.getfixturevalue(request.param)
 
 
+def test_the_contents_lead_to_every_section(two):
+    page = Page(two)
+    headings = {attributes["id"] for tag, attributes in page.elements if tag == "h3"}
+    links = [link["href"] for link in page.all("a")]
+    assert len(links) == len(SECTIONS)
+    assert {link.removeprefix("#") for link in links} == headings
+
+
+def test_the_curves_of_several_candidates_lie_over_one_another(two, pair):
+    labels = [svg["aria-label"] for svg in Page(two).all("svg") if "aria-label" in svg]
+    (together,) = [label for label in labels if label.startswith("Mean ROC curves of 2")]
+    assert "1. rmc5: AUC" in together
+    assert "2. r2d: AUC" in together
+    assert "Mean ROC curves" not in page_of(pair[0])
+
+
+def test_a_stratum_too_small_for_any_area_is_a_name_and_no_table_of_dashes(tmp_path):
+    many = [f"site{number}" for number in range(30)]
+    page = Page(page_of(write_run(tmp_path, "a", site=many, cases=60)))
+    assert "Too few cases of a class in every group: " in page.words
+    assert not any(row[0].startswith("site") for table in page.tables for row in table)
+
+
+def test_images_can_be_left_out(pair):
+    page = make_report([load_run(pair[0])], images=False)
+    assert "<img" not in page
+    assert "Images were left out of this page." in page
+
+
 def test_every_section_is_there_in_order_and_headings_skip_no_level(two):
     page = Page(two)
-    places = [two.index(f"<h3>{name}</h3>") for name in SECTIONS]
+    places = [two.index(f'">{name}</h3>') for name in SECTIONS]
     assert places == sorted(places)
     assert page.headings[:2] == [1, 2]
     steps = np.diff(page.headings)

@@ -59,6 +59,7 @@ def _end(message: str, exit_code: int) -> None:
         "compare": "volbench.cli.compare",
         "tune": "volbench.cli.tune",
         "report": "volbench.cli.report",
+        "site": "volbench.cli.site",
         "clinical": "volbench.cli.clinical",
         "suite": "volbench.cli.suite",
         "status": "volbench.cli.status",

@@ -11,13 +11,23 @@ from matplotlib.figure import Figure
 from volbench.evaluation import Items
 from volbench.evaluation.metrics import ReliabilityBin, RocCurve, reliability_bins, roc_curve
 from volbench.report.report_row import ReportRow, number
-from volbench.report.svg import ACCENT, FAINT, INK, MUTED, SECOND, figure
+from volbench.report.svg import ACCENT, FAINT, FOURTH, INK, MUTED, SECOND, THIRD, figure, write
 
 WIDTH, HEIGHT = 300, 270
+TOGETHER = 640
+"""Width of the figure with all curves and its key."""
+
 GRID = np.linspace(0, 1, 401)
 TICKS = (0, 0.25, 0.5, 0.75, 1)
 TOLD = (0.1, 0.2, 0.3)
 """False positive rates at which the text beside a curve gives the sensitivity."""
+
+LINES = [
+    (tone, dashes)
+    for dashes in ("solid", (0, (5, 2)), (0, (1, 1.5)))
+    for tone in (ACCENT, SECOND, THIRD, FOURTH, INK)
+]
+"""Curves that lie over one another: colours first, then dashes."""
 
 Sensitivity = Float[np.ndarray, " rate"]
 
@@ -75,6 +85,42 @@ def roc(shown: ReportRow, *, name: str) -> Markup | None:
     return figure(draw, width=WIDTH, height=HEIGHT, name=name, label=label)
 
 
+def roc_together(rows: Sequence[ReportRow], *, name: str) -> Markup | None:
+    """The mean curves of all candidates laid over one another; None for fewer than two."""
+    means = {}
+    for row in rows:
+        if curves := fold_curves(row.by_fold, GRID):
+            means[row.number] = (row, np.mean(curves, axis=0))
+    if len(means) < 2:
+        return None
+    step, side = 18, 330
+    height = max(side, step * len(means) + 60)
+
+    def draw(sheet: Figure) -> None:
+        axes = sheet.add_axes(
+            (54 / TOGETHER, 1 - (side - 42) / height, 290 / TOGETHER, 280 / height)
+        )
+        axes.grid()
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (2, 3)))
+        key = sheet.add_axes((360 / TOGETHER, 0, 280 / TOGETHER, 1))
+        key.set(xlim=(0, 1), ylim=(height, 0))
+        key.set_axis_off()
+        for line, (row, mean) in enumerate(means.values()):
+            tone, dashes = LINES[line % len(LINES)]
+            axes.plot([0.0, *GRID], [0.0, *mean], color=tone, ls=dashes, lw=1.8)
+            at = 20 + step * line
+            key.plot([0, 0.1], [at] * 2, color=tone, ls=dashes, lw=2)
+            write(key, 0.13, at + 5, row.title, most=34)
+        axes.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=TICKS, yticks=TICKS)
+
+    said = "; ".join(
+        f"{row.title}: AUC {number(row.candidate.score('auc').mean)}" for row, _ in means.values()
+    )
+    label = f"Mean ROC curves of {len(means)} candidates. {said}."
+    return figure(draw, width=TOGETHER, height=height, name=name, label=label)
+
+
 def bins_of(items: Sequence[Items]) -> list[ReliabilityBin]:
     """Bins of the second of two classes, or of the most probable of several; all folds together."""
     labels = np.concatenate([each.labels for each in items])
@@ -129,6 +175,7 @@ def learning(histories: Sequence[pd.DataFrame], *, title: str, name: str) -> Mar
 
     def draw(sheet: Figure) -> None:
         axes = sheet.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
+        sheet.subplots_adjust(top=1 - 24 / HEIGHT, hspace=0.3)
         for place, (key, text, tone, dashes) in zip(axes, kinds, strict=True):
             place.grid()
             marker = "o" if len(means[key]) < 3 else None
@@ -136,7 +183,8 @@ def learning(histories: Sequence[pd.DataFrame], *, title: str, name: str) -> Mar
                 place.plot(history["epoch"], history[key], color=tone, alpha=0.35, lw=0.8)
             mean = means[key]
             place.plot(mean.index, mean, color=tone, lw=2.2, ls=dashes, marker=marker, ms=4)
-            place.set_ylabel(text, color=INK)
+            # Above, not beside: no margin is wide enough for every number on the axis.
+            place.set_title(f"{text} loss", loc="left", fontsize="medium", pad=3, color=INK)
             place.locator_params(axis="y", nbins=4)
         axes[-1].set_xlabel("epoch")
         axes[-1].xaxis.get_major_locator().set_params(integer=True)

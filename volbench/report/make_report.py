@@ -15,6 +15,7 @@ def make_report(
     *,
     title: str | None = None,
     data: Sequence[Path] = (),
+    images: bool = True,
     on_section: Callable[[str], object] | None = None,
 ) -> str:
     """Write a page about runs; those on other data or other folds get a section of their own.
@@ -25,6 +26,7 @@ def make_report(
         runs: From :func:`volbench.leaderboard.load_run`.
         title: Of the page.
         data: Prepared folders to take images from; the cache is searched in any case.
+        images: Whether slices of scans are shown.
         on_section: Called with the name of the data before each section is made.
 
     Raises:
@@ -36,6 +38,6 @@ def make_report(
     for number, table in enumerate(tables_of(runs), start=1):
         if on_section:
             on_section(table[0].data)
-        sections.append(build_section(compare_runs(table), number, data))
+        sections.append(build_section(compare_runs(table), number, data, images=images))
     names = list(dict.fromkeys(section.comparison.first_run.data for section in sections))
     return render(sections, title=title or f"Comparison on {', '.join(names)}")

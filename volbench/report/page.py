@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,45 +18,60 @@ from volbench.report.text import p_value
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(sections: Sequence[ReportSection], *, title: str) -> str:
-    """Fill the templates."""
-    style = _style()
+@dataclass(frozen=True)
+class PageLink:
+    """A link from a page to another one."""
+
+    text: str
+    path: str
+
+
+def render(sections: Sequence[ReportSection], *, title: str, back: Sequence[PageLink] = ()) -> str:
+    """Fill the templates; ``back`` leads to the pages above, where the report is part of a site."""
+    style = report_style()
     text: str = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             title=title,
             sections=sections,
+            back=back,
             style=Markup(style),
-            policy=policy(style),
+            policy=page_policy(style),
             version=volbench.__version__,
         )
     )
     return text
 
 
-def policy(style: str) -> str:
-    """What a browser may do with the page: show it, its own images and this one style sheet."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def page_policy(style: str, script: str | None = None) -> str:
+    """What a browser may do with a page: show it, its own images, this style sheet and script."""
+    scripts = f"script-src '{_digest(script)}'; " if script is not None else ""
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; "
-        "form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; {scripts}"
+        "base-uri 'none'; form-action 'none'"
     )
 
 
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
 @cache
-def _style() -> str:
+def report_style() -> str:
+    """The style sheet of a report."""
     return (TEMPLATES / "report.css").read_text(encoding="utf-8")
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+def environment(*folders: Path) -> Environment:
+    """Templates in ``folders``, then those of a report, with the filters of a report."""
+    found = Environment(
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "signed": signed, "p_value": p_value}
-    return environment
+    found.filters |= {"number": number, "signed": signed, "p_value": p_value}
+    return found

@@ -18,6 +18,23 @@ from volbench.report.report_row import ReportRow, report_rows
 from volbench.report.text import conclusion, protocol, question
 from volbench.runs.load import read_history
 
+CONTENTS = (
+    ("question", "The question and the protocol"),
+    ("leaderboard", "Leaderboard"),
+    ("roc", "ROC curves"),
+    ("calibration", "Calibration"),
+    ("folds", "Fold by fold"),
+    ("differences", "Differences"),
+    ("confusion", "Confusion matrices"),
+    ("strata", "Strata"),
+    ("learning", "Learning curves"),
+    ("cost", "Speed and size"),
+    ("hard", "Cases that were hard for all"),
+    ("explained", "What the networks looked at"),
+    ("provenance", "Provenance"),
+)
+"""Names of the headings' anchors, and the headings."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -40,18 +57,22 @@ class ReportSection:
     rows: Sequence[ReportRow]
     leaderboard: tables.Table
     roc: Sequence[Panel]
+    roc_together: Markup | None
     calibration: Sequence[Panel]
     bins: tables.Table
     folds: Markup | None
     differences: Markup | None
     confusions: Sequence[tables.Confusion]
     strata: Sequence[tuple[tables.Stratum, Markup | None]]
+    small_strata: Sequence[str]
     learning: Sequence[Panel]
     cost: tables.Table
     wrong: MisclassifiedCases | None
     has_images: bool
+    wants_images: bool
     examples: Examples | None
     origins: Sequence[RunProvenance]
+    contents: Sequence[tuple[str, str]] = CONTENTS
 
     @property
     def against(self) -> str:
@@ -60,28 +81,34 @@ class ReportSection:
         return "" if place is None else self.rows[place].title
 
 
-def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) -> ReportSection:
+def build_section(
+    comparison: Comparison, number: int, folders: Sequence[Path], *, images: bool = True
+) -> ReportSection:
     """Compute and draw everything.
 
     Args:
         comparison: What to show.
         number: Of the section on its page, for names that are unique there.
         folders: Prepared folders to look for images in.
+        images: Whether slices of scans are shown, and so whether decisions are explained.
     """
     candidates = report_rows(comparison)
     run = comparison.first_run
     data, split = run.protocol
-    prepared = find_prepared(run, folders)
+    prepared = find_prepared(run, folders) if images else None
     best = _best(comparison, [row for row in candidates if not row.candidate.runs[0].columns])
     explained = None
-    if best is not None:
+    if best is not None and images:
         there = find_prepared(best.candidate.runs[0], folders)
         explained = examples(best, there, threshold=comparison.threshold)
+    elif best is not None:
+        explained = Examples(best.title, reason="images were left out of this page")
     several = len(comparison.classes) > 2
     positive = comparison.classes[-1] if comparison.classes else ""
     x = "probability of the decision" if several else "predicted probability"
     y = "share that was right" if several else "observed share"
     found_strata = tables.strata(comparison, candidates)
+    shown_strata = [stratum for stratum in found_strata if stratum.has_areas]
     name = f"s{number}"
     return ReportSection(
         anchor=name,
@@ -93,6 +120,7 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
         rows=candidates,
         leaderboard=tables.leaderboard(comparison, candidates),
         roc=_panels((row, curves.roc(row, name=f"{name}-roc{row.number}")) for row in candidates),
+        roc_together=curves.roc_together(candidates, name=f"{name}-roc"),
         calibration=_panels(
             (row, curves.calibration(row, name=f"{name}-cal{row.number}", x=x, y=y))
             for row in candidates
@@ -103,8 +131,9 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
         confusions=tables.confusions(candidates),
         strata=[
             (each, rows.strata(each.groups, each.areas, candidates, name=f"{name}-strata{place}"))
-            for place, each in enumerate(found_strata)
+            for place, each in enumerate(shown_strata)
         ],
+        small_strata=[stratum.column for stratum in found_strata if not stratum.has_areas],
         learning=_panels(
             (
                 row,
@@ -124,6 +153,7 @@ def build_section(comparison: Comparison, number: int, folders: Sequence[Path]) 
         cost=tables.cost(comparison, candidates),
         wrong=misclassified_cases(comparison, candidates, prepared),
         has_images=prepared is not None,
+        wants_images=images,
         examples=explained,
         origins=origins(candidates),
     )

@@ -18,14 +18,19 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-INK, MUTED, FAINT, ACCENT, SECOND, PAPER = (f"#0{tone}0{tone}0{tone}" for tone in range(1, 7))
+INK, MUTED, FAINT, ACCENT, SECOND, THIRD, FOURTH, PAPER = (
+    f"#0{tone}0{tone}0{tone}" for tone in range(1, 9)
+)
 """Tones: stand-ins for the colours that the page's style sheet sets."""
 
 TONES = {
-    **{INK: "ink", MUTED: "muted", FAINT: "faint", ACCENT: "accent", SECOND: "second"},
-    PAPER: "paper",
+    **{INK: "ink", MUTED: "muted", FAINT: "faint", PAPER: "paper"},
+    **{ACCENT: "accent", SECOND: "second", THIRD: "third", FOURTH: "fourth"},
 }
 UNITS_PER_INCH = 72
+LONGEST = 52
+"""Signs of a text in a figure; the middle of longer ones is left out."""
+
 
 SETTINGS: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, readable aloud
@@ -109,13 +114,15 @@ def figure(
     return Markup(_inline(root, name, label))  # every text and attribute in it was escaped
 
 
-def write(axes: Axes, x: float, y: float, text: str, *, right: bool = False) -> None:
+def write(
+    axes: Axes, x: float, y: float, text: str, *, right: bool = False, most: int = LONGEST
+) -> None:
     """Write text that others chose: a dollar is a dollar, and no control character is left.
 
     ``x`` is a share of the axes' width, ``y`` a value of their vertical axis.
     """
     axes.text(
-        *(x, y, printable(text)),
+        *(x, y, printable(text, most=most)),
         transform=axes.get_yaxis_transform(),
         ha="right" if right else "left",
         va="bottom",
@@ -126,7 +133,7 @@ def write(axes: Axes, x: float, y: float, text: str, *, right: bool = False) -> 
     )
 
 
-def printable(text: str, *, most: int = 52) -> str:
+def printable(text: str, *, most: int = LONGEST) -> str:
     """Replace what cannot stand in a figure, and shorten the middle of what is very long."""
     shown = "".join(sign if sign.isprintable() else "�" for sign in text)
     if len(shown) <= most:

@@ -145,6 +145,11 @@ class Stratum:
     table: Table
     areas: dict[int, tuple[float, ...]]
 
+    @property
+    def has_areas(self) -> bool:
+        """Whether any group is large enough to have an AUC."""
+        return any(math.isfinite(area) for areas in self.areas.values() for area in areas)
+
 
 def strata(comparison: Comparison, rows: Sequence[ReportRow]) -> list[Stratum]:
     """AUC of every candidate in every group of every column that differs between cases."""
