@@ -190,6 +190,7 @@ def test_json_keeps_its_schema(runs):
         "one_machine",
         "against",
         "design",
+        "differing",
         "rows",
         "pairs",
         "audit",
@@ -475,13 +476,35 @@ def test_python_gets_the_same_numbers(runs):
     assert row["auc_low"] == found.rows[0].score("auc").low
 
 
-def test_the_table_names_every_setting_in_which_rows_differ(tmp_path):
-    for name, epochs in (("short", 6), ("long", 12)):
-        path = write_rival(tmp_path, name, encoder=name)
-        file = path / "experiment.json"
-        values = json.loads(file.read_text())
-        values["recipe"] = {"training": {"epochs": epochs, "batch_size": 8}}
-        file.write_text(json.dumps(values))
-    text = flat(compare(tmp_path))
-    assert re.search(r"Rows also differ in training\.epochs \((6, 12|12, 6)\)\.", text)
-    assert "batch_size" not in text
+def with_settings(path, **recipe):
+    file = path / "experiment.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({**values, "recipe": recipe}))
+
+
+def test_rows_that_differ_in_settings_only_show_those_and_no_folder(tmp_path):
+    for place, (epochs, augmentation) in enumerate([(6, "none"), (6, "rectal"), (12, "none")]):
+        path = write_rival(tmp_path, f"rmc5-bilinear-focal-{place}a7c", noise=place, signal=place)
+        with_settings(path, training={"epochs": epochs, "augmentation": augmentation, "lr": 1})
+    heading, _, *rows = compare(tmp_path, "--format", "md").split("\n\n")[1].splitlines()
+    assert heading.startswith("| epochs | augmentation | folds | group | AUC |")
+    assert {tuple(row.split(" | ")[:2]) for row in rows} == {
+        ("| 6", "none"), ("| 6", "rectal"), ("| 12", "none"),
+    }  # fmt: skip
+    shown = compare(tmp_path)
+    assert "a7c" not in shown + compare(tmp_path, "--pairs", "all")
+    assert "Against rmc5, bilinear, focal+triplet, epochs 12, augmentation none" in flat(shown)
+    (table,) = json.loads(compare(tmp_path, "--format", "json"))["tables"]
+    assert table["differing"] == ["training.epochs", "training.augmentation"]
+    assert {row["training.epochs"] for row in table["rows"]} == {6, 12}
+    lines = list(csv.DictReader(io.StringIO(compare(tmp_path, "--format", "csv"))))
+    assert [row["training.augmentation"] for row in lines if row["kind"] == "run"].count(
+        "rectal"
+    ) == 1
+    assert "epochs & augmentation & folds" in compare(tmp_path, "--format", "latex")
+
+
+def test_runs_that_differ_in_nothing_are_told_apart_by_their_names(tmp_path):
+    for name in ("first", "second"):
+        with_settings(write_rival(tmp_path, name, signal=len(name)), training={"epochs": 6})
+    assert "| run | folds |" in compare(tmp_path, "--format", "md")

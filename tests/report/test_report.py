@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import roc_auc_score
 
-from tests.report.made_runs import write_run
+from tests.report.made_runs import RECIPE, write_run
 from tests.report.page_reading import Page
 from volbench.cli.main import main
 from volbench.leaderboard import load_run
@@ -186,7 +186,10 @@ def test_hostile_names_are_shown_as_they_are(hostile):
 def test_the_leaderboard_has_the_numbers_of_compare_and_of_the_files(pair, two):
     comparison = compare_runs([load_run(path) for path in pair])
     table = Page(two).tables[0]
-    for row, candidate in zip(table[1:], comparison.rows, strict=True):
+    assert table[0][:4] == ["candidate", "encoder", "aggregator", "loss"]
+    for whole, candidate in zip(table[1:], comparison.rows, strict=True):
+        assert whole[1:4] == [candidate.encoder, candidate.aggregator, candidate.loss]
+        row = [whole[0], *whole[4:]]
         rows = [one for fold in candidate.runs[0].predictions.values() for one in fold]
         areas = [
             roc_auc_score(
@@ -279,11 +282,23 @@ def test_an_incomplete_and_a_failed_run_say_so(tmp_path):
     page = Page(page_of(part, broken, nothing))
     assert not page.problems
     assert "No candidate has finished all of its folds" in page.words
-    cells = {row[0][3:].split(" ")[0]: row for row in page.tables[0][1:]}
+    cells = {row[1]: row for row in page.tables[0][1:]}
     assert "3/5, incomplete" in cells["r2d"]
     assert "4/5, 1 failed" in cells["r3d"]
     assert "0/5, incomplete" in cells["mc3"]
     assert "fold 2: out of memory" in page.words
+
+
+def test_the_leaderboard_shows_settings_in_which_candidates_differ_and_no_folder(tmp_path):
+    training = {"epochs": 5, "augmentation": "none"}
+    one = write_run(tmp_path, "focal-1f3a", recipe={**RECIPE, "training": training})
+    other = {**RECIPE, "training": {**training, "augmentation": "rectal"}}
+    page = Page(page_of(one, write_run(tmp_path, "focal-77bc", recipe=other)))
+    heading, *rows = page.tables[0]
+    assert heading[:5] == ["candidate", "encoder", "aggregator", "loss", "augmentation"]
+    assert {row[4] for row in rows} == {"none", "rectal"}
+    assert not any("1f3a" in cell for table in page.tables for row in table for cell in row)
+    assert "1 (augmentation " in page.words
 
 
 def test_several_classes_and_slices_have_a_page_too(tmp_path):

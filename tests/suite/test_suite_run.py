@@ -391,7 +391,8 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path):
     assert not (tmp_path / "runs").exists()
     lines = said.splitlines()
     assert lines[3] == "to do      10 of 10 folds of 5 experiments"
-    assert lines[4].startswith("  1 r2d-slice-focal: 0 of 2 folds, standard, 1 epoch, ")
+    assert lines[5].split() == ["#", "encoder", "agg", "loss", "epochs", "folds", "parameters"]
+    assert lines[7].split()[:6] == ["1", "r2d(width=2)", "(slices)", "focal", "1", "0/2"]
 
 
 def test_three_lines_of_python_do_the_same(tmp_path):

@@ -28,12 +28,6 @@ def title(found: Comparison) -> str:
     )
 
 
-def label(row: Candidate, *, named: bool) -> str:
-    """A row in a line: its components, and its name where they do not tell it apart."""
-    parts = f"{row.encoder}, {row.aggregator}, {row.loss}"
-    return f"{row.name} ({parts})" if named else parts
-
-
 def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
     """How the numbers of the first table are to be read."""
     where = "beneath the AUC: its 95 % interval" if stacked else "95 %: interval of the AUC"
@@ -57,24 +51,12 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
         )
     notes += daggers(found)
     notes += _searches(found)
-    notes += differing_settings(found.rows)
     if not found.one_machine:
         notes.append(
             "Seconds and memory are left out: the rows were not run on one machine, with one "
             "device, precision and number of threads."
         )
     return [*notes, *incomplete_notes(found.rows)]
-
-
-def differing_settings(rows: Sequence[Candidate]) -> list[str]:
-    """Name every key of the recipe in which rows differ: it may be what tells them apart."""
-    values: dict[str, dict[str, None]] = {}
-    for row in rows:
-        for section, keys in row.runs[0].experiment.get("recipe", {}).items():
-            for key, value in keys.items() if isinstance(keys, Mapping) else ():
-                values.setdefault(f"{section}.{key}", {})[str(value)] = None
-    differing = [f"{key} ({', '.join(seen)})" for key, seen in values.items() if len(seen) > 1]
-    return [f"Rows also differ in {'; '.join(differing)}."] if differing else []
 
 
 def incomplete_notes(rows: Sequence[Candidate]) -> list[str]:

@@ -8,6 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from volbench.evaluation import Items
+from volbench.experiment.differing import COMPONENTS, heading
+from volbench.leaderboard.identity import identities
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.leaderboard.statistics.run_scores import Scored
 
@@ -75,13 +77,16 @@ def report_rows(comparison: Comparison) -> tuple[ReportRow, ...]:
 
 
 def labels(rows: Sequence[Candidate]) -> list[str]:
-    """The components in which rows differ; the run's name where these do not tell rows apart."""
-    parts = [(row.encoder, row.aggregator, row.loss) for row in rows]
-    differing = [place for place in range(3) if len({part[place] for part in parts}) > 1]
-    found = [" · ".join(part[place] for place in differing or (0, 1, 2)) for part in parts]
-    if len(set(found)) == len(rows):
-        return found
-    return [row.name for row in rows]
+    """What rows differ in, components without their kind; all components where nothing differs."""
+    columns, _ = identities(rows)
+    if "run" in columns:
+        return [row.name for row in rows]
+    components = {heading(key) for key in COMPONENTS}
+    parts = [
+        texts if name in components else [f"{name} {text}" for text in texts]
+        for name, texts in columns.items()
+    ]
+    return [" · ".join(texts) for texts in zip(*parts, strict=True)]
 
 
 def number(value: float | None, digits: int = 3) -> str:

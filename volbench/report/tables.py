@@ -10,6 +10,8 @@ import pandas as pd
 from volbench.audit.features import STRATUM, meaning
 from volbench.evaluation import strata_of, stratum_scores
 from volbench.evaluation.metrics import confusion, metrics_for
+from volbench.experiment.differing import COMPONENTS
+from volbench.leaderboard.identity import row_settings
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.report.report_row import ReportRow, number
 
@@ -47,8 +49,12 @@ def leaderboard(comparison: Comparison, rows: Sequence[ReportRow]) -> Table:
         else []
     )
     barred = any(row.candidate.bar for row in rows)
+    settings = row_settings([row.candidate for row in rows])
+    texts = len(COMPONENTS) + len(settings)
     columns = (
         "candidate",
+        *COMPONENTS,
+        *(setting.heading for setting in settings),
         "group",
         "AUC",
         "95 % interval",
@@ -58,8 +64,10 @@ def leaderboard(comparison: Comparison, rows: Sequence[ReportRow]) -> Table:
     )
     body = [
         ReportTableRow(
-            row.title,
+            str(row.number),
             (
+                *(row.candidate.encoder, row.candidate.aggregator, row.candidate.loss),
+                *(setting.texts[place] for setting in settings),
                 row.candidate.letters or "–",
                 mean_std(row.candidate, "auc"),
                 _interval(row.candidate),
@@ -69,20 +77,21 @@ def leaderboard(comparison: Comparison, rows: Sequence[ReportRow]) -> Table:
             ),
             "" if row.candidate.status == "complete" else "incomplete",
         )
-        for row in rows
+        for place, row in enumerate(rows)
     ]
     for shortcut in comparison.shortcuts:
         label = "; nearly the label itself" if shortcut.label else ""
         auc = f"{number(shortcut.auc.mean)} ± {number(shortcut.auc.std)}"
-        rest = len(columns) - 3
-        head = f"audit: {_feature_set(shortcut.features)}{label}"
-        body.append(ReportTableRow(head, ("", auc, *[""] * rest), "audit"))
+        features = f"{_feature_set(shortcut.features)}{label}"
+        rest = len(columns) - texts - 3
+        cells = (features, *[""] * texts, auc, *[""] * rest)
+        body.append(ReportTableRow("audit", cells, "audit"))
     unit = {"slice": "slice", "case": "case", "patient": "patient"}[comparison.unit]
     caption = (
         f"Mean ± standard deviation over folds (ddof {comparison.ddof}), one score per {unit}. "
         "Rows are sorted by mean AUC."
     )
-    return Table(caption, columns, tuple(body), texts=1)
+    return Table(caption, columns, tuple(body), texts=texts + 1)
 
 
 def mean_std(candidate: Candidate, metric: str, *, percent: bool = False) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from volbench._utils.text import plural
 from volbench.errors import StateError, UsageError
@@ -17,6 +17,7 @@ from volbench.leaderboard.statistics.run_scores import DDOF
 from volbench.runs.load import LoadedRun, load_run
 from volbench.suite.expand import Suite, SuiteCandidate, Table
 from volbench.suite.index import Entry, read_index
+from volbench.suite.labels import candidate_labels, known_settings
 
 Style: TypeAlias = Literal["table", "md"]
 
@@ -53,14 +54,17 @@ def _sections(suite: Suite, loaded: Mapping[SuiteCandidate, LoadedRun | str]) ->
     sections = [TextTable(_title(suite, runs), {}, _counts(loaded))]
     pooled = any_published = False
     for table in suite.tables:
-        rows = [_row(candidate, loaded[candidate], beside) for candidate in table.candidates]
+        rows = [
+            _row(candidate, loaded[candidate], beside, known_settings(suite, candidate))
+            for candidate in table.candidates
+        ]
         published = any(row.reported for row in rows)
         ddof = beside.ddof if beside is not None and published else DDOF
         if table.sort == "auc":
             rows.sort(key=partial(_behind_the_best, ddof=ddof))
         notes = beside.notes(rows) if beside is not None and published else _notes(rows)
         mark = ", ours beside the paper's (reported, other data)" if published else ""
-        notes = [*notes, *_failures(table, loaded)]
+        notes = [*notes, *_failures(table, loaded, candidate_labels(suite))]
         sections.append(TextTable(table.title + mark, cells(rows, ddof=ddof), notes))
         any_published |= published
         pooled |= any(row.reported and row.aggregator for row in rows)
@@ -86,13 +90,16 @@ def _load(out: Path, entry: Entry | None) -> LoadedRun | str:
 
 
 def _row(
-    candidate: SuiteCandidate, found: LoadedRun | str, beside: Rectal2022 | None
+    candidate: SuiteCandidate,
+    found: LoadedRun | str,
+    beside: Rectal2022 | None,
+    known: Mapping[str, Any],
 ) -> PublishedRow:
     named = (candidate.encoder, candidate.aggregator, candidate.loss)
     reported = beside.find(*named) if beside is not None else {}
     if isinstance(found, str):
         remark = found if found == "not run" else "failed"
-        return PublishedRow(*named, remark=remark, reported=reported)
+        return PublishedRow(*named, remark=remark, reported=reported, planned=known)
     remark = "failed" if found.failed else "not run"
     return PublishedRow(*named, run=found, remark=remark, reported=reported)
 
@@ -111,14 +118,18 @@ def _notes(rows: Sequence[PublishedRow]) -> list[str]:
     ]
 
 
-def _failures(table: Table, loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> list[str]:
+def _failures(
+    table: Table,
+    loaded: Mapping[SuiteCandidate, LoadedRun | str],
+    labels: Mapping[SuiteCandidate, str],
+) -> list[str]:
     found = []
     for candidate in table.candidates:
         run = loaded[candidate]
         if isinstance(run, LoadedRun):
             found += [f"Failed: {run.name} fold {each.fold}: {each.error}" for each in run.failed]
         elif run != "not run":
-            found.append(f"Failed: {candidate.label}: {run}")
+            found.append(f"Failed: {labels[candidate]}: {run}")
     return found
 
 

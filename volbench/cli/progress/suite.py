@@ -8,12 +8,15 @@ import click
 from rich.console import Console
 
 from volbench._utils.text import plural
+from volbench._utils.text_table import Column, draw_table, output_width
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import Plan
+from volbench.experiment.differing import COMPONENTS, differing_settings
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.suite import Result, Suite, SuiteCallback, SuiteCandidate
+from volbench.suite import Result, Suite, SuiteCallback
+from volbench.suite.labels import candidate_labels, known_settings
 from volbench.suite.run_suite import Planned
 from volbench.training.fold import EpochReport
 
@@ -29,16 +32,45 @@ def describe_suite(suite: Suite, planned: Sequence[Planned], out: Path) -> str:
         *(f"data       {_describe_data(plan)}" for plan in plans[:1]),
         f"to do      {folds - done} of {folds} folds of {len(plans)} experiments",
     ]
-    for number, each in enumerate(planned, start=1):
-        if each.plan is None:
-            state = f"cannot be run: {each.error}"
-        else:
-            recipe = suite.recipe or each.candidate.recipe
-            epochs = each.plan.experiment.recipe.training.epochs
-            state = f"{_done(each.plan, out)} of {len(each.plan.split.folds)} folds, {recipe}, "
-            state += f"{plural(epochs, 'epoch')}, {each.plan.parameters:,} parameters"
-        lines.append(f"{number:>3} {each.candidate.label}: {state}")
+    drawn, left_out = draw_table(_columns(suite, planned, out), output_width())
+    lines += ["", drawn, *([f"Left out: {left_out}"] if left_out else [])]
+    lines += [
+        f"{number}: cannot be run: {each.error}"
+        for number, each in enumerate(planned, start=1)
+        if each.plan is None
+    ]
     return "\n".join(lines)
+
+
+def _columns(suite: Suite, planned: Sequence[Planned], out: Path) -> list[Column]:
+    """The experiments: what they differ in, and how far they are."""
+    plans = [each.plan for each in planned]
+    settings = differing_settings(
+        [
+            known_settings(suite, each.candidate)
+            if each.plan is None
+            else each.plan.experiment.to_json()
+            for each in planned
+        ]
+    )
+    columns = [Column(each.heading, each.texts, lead=True) for each in settings]
+    if not any(each.key in COMPONENTS for each in settings):
+        labels = [each.candidate.label for each in planned]
+        columns.insert(0, Column("experiment", labels, lead=True))
+    if all(each.key != "training.epochs" for each in settings):
+        epochs = ["" if p is None else str(p.experiment.recipe.training.epochs) for p in plans]
+        columns.append(Column("epochs", epochs, "number"))
+    parameters = ["" if plan is None else f"{plan.parameters:,}" for plan in plans]
+    return [
+        Column("#", [str(number + 1) for number in range(len(plans))], "number", lead=True),
+        *columns,
+        Column("folds", [_folds(plan, out) for plan in plans], "number"),
+        Column("parameters", parameters, "number", spare=1),
+    ]
+
+
+def _folds(plan: Plan | None, out: Path) -> str:
+    return "cannot be run" if plan is None else f"{_done(plan, out)}/{len(plan.split.folds)}"
 
 
 def _describe_data(plan: Plan) -> str:
@@ -56,6 +88,7 @@ class SuiteProgress(Closing, SuiteCallback):
 
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
+        self.labels = candidate_labels(suite)
         self.console = Console(stderr=True, highlight=False)
         self.left = TimeLeft(0)
         self.number, self.total = 0, 0
@@ -78,13 +111,13 @@ class SuiteProgress(Closing, SuiteCallback):
         self._say(f"{self.suite.title}: {self.total} experiments, {folds} folds{there}: {out}")
         for each in planned:
             if each.plan is None:
-                self._say(f"cannot be run: {each.candidate.label}: {each.error}")
+                self._say(f"cannot be run: {self.labels[each.candidate]}: {each.error}")
 
     def on_experiment(self, number: int, planned: Planned) -> None:
         """Print the number and label of the experiment."""
         self.number = number
         if planned.plan is not None:
-            self._say(f"{number} of {self.total}: {planned.candidate.label}")
+            self._say(f"{number} of {self.total}: {self.labels[planned.candidate]}")
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
         """Open the display of the experiment, unless all its folds are finished."""
@@ -120,7 +153,7 @@ class SuiteProgress(Closing, SuiteCallback):
         """Close the display of the experiment."""
         self.close()
         if result.outcome is None:
-            self._say(f"failed: {result.candidate.label}: {result.error}")
+            self._say(f"failed: {self.labels[result.candidate]}: {result.error}")
 
     def summarise(self, results: Sequence[Result], out: Path | None) -> None:
         """Print the outcome of the suite and the command that shows it."""
@@ -130,7 +163,7 @@ class SuiteProgress(Closing, SuiteCallback):
             plural(finished, "finished experiment") + (f", {len(failed)} failed" if failed else "")
         )
         for result in failed:
-            click.echo(f"failed: {_label(result.candidate, results)}: {result.error}")
+            click.echo(f"failed: {self.labels[result.candidate]}: {result.error}")
         words = ["volbench", "suite", "show", str(self.suite.path)]
         words += ["--scale", self.suite.scale] if self.suite.scale else []
         words += ["--out", str(out)] if out else []
@@ -153,11 +186,3 @@ def _done(plan: Plan, out: Path) -> int:
     if not (folder.path / "experiment.json").is_file():
         return 0
     return sum(result.status == "finished" for result in folder.results().values())
-
-
-def _label(candidate: SuiteCandidate, results: Sequence[Result]) -> str:
-    """Short label of an experiment; the full specs where two share the short one."""
-    labels = [result.candidate.label for result in results]
-    if labels.count(candidate.label) == 1:
-        return candidate.label
-    return f"{candidate.encoder}, {candidate.aggregator or 'slices'}, {candidate.loss}"

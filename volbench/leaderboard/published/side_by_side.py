@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy import stats
 
 from volbench.errors import SpecError
 from volbench.evaluation.metrics import METRICS, Metric, metrics_for
+from volbench.experiment.differing import COMPONENTS, differing_settings
 from volbench.leaderboard.render.terminal import mean_std
 from volbench.leaderboard.statistics.run_scores import estimate, native_unit, score_run
 from volbench.runs.load import LoadedRun
@@ -28,6 +30,7 @@ class PublishedRow:
         aggregator: None at slice level.
         remark: Stands where our AUC would, if there is none.
         reported: Mean and standard deviation by metric, as fractions.
+        planned: As much of its experiment as is known before it is run.
     """
 
     encoder: str
@@ -36,6 +39,7 @@ class PublishedRow:
     run: LoadedRun | None = None
     remark: str = "not run"
     reported: Mapping[str, MeanStd] = field(default_factory=dict[str, MeanStd])
+    planned: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @cached_property
     def scores(self) -> pd.DataFrame | None:
@@ -185,15 +189,16 @@ def incomplete(rows: Sequence[PublishedRow]) -> list[str]:
 
 
 def _identities(rows: Sequence[PublishedRow]) -> dict[str, list[str]]:
-    """Show the components that differ, and the runs' names where components do not tell apart."""
-    all_of = {
-        "encoder": [row.encoder for row in rows],
-        "agg": [row.aggregator or "(slices)" for row in rows],
-        "loss": [row.loss for row in rows],
-    }
-    differing = {name: texts for name, texts in all_of.items() if len(set(texts)) > 1}
-    shown = differing or {"encoder": all_of["encoder"]}
-    if len(set(zip(*all_of.values(), strict=True))) < len(rows):
+    """Show what differs, and the runs' names where components and settings do not tell apart."""
+    components = [{name: getattr(row, name) for name in COMPONENTS} for row in rows]
+    known = [
+        {**(row.run.experiment if row.run else row.planned), **named}
+        for row, named in zip(rows, components, strict=True)
+    ]
+    shown = {each.heading: list(each.texts) for each in differing_settings(known)}
+    if not shown:
+        shown = {"encoder": [row.encoder for row in rows]}
+    if len(set(zip(*shown.values(), strict=True))) < len(rows):
         shown = {"run": [row.run.name if row.run else "" for row in rows], **shown}
     return shown
 

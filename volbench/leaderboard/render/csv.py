@@ -7,7 +7,7 @@ import pandas as pd
 
 from volbench._utils.csv_text import harmless
 from volbench.leaderboard.published.base import Reference
-from volbench.leaderboard.render.json import pair_values, plain, row_values
+from volbench.leaderboard.render.json import pairs_values, plain, rows_values
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.leaderboard.statistics.strata import ByStratum
 
@@ -21,7 +21,7 @@ def to_csv(
     """Write all tables; a cell that a spreadsheet would compute gets an apostrophe before it."""
     frames = []
     for comparison, tables in zip(found, strata, strict=True):
-        rows = pd.DataFrame([row_values(row) for row in comparison.rows])
+        rows = pd.DataFrame(rows_values(comparison.rows))
         for name in ("runs", "seeds"):
             rows[name] = [" ".join(map(str, values)) for values in rows[name]]
         rows.insert(0, "kind", "run")
@@ -48,9 +48,7 @@ def harmless_name(name: str) -> str:
 
 
 def _others(found: Comparison, strata: Sequence[ByStratum]) -> pd.DataFrame:
-    lines: list[dict[str, object]] = [
-        {"kind": "pair", **pair_values(pair, found.rows)} for pair in found.pairs
-    ]
+    lines: list[dict[str, object]] = [{"kind": "pair", **values} for values in pairs_values(found)]
     for shortcut in found.shortcuts:
         values = asdict(shortcut)
         auc = values.pop("auc")

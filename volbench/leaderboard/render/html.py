@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from volbench.leaderboard.published.base import TextTable
-from volbench.leaderboard.render.terminal import LEFT, WORDS
+from volbench.leaderboard.render.terminal import kind_of
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; }
@@ -54,6 +54,6 @@ def _section(section: TextTable) -> str:
 
 
 def _cell(tag: str, name: str, text: str, more: str = "") -> str:
-    kind = "text" if name in WORDS else "left" if name in LEFT else ""
+    kind = {"text": "text", "word": "left", "number": ""}[kind_of(name)]
     shown = escape(text).replace("\n", "<br>")
     return f"<{tag}{more}{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{shown}</{tag}>"

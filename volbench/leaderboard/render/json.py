@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from volbench.leaderboard.render.layout import names_needed
+from volbench.leaderboard.identity import row_labels, row_settings
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Cost, Pair
 from volbench.leaderboard.statistics.run_scores import Estimate
 from volbench.leaderboard.statistics.strata import ByStratum
-from volbench.leaderboard.text import headline_notes, label
+from volbench.leaderboard.text import headline_notes
 
 SCHEMA = 2
 COMPARED = (
@@ -52,8 +52,9 @@ def to_json(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, An
         "one_machine": found.one_machine,
         "against": None if found.against is None else found.rows[found.against].name,
         "design": found.design and asdict(found.design),
-        "rows": [row_values(row) for row in found.rows],
-        "pairs": [pair_values(pair, found.rows) for pair in found.pairs],
+        "differing": [setting.key for setting in row_settings(found.rows)],
+        "rows": rows_values(found.rows),
+        "pairs": pairs_values(found),
         "audit": [asdict(shortcut) for shortcut in found.shortcuts],
         "strata": [
             {"column": table.column, "rows": table.frame.to_dict(orient="records")}
@@ -64,8 +65,17 @@ def to_json(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, An
     return {name: plain(value) for name, value in values.items()}
 
 
+def rows_values(rows: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """Rows in flat columns, last the settings in which they differ; also the lines of the CSV."""
+    settings = row_settings(rows)
+    return [
+        {**row_values(row), **{each.key: each.known[place] for each in settings}}
+        for place, row in enumerate(rows)
+    ]
+
+
 def row_values(row: Candidate) -> dict[str, Any]:
-    """A row in flat columns; also what a line of the CSV holds."""
+    """A row in flat columns."""
     values: dict[str, Any] = {
         "run": row.name,
         "runs": [run.name for run in row.runs],
@@ -106,15 +116,20 @@ def cost_values(cost: Cost) -> dict[str, Any]:
     return {**asdict(cost), "machine": "; ".join(cost.machine)}
 
 
-def pair_values(pair: Pair, rows: Sequence[Candidate]) -> dict[str, Any]:
+def pairs_values(found: Comparison) -> list[dict[str, Any]]:
+    """Every pair in flat columns; also the lines of the CSV."""
+    labels = row_labels(found.rows)
+    return [_pair_values(pair, found.rows, labels) for pair in found.pairs]
+
+
+def _pair_values(pair: Pair, rows: Sequence[Candidate], labels: Sequence[str]) -> dict[str, Any]:
     """Two rows by name, and what was found of them."""
-    named = names_needed(rows)
     rope = pair.rope
     return {
         "run": rows[pair.first].name,
         "against": rows[pair.second].name,
-        "run_label": label(rows[pair.first], named=named),
-        "against_label": label(rows[pair.second], named=named),
+        "run_label": labels[pair.first],
+        "against_label": labels[pair.second],
         **{name: getattr(pair, name) for name in COMPARED},
         "probability_worse": rope and rope.worse,
         "probability_same": rope and rope.same,

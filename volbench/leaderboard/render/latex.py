@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from volbench._utils.text import printable
-from volbench.leaderboard.render.terminal import LEFT, WORDS, Cells
+from volbench.leaderboard.render.terminal import Cells, kind_of
 
 PREAMBLE = "% \\usepackage{booktabs}, and \\usepackage[T1]{fontenc} for < and >\n"
 
@@ -33,7 +33,7 @@ def latex(title: str, cells: Cells, notes: Sequence[str]) -> str:
     """Write a table; its notes stand beneath in small print."""
     lines = [r"\begin{table}[htbp]", r"\centering", rf"\caption{{{escape(title)}}}"]
     if cells:
-        sides = "".join("l" if name in (*WORDS, *LEFT) else "r" for name in cells)
+        sides = "".join("r" if kind_of(name) == "number" else "l" for name in cells)
         lines += [r"\small", rf"\begin{{tabular}}{{{sides}}}", r"\toprule", _line(list(cells))]
         lines += [r"\midrule", *map(_line, zip(*cells.values(), strict=True)), r"\bottomrule"]
         lines.append(r"\end{tabular}")

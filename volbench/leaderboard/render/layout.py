@@ -1,25 +1,22 @@
 """Sections of a comparison: leaderboard, shortcut baselines, pairs."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 
 from volbench.evaluation.metrics import Metric, metrics_for
+from volbench.leaderboard.identity import identities, row_labels
 from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.render.terminal import mean_std
-from volbench.leaderboard.statistics.comparison import SLICES, Candidate, Comparison, Pair
+from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
 from volbench.leaderboard.statistics.run_scores import Estimate
 from volbench.leaderboard.text import (
     DAGGER,
     DOUBLE_DAGGER,
     headline_notes,
-    label,
     pair_notes,
     shortcut_notes,
     title,
 )
-
-COMPONENTS = (("encoder", "encoder"), ("aggregator", "agg"), ("loss", "loss"))
 
 
 def sections(
@@ -43,26 +40,6 @@ def sections(
     if found.pairs:
         parts.append(_pairs(found, all_pairs=all_pairs))
     return parts
-
-
-def names_needed(rows: Sequence[Candidate]) -> bool:
-    """Whether components alone do not tell the rows apart."""
-    counted = Counter((row.encoder, row.aggregator, row.loss) for row in rows)
-    return any(number > 1 for number in counted.values())
-
-
-def identities(rows: Sequence[Candidate]) -> tuple[dict[str, list[str]], str]:
-    """Columns that tell the rows apart, and in a line what they have in common."""
-    columns, common = {}, []
-    for key, heading in COMPONENTS:
-        texts = [str(getattr(row, key)) for row in rows]
-        if len(rows) > 1 and len(set(texts)) == 1:
-            common.append("slice level" if texts[0] == SLICES else f"{heading} {texts[0]}")
-        else:
-            columns[heading] = texts
-    if names_needed(rows):
-        columns = {"run": [row.name for row in rows], **columns}
-    return columns, f"All rows: {', '.join(common)}" if common else ""
 
 
 def chosen_metrics(found: Comparison, names: Sequence[str] | None) -> list[Metric]:
@@ -137,7 +114,7 @@ def _shortcuts(found: Comparison) -> TextTable:
 
 
 def _pairs(found: Comparison, *, all_pairs: bool) -> TextTable:
-    rows, named = found.rows, names_needed(found.rows)
+    rows = found.rows
     shown: Sequence[Pair] = found.pairs if all_pairs else found.shown_pairs()
     if all_pairs:
         heading = "All pairs, the row that stands higher first"
@@ -147,7 +124,7 @@ def _pairs(found: Comparison, *, all_pairs: bool) -> TextTable:
         }
     else:
         assert found.against is not None
-        heading = f"Against {label(rows[found.against], named=named)}"
+        heading = f"Against {row_labels(rows)[found.against]}"
         cells, _ = identities([rows[pair.first] for pair in shown])
         cells = cells or {"encoder": [rows[pair.first].encoder for pair in shown]}
     cells["diff."] = [f"{pair.difference:+.3f}" for pair in shown]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from volbench.leaderboard.identity import identities
 from volbench.leaderboard.published.base import TextTable
-from volbench.leaderboard.render.layout import identities
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.leaderboard.statistics.strata import ByStratum
 

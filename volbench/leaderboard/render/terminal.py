@@ -1,99 +1,86 @@
 """Tables for a terminal or as Markdown."""
 
-import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from functools import cache
 
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from volbench._utils.text import printable
+from volbench._utils.text_table import BOLD, DIM, OFF, Column, Kind, draw_table, output_width
+from volbench.experiment.differing import heading, recipe_keys
 
-WIDTH = 100
 WORDS = ("run", "encoder", "agg", "loss", "method", "against", "features", "note")
 """Columns of text, whose lines may be broken; they lead each table and each part of it."""
 LEFT = ("group", "model", "verdict")
 """Columns of a word, which is not broken; all others are numbers and stand right."""
-LEADING = (*WORDS, "folds", "group", "model")
-NARROWEST, WORD, HEADING = 12, 14, 12
-"""Columns of the terminal for a text, for a word that is not broken, for a line of a heading."""
+LEADING = (*WORDS, "group", "model")
+SPARE = {"P\n(same)": 5, "DeLong\np": 4, "GB": 3, "s/fold": 2, "M par": 1}
+"""What a narrow terminal does not show; the largest number goes first."""
 
 Cells = Mapping[str, Sequence[str]]
 """Columns by heading; a heading may have several lines."""
 
 
-def terminal(title: str, cells: Cells, notes: Sequence[str], *, color: bool = False) -> str:
-    """Draw a table at most ``WIDTH`` columns wide, its title above and its notes below.
+def terminal(
+    title: str,
+    cells: Cells,
+    notes: Sequence[str],
+    *,
+    color: bool = False,
+    width: int | None = None,
+) -> str:
+    """Draw a table, its title above and its notes below, within the width of the output.
 
-    What is too wide for one table continues in another one beneath, with the same leading columns.
+    What is too wide leaves out its cost, or continues in another table beneath, with the same
+    leading columns.
     """
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=color, highlight=False)
-    if "loss" in cells:  # a line may break beside the plus of a sum, not in the middle of a name
-        cells = {**cells, "loss": [sum_.replace("+", " + ") for sum_ in cells["loss"]]}
-    console.print(title, style="bold", markup=False)
-    for part, gap in _parts(cells):
-        table = Table(
-            box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), pad_edge=False, show_edge=False
-        )
-        for name, texts in part.items():
-            if name in WORDS:  # long specs are folded so that numbers are not
-                narrowest = _width(name, texts)
-                table.add_column(_heading(name), overflow="fold", min_width=narrowest)
-            else:
-                side: Literal["left", "right"] = "left" if name in LEFT else "right"
-                table.add_column(_heading(name), justify=side, no_wrap=True)
-        for row in zip(*part.values(), strict=True):
-            table.add_row(*(Text(cell) for cell in row))
-        console.print()
-        console.print(Padding(table, (0, 0, 0, 1)))
-    if cells and notes:
-        console.print()
-    for note in notes:
-        console.print(note, style="dim", markup=False)
-    return "\n".join(line.rstrip() for line in text.getvalue().split("\n"))
+    width = width or output_width()
+    columns = [_column(name, texts) for name, texts in cells.items()]
+    drawn, left_out = draw_table(columns, width - 1, color=color)
+    lines = [_styled(line, BOLD, color=color) for line in _paragraph(title, width)]
+    if columns:
+        lines += ["", *(f" {line}".rstrip() for line in drawn.split("\n"))]
+    if left_out:
+        notes = [
+            *notes,
+            f"Left out at {width} columns: {left_out}; a wider terminal and --format csv have "
+            "them.",
+        ]
+    if columns and notes:
+        lines.append("")
+    lines += [_styled(line, DIM, color=color) for note in notes for line in _paragraph(note, width)]
+    return "\n".join(lines) + "\n"
 
 
-def _parts(cells: Cells) -> list[tuple[Cells, int]]:
-    """Divide columns so that each part fits, and say how many blanks stand between them."""
-    widths = {name: _width(name, texts) for name, texts in cells.items()}
-    if not cells:
-        return []
-    for gap in (2, 1):
-        if sum(widths.values()) + gap * (len(cells) - 1) <= WIDTH - 1:
-            return [(cells, gap)]
-    leading = [name for name in cells if name in LEADING]
-    room = WIDTH - 1 - sum(widths[name] + 2 for name in leading)
-    parts: list[list[str]] = [[]]
-    for name in cells:
-        if name in leading:
-            continue
-        if parts[-1] and sum(widths[each] + 2 for each in [*parts[-1], name]) > room:
-            parts.append([])
-        parts[-1].append(name)
+def kind_of(name: str) -> Kind:
+    """Whether a column is text, words or numbers, by its heading."""
+    if name in WORDS or name in _settings():
+        return "text"
+    return "word" if name in LEFT else "number"
+
+
+@cache
+def _settings() -> frozenset[str]:
+    return frozenset((*map(heading, recipe_keys()), *("recipe", "precision", "seed", "tuned")))
+
+
+def _column(name: str, texts: Sequence[str]) -> Column:
+    shown = name.replace("recall ", "recall\n").replace("AUC per", "AUC\nper")
+    lead = name in LEADING or name in _settings()
+    return Column(shown, texts, kind_of(name), lead, SPARE.get(name, 0))
+
+
+def _paragraph(text: str, width: int) -> list[str]:
     return [
-        ({name: cells[name] for name in cells if name in leading or name in part}, 2)
-        for part in parts
+        part
+        for line in printable(text, keep="\n").split("\n")
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        or [""]
     ]
 
 
-def _width(name: str, texts: Sequence[str]) -> int:
-    """Columns that it needs; a text can be broken, if not below a few."""
-    lines = [line for text in (_heading(name), *texts) for line in text.split("\n")]
-    longest = max(map(cell_len, lines))
-    if name not in WORDS:
-        return longest
-    word = max(cell_len(word) for line in lines for word in line.split() or [""])
-    return max(min(longest, NARROWEST), min(word, WORD))
-
-
-def _heading(name: str) -> str:
-    lines = name.replace("recall ", "recall\n").replace("AUC per", "AUC\nper").split("\n")
-    return "\n".join(textwrap.fill(line, HEADING) for line in lines)
+def _styled(line: str, style: str, *, color: bool) -> str:
+    return f"{style}{line}{OFF}" if color and line else line
 
 
 def markdown(title: str, cells: Cells, notes: Sequence[str]) -> str:
@@ -104,7 +91,7 @@ def markdown(title: str, cells: Cells, notes: Sequence[str]) -> str:
 
     table = []
     if cells:
-        rule = ["---" if name in (*WORDS, *LEFT) else "--:" for name in cells]
+        rule = ["--:" if kind_of(name) == "number" else "---" for name in cells]
         heading = [name.replace("\n", " ") for name in cells]
         table = [line(heading), line(rule), *map(line, zip(*cells.values(), strict=True)), ""]
     return "\n".join([f"**{_no_html(title)}**", "", *table, *map(_no_html, notes)]) + "\n"
