@@ -178,8 +178,8 @@ def test_piped_output_is_plain_lines() -> None:
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert lines["encoder"] == "rmc5(width=2)"
     assert lines["GFLOPs"].endswith("per slice at 256×256 (forward; a multiply-add counts as 2)")
-    assert "\nsees in-plane 219 pixels\n" in result.stdout
-    assert "\nsees across   9 slices\n" in result.stdout
+    assert "\nsees in-plane  219 pixels\n" in result.stdout
+    assert "\nsees across    9 slices\n" in result.stdout
     assert "\x1b" not in result.stdout
 
 

@@ -1,13 +1,18 @@
 """`volbench plugin check`: which components it takes, what it says, what it refuses."""
 
+import json
+from importlib.metadata import EntryPoint
+
 import pytest
+import torch
 from click.testing import CliRunner
 
 from volbench.cli.main import main
 from volbench.errors import PluginError, UnknownComponentError, UsageError
+from volbench.plugins.discovery import Origin
 from volbench.plugins.import_check import Trial
 from volbench.plugins.registry import REGISTRIES, aggregators
-from volbench.testing import run
+from volbench.testing import AggregatorContract, run
 from volbench.testing.run import Result, Target, check, find_targets
 
 
@@ -62,7 +67,9 @@ def test_results_come_in_order_and_a_dead_process_is_a_failure(suites):
 
 def test_one_whose_name_is_not_its_own_is_a_failure_without_a_suite(suites):
     target = Target("losses", find_targets(["focal"])[0].spec, "thief 1.0", problem="rename it")
-    assert list(check([target])) == [Result(target, failed=1, message="rename it")]
+    assert list(check([target])) == [
+        Result(target, failed=1, message="rename it", failures=("rename it",))
+    ]
 
 
 def test_the_table_shows_the_first_failure_and_the_code_is_seven(suites, capsys):
@@ -100,3 +107,37 @@ def test_one_that_needs_options_is_not_tested_and_says_which():
     task = {"kinds": "datasets", "spec": "manifest", "import_seconds": 1.0}
     answer = run._run_suite({**task, "trial": {"error": None, "offences": (), "seconds": 0.0}})
     assert answer == {"message": "not tested: give a spec with manifest(path=...)"}
+
+
+def test_every_failure_is_told_once_in_the_table_and_in_json(suites, monkeypatch):
+    failures = ["aggregator max: gives NaN", "aggregator max: do not detach"]
+    suites["max"] = {
+        **{"passed": 3, "failed": 2, "skipped": 0},
+        **{"message": failures[0], "failures": failures},
+    }
+    done = CliRunner().invoke(main, ["plugin", "check", "max"])
+    assert done.exit_code == 7
+    assert "gives NaN" in done.stdout
+    assert "max also: do not detach" in done.stdout
+    done = CliRunner().invoke(main, ["plugin", "check", "max", "--format", "json"])
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["failures"] == failures
+
+
+def test_a_name_that_volbench_has_taken_fails_though_ours_would_pass(suites, monkeypatch):
+    entry = EntryPoint("max", "somewhere:Max", aggregators.group)
+    theirs = Origin("lab-pooling", "2.0", entry)
+    origins = {**aggregators.origins, "max": (*aggregators.origins["max"], theirs)}
+    monkeypatch.setitem(aggregators.__dict__, "origins", origins)
+    suites["max"] = {"passed": 20, "failed": 0, "skipped": 0, "message": ""}
+    ours, other = check(find_targets(["max"]))
+    assert (ours.failed, other.failed) == (0, 1)
+    assert other.message.startswith("has the name of that of volbench")
+
+
+def test_nan_is_called_nan():
+    class Bad(AggregatorContract):
+        spec = "max"
+
+    with pytest.raises(AssertionError, match="aggregator max: gives NaN where a number"):
+        Bad().number(torch.tensor([1.0, float("nan")]))

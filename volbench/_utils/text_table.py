@@ -56,6 +56,11 @@ class Part:
     gap: int
 
 
+def is_narrow() -> bool:
+    """Whether the output has a width: it is a terminal, or COLUMNS says so."""
+    return sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+
+
 def output_width() -> int:
     """Columns that the output has: COLUMNS, else those of the terminal, else 100."""
     given = os.environ.get("COLUMNS", "")

@@ -1,12 +1,16 @@
 """`volbench clinical`: what a run's stored predictions say about its clinical use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
+from volbench.cli.output import chosen_format, emit, output_options
+
 if TYPE_CHECKING:
     from volbench.evaluation import Unit
+
+FORMATS = ("table", "md", "json")
 
 
 @click.command("clinical")
@@ -52,15 +56,7 @@ if TYPE_CHECKING:
 @click.option("--unit", type=click.Choice(["case", "slice", "patient"]), help="What is scored.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0),
               help="Random seed of the bootstrap and the permutations.")  # fmt: skip
-@click.option(
-    "style",
-    "--format",
-    type=click.Choice(["table", "md", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Output file.")
+@output_options(*FORMATS)
 def command(
     run: Path,
     threshold: str,
@@ -70,7 +66,7 @@ def command(
     conformal_alpha: float,
     unit: "Unit | None",
     seed: int,
-    style: Literal["table", "md", "json"],
+    style: str | None,
     output: Path | None,
 ) -> None:
     """Judge a run for clinical use.
@@ -88,7 +84,6 @@ def command(
     import sys
     from functools import partial
 
-    from volbench._utils.atomic_io import write_atomic
     from volbench.evaluation.clinical.summary import clinical_summary
     from volbench.leaderboard.render.clinical import clinical_json, clinical_tables
     from volbench.leaderboard.render.terminal import markdown, terminal
@@ -104,6 +99,7 @@ def command(
         conformal_alpha=conformal_alpha,
         seed=seed,
     )
+    style = chosen_format(style, output, FORMATS)
     if style == "json":
         text = json.dumps(clinical_json(found), indent=2, ensure_ascii=False) + "\n"
     else:
@@ -112,7 +108,4 @@ def command(
         text = "\n".join(
             draw(part.title, part.cells, part.notes) for part in clinical_tables(found)
         )
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_atomic(output, text)
+    emit(text, output)

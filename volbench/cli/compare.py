@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from volbench.cli.output import emit, output_options
+
 if TYPE_CHECKING:
     from volbench.evaluation import Unit
     from volbench.leaderboard import Comparison
@@ -93,17 +95,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     help="Random seed of the bootstrap.",
 )
-@click.option(
-    "style",
-    "--format",
-    type=click.Choice(["table", "md", "csv", "json", "latex", "html"]),
-    help="Output format; default: from the suffix of --output, else a table.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Output file; default: the terminal.",
-)
+@output_options("table", "md", "csv", "json", "latex", "html")
 @click.option(
     "--reference",
     metavar="NAME",
@@ -178,9 +170,7 @@ def command(
         for table in tables
     ]
     if over_datasets:
-        _write(
-            _over_data_sets(compared, style, color=output is None and sys.stdout.isatty()), output
-        )
+        emit(_over_data_sets(compared, style, color=output is None and sys.stdout.isatty()), output)
         return
     text = show(
         compared,
@@ -193,7 +183,7 @@ def command(
     )
     if style in ("csv", "json") and output is None and sys.stdout.isatty():
         text = printable(text, keep="\r\n")  # tables are already; a file or a pipe gets it as it is
-    _write(text, output)
+    emit(text, output)
 
 
 def _over_data_sets(compared: "list[Comparison]", style: str, *, color: bool) -> str:
@@ -211,12 +201,3 @@ def _over_data_sets(compared: "list[Comparison]", style: str, *, color: bool) ->
         return json.dumps(over_json(overall), indent=2, ensure_ascii=False) + "\n"
     draw = markdown if style == "md" else partial(terminal, color=color)
     return "\n".join(draw(part.title, part.cells, part.notes) for part in over_tables(overall))
-
-
-def _write(text: str, output: Path | None) -> None:
-    from volbench._utils.atomic_io import write_atomic
-
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_atomic(output, text)

@@ -1,12 +1,14 @@
 """`volbench evaluate`: runs on labelled patients they never saw."""
 
 from pathlib import Path
-from typing import Literal
 
 import click
 
 from volbench.cli.options import device_option
+from volbench.cli.output import chosen_format, emit, output_options
 from volbench.cli.progress.counter import counter
+
+FORMATS = ("table", "md", "json", "html")
 
 
 @click.command("evaluate", short_help="Evaluate runs on external patients with labels.")
@@ -39,15 +41,7 @@ from volbench.cli.progress.counter import counter
     type=click.IntRange(0),
     help="Random seed of the bootstrap.",
 )
-@click.option(
-    "style",
-    "--format",
-    type=click.Choice(["table", "md", "json", "html"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Output file.")
+@output_options(*FORMATS)
 @device_option
 @click.option(
     "--precision",
@@ -70,7 +64,7 @@ def command(
     threshold: str,
     columns: tuple[str, ...],
     seed: int,
-    style: Literal["table", "md", "json", "html"],
+    style: str | None,
     output: Path | None,
     device: str,
     precision: str,
@@ -92,7 +86,6 @@ def command(
     import sys
     from functools import partial
 
-    from volbench._utils.atomic_io import write_atomic
     from volbench._utils.cpu import available_cores
     from volbench.leaderboard.render.html import page
     from volbench.leaderboard.render.terminal import markdown, terminal
@@ -117,15 +110,13 @@ def command(
         for warning in run.warnings:
             click.echo(f"warning: {run.name}: {warning}", err=True)
     tables = external_tables(found)
+    style = chosen_format(style, output, FORMATS)
     if style == "json":
         text = json.dumps(external_json(found), indent=2, ensure_ascii=False) + "\n"
-    elif style == "html" or (output is not None and output.suffix == ".html"):
+    elif style == "html":
         text = page(tables)
     else:
         color = output is None and sys.stdout.isatty()
         draw = markdown if style == "md" else partial(terminal, color=color)
         text = "\n".join(draw(part.title, part.cells, part.notes) for part in tables)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_atomic(output, text)
+    emit(text, output)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
+
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Precision
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Preprocessing processes; default: one per core."
 )
+@output_options("table", "json")
 def command(
     data: str,
     encoder: str,
@@ -44,6 +47,8 @@ def command(
     device: str,
     precision: "Precision",
     jobs: int | None,
+    style: str | None,
+    output: Path | None,
 ) -> None:
     """Compute the tokens of a frozen encoder once.
 
@@ -64,8 +69,23 @@ def command(
         stored = store_features(encoder, prepared, compute, on_case=report)
     rows, length = stored.tokens.shape
     folder: Path = stored.folder
-    click.echo(f"folder    {folder}")
-    click.echo(f"cases     {len(prepared.cases)}")
-    click.echo(f"tokens    {rows} of {length} features, {compute.precision}")
-    click.echo(f"size      {stored.tokens.nbytes / 1e6:.1f} MB")
-    click.echo(f"seconds   {stored.seconds:.1f} (when they were computed)")
+    if chosen_format(style, output, ("table", "json")) == "json":
+        values = {
+            "folder": str(folder),
+            "cases": len(prepared.cases),
+            "tokens": rows,
+            "features": length,
+            "precision": compute.precision,
+            "bytes": int(stored.tokens.nbytes),
+            "seconds": stored.seconds,
+        }
+        emit(json_text(values), output)
+        return
+    facts = [
+        ("folder", str(folder)),
+        ("cases", str(len(prepared.cases))),
+        ("tokens", f"{rows} of {length} features, {compute.precision}"),
+        ("size", f"{stored.tokens.nbytes / 1e6:.1f} MB"),
+        ("seconds", f"{stored.seconds:.1f} (when they were computed)"),
+    ]
+    emit(facts_text(facts, least=10), output)

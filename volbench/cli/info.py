@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from volbench._utils.text import plural
+from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
 
 if TYPE_CHECKING:
     from volbench._api.info import MeasuredInfo
@@ -23,21 +24,22 @@ if TYPE_CHECKING:
     show_default=True,
     help="Input channels for the cost of an encoder.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list with one entry per kind.")
-def command(name: str, in_channels: int, as_json: bool) -> None:
+@output_options("table", "json", alias=True)
+def command(
+    name: str, in_channels: int, style: str | None, output: Path | None, as_json: bool
+) -> None:
     """Show signature, source, citation and cost of a component.
 
     NAME is a component of any kind, or a spec with arguments: 'timm(name="resnet50")'. The cost,
     shown for encoders, is parameters, GFLOPs per slice and receptive field.
     """
-    if as_json:
-        described = _describe(name, in_channels)
+    described = _describe(name, in_channels)
+    if as_json:  # of version 0.1, a bare list
         click.echo(json.dumps([dataclasses.asdict(one) for one in described], indent=2))
-    elif sys.stdout.isatty():
-        _print_tables(name, in_channels)
+    elif chosen_format(style, output, ("table", "json")) == "json":
+        emit(json_text({"components": [dataclasses.asdict(one) for one in described]}), output)
     else:
-        described = _describe(name, in_channels)
-        click.echo("\n\n".join("\n".join(_lines(one)) for one in described))
+        emit("\n".join(facts_text([*_rows(one)], least=14) for one in described), output)
 
 
 def _describe(name: str, in_channels: int) -> "tuple[MeasuredInfo, ...]":
@@ -78,24 +80,3 @@ def _rows(described: "MeasuredInfo") -> Iterator[tuple[str, str]]:
 
 def _extent(extent: int | str, unit: str) -> str:
     return extent if isinstance(extent, str) else plural(extent, unit)
-
-
-def _lines(described: "MeasuredInfo") -> Iterator[str]:
-    for label, text in _rows(described):
-        yield f"{label:<14}{text}"
-
-
-def _print_tables(name: str, in_channels: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    with console.status("measuring the encoder"):
-        described = _describe(name, in_channels)
-    for one in described:
-        table = Table.grid(padding=(0, 2))
-        for number, (label, text) in enumerate(_rows(one)):
-            table.add_row(Text(label, style="dim"), Text(text, style="" if number else "bold"))
-        console.print(table)
-        console.print()

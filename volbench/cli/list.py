@@ -1,12 +1,14 @@
 """`volbench list`: installed components, recipes and plugins."""
 
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
+from volbench._utils.text_table import Column, is_narrow
+from volbench.cli.output import chosen_format, emit, json_text, output_options, table_text
 from volbench.experiment.recipes import built_in_recipes
 from volbench.plugins import catalog
 from volbench.plugins.registry import REGISTRIES
@@ -17,8 +19,8 @@ Row = tuple[str, ...]
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(KINDS), required=False, metavar="[KIND]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(kind: str | None, as_json: bool) -> None:
+@output_options("table", "json", alias=True)
+def command(kind: str | None, style: str | None, output: Path | None, as_json: bool) -> None:
     """List installed components, recipes and plugins.
 
     KIND is one of encoders, aggregators, losses, augmentations, datasets, recipes, plugins. Nothing
@@ -30,17 +32,18 @@ def command(kind: str | None, as_json: bool) -> None:
         for warning in catalog.warnings():
             click.echo(f"volbench: warning: {warning}", err=True)
     plugins = catalog.plugins(trial=kind == "plugins") if "plugins" in kinds else []
-    if as_json:
+    if as_json or chosen_format(style, output, ("table", "json")) == "json":
         found = {name: plugins if name == "plugins" else _items(name) for name in kinds}
         records = {name: [asdict(item) for item in items] for name, items in found.items()}
-        click.echo(json.dumps(records, indent=2))
+        emit(json.dumps(records, indent=2) if as_json else json_text(records), output)
         return
     tables = {name: _plugin_rows(plugins) if name == "plugins" else _rows(name) for name in kinds}
-    if sys.stdout.isatty():
-        _show_tables(tables)
+    if output is None and is_narrow():
+        text = "\n".join(_table(name, rows) for name, rows in tables.items())
     else:
         sections = (_plain(name, rows, heading=kind is None) for name, rows in tables.items())
-        click.echo("\n\n".join(sections))
+        text = "\n\n".join(sections)
+    emit(text, output)
 
 
 def _items(kind: str) -> list[catalog.Item]:
@@ -80,20 +83,13 @@ def _plain(kind: str, rows: Sequence[Row], *, heading: bool) -> str:
     return "\n".join([kind, *(f"  {line}" for line in lines)] if heading else lines)
 
 
-def _show_tables(tables: Mapping[str, Sequence[Row]]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    for kind, rows in tables.items():
-        head: Row = (kind, "from", "what")
-        head = ("plugin", "version", "state", "provides") if kind == "plugins" else head
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for title in head:
-            style = {head[0]: "bold cyan", "from": "dim", "version": "dim"}.get(title, "")
-            table.add_column(title, style=style, no_wrap=title in head[:2])
-        for row in rows:
-            table.add_row(*map(Text, row))  # Text: a docstring's brackets are not rich's markup
-        console.print(table)
+def _table(kind: str, rows: Sequence[Row]) -> str:
+    heads: Row = (kind, "from", "what")
+    heads = ("plugin", "version", "state", "provides") if kind == "plugins" else heads
+    cells = zip(*rows, strict=True) if rows else [()] * len(heads)
+    return table_text(
+        [
+            Column(head, texts, "word" if place < 2 else "text")
+            for place, (head, texts) in enumerate(zip(heads, cells, strict=True))
+        ]
+    )

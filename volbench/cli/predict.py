@@ -1,11 +1,12 @@
 """`volbench predict`: predict new volumes with the networks of a run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from volbench.cli.options import device_option
+from volbench.cli.output import chosen_format, emit, output_options
 from volbench.cli.progress.counter import counter
 
 if TYPE_CHECKING:
@@ -28,19 +29,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Region-of-interest mask of the volume, if the run crops to it.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["csv", "json"]),
-    default="csv",
-    show_default=True,
-    help="Output format.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Output file; default: the terminal.",
-)
+@output_options("csv", "json")
 @device_option
 @click.option(
     "--precision",
@@ -62,7 +51,7 @@ def command(
     volumes: tuple[Path, ...],
     channels: tuple[str, ...],
     mask: Path | None,
-    style: "Format",
+    style: "Format | None",
     output: Path | None,
     device: str,
     precision: str,
@@ -81,7 +70,6 @@ def command(
     volbench predict runs/mine scan.nii.gz
     volbench predict runs/mine new/manifest.csv --format json --output predictions.json
     """
-    from volbench._utils.atomic_io import write_atomic
     from volbench._utils.cpu import available_cores
     from volbench.predict.ensemble import Ensemble
     from volbench.predict.output import show
@@ -106,11 +94,8 @@ def command(
     of_volumes = (line for one in predicted for line in one.warnings)
     for warning in (*ensemble.warnings, *of_volumes):
         click.echo(f"warning: {warning}", err=True)
-    text = show(predicted, ensemble, style)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_atomic(output, text)
+    text = show(predicted, ensemble, cast("Format", chosen_format(style, output, ("csv", "json"))))
+    emit(text, output)
 
 
 def _named(channels: tuple[str, ...]) -> dict[str, Path]:

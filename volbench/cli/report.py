@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from volbench._utils.text import plural
+from volbench.cli.output import emit
 
 
 @click.command("report")
@@ -80,7 +81,6 @@ def command(
 
 
 def _card(paths: tuple[Path, ...], output: Path | None, *, other: bool) -> None:
-    from volbench._utils.atomic_io import write_atomic
     from volbench.errors import UsageError
     from volbench.leaderboard import find_runs, load_run
     from volbench.model_card import card_markdown
@@ -91,7 +91,4 @@ def _card(paths: tuple[Path, ...], output: Path | None, *, other: bool) -> None:
     if len(found) > 1:
         raise UsageError(f"--card takes one run, but got {len(found)}; name one of them")
     text = card_markdown(load_run(found[0]))
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        write_atomic(output, text)
+    emit(text, output)

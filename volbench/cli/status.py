@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from volbench._utils.text_table import Column
+from volbench.cli.output import chosen_format, emit, output_options, table_text
 
+if TYPE_CHECKING:
     from volbench.executors.status import FoldStatus
 
 STYLES = {"done": "green", "failed": "red", "running": "cyan", "stale": "yellow", "waiting": "dim"}
@@ -27,15 +28,10 @@ STYLES = {"done": "green", "failed": "red", "running": "cyan", "stale": "yellow"
     metavar="SECONDS",
     help="Interval of --watch.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format; a table is plain lines when it does not go to a terminal.",
-)
-def command(runs: tuple[Path, ...], watch: bool, every: float, form: str) -> None:
+@output_options("table", "json")
+def command(
+    runs: tuple[Path, ...], watch: bool, every: float, style: str | None, output: Path | None
+) -> None:
     """Show the folds of runs: waiting, running, stale, failed, done.
 
     RUNS are run folders or folders of runs; default: runs. Stale folds have lost their process;
@@ -49,8 +45,12 @@ def command(runs: tuple[Path, ...], watch: bool, every: float, form: str) -> Non
     from volbench.runs.load import find_runs
 
     paths = find_runs(runs or (Path("runs"),))
-    if form == "json":
-        click.echo(to_json(_states(paths)))
+    if chosen_format(style, output, ("table", "json")) == "json":
+        emit(to_json(_states(paths)), output)
+        return
+    if output is not None:
+        states = _states(paths)
+        emit("\n".join([*map(_line, states), _summary(states)]), output)
         return
     _show(paths, watch=watch, every=every)
 
@@ -58,6 +58,7 @@ def command(runs: tuple[Path, ...], watch: bool, every: float, form: str) -> Non
 def _show(paths: Sequence[Path], *, watch: bool, every: float) -> None:
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     console = Console(highlight=False)
     states = _states(paths)
@@ -73,11 +74,11 @@ def _show(paths: Sequence[Path], *, watch: bool, every: float) -> None:
             before, states = states, _states(paths)
         click.echo(_summary(states))
         return
-    with Live(_table(states), console=console, transient=False) as live:
+    with Live(Text.from_ansi(_table(states)), console=console, transient=False) as live:
         while watch and _is_open(states):
             time.sleep(every)
             states = _states(paths)
-            live.update(_table(states))
+            live.update(Text.from_ansi(_table(states)))
     console.print(_summary(states))
 
 
@@ -111,14 +112,14 @@ def _line(state: "FoldStatus") -> str:
     return "  ".join(filter(None, _cells(state)))
 
 
-def _table(states: "Sequence[FoldStatus]") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", "fold", "state", "where", "", "epoch", "", "reason"):
-        table.add_column(name)
-    for state in states:
-        style = STYLES[state.state]
-        table.add_row(*(Text(cell, style=style) for cell in _cells(state)))
-    return table
+def _table(states: "Sequence[FoldStatus]") -> str:
+    rows = [[*_cells(state)[:-1], state.reason] for state in states]
+    heads = ("run", "fold", "state", "where", "attempt", "epoch", "left", "reason")
+    texts = ("run", "reason")
+    spare = {"where": 3, "attempt": 2, "left": 1}
+    columns = [
+        Column(name, cells, "text" if name in texts else "word", spare=spare.get(name, 0))
+        for name, *cells in zip(heads, *rows, strict=True)
+        if name in heads[:3] or any(cells)
+    ]
+    return table_text(columns)

@@ -1,16 +1,12 @@
 """Results of a tuned run as text: trials, importances, winners, optimism."""
 
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
+from volbench._utils.text_table import Column
+from volbench.cli.output import table_text
 from volbench.tune.summary import StudySummary, TuningSummary, load_summary
-
-WIDTH = 100
 
 
 def show_tuning(run: Path) -> str:
@@ -20,38 +16,33 @@ def show_tuning(run: Path) -> str:
         StateError: the folder is not a tuned run.
     """
     summary = load_summary(run)
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, highlight=False, soft_wrap=True)
+    parts = []
     for study in summary.studies:
-        console.print(f"Trials, {study.title}", markup=False)
-        console.print(_trials(study))
+        parts.append(f"Trials, {study.title}\n{_trials(study)}")
     if shares := _importances(summary):
-        console.print(f"Importances (fANOVA, mean over studies): {shares}\n", markup=False)
-    console.print("Winners", markup=False)
-    console.print(_winners(summary))
-    console.print(_words(summary), markup=False)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+        parts.append(f"Importances (fANOVA, mean over studies): {shares}\n")
+    parts.append(f"Winners\n{_winners(summary)}")
+    return "\n".join(parts) + f"\n{_words(summary)}\n"
 
 
-def _trials(study: StudySummary) -> Table:
-    table = _table("trial", "inner AUC", "folds", *study.options, "")
+def _trials(study: StudySummary) -> str:
+    rows = []
     for row in study.trials:
         auc = "" if row.auc is None else f"{row.auc:.3f}"
         note = "best" if row.trial == study.best else row.reason or row.state
         note = "" if note == "complete" else note
         values = [row.values.get(name, "") for name in study.options]
-        table.add_row(str(row.trial), auc, str(row.folds), *values, note)
-    return table
+        rows.append([str(row.trial), auc, str(row.folds), *values, note])
+    return _table(["trial", "inner AUC", "folds", *study.options, "note"], rows)
 
 
-def _winners(summary: TuningSummary) -> Table:
-    options = list(summary.space)
-    table = _table("outer fold", *options, "inner AUC", "outer AUC", "optimism")
+def _winners(summary: TuningSummary) -> str:
+    options, rows = list(summary.space), []
     for row in summary.found["folds"]:
         outer = [_number(row["outer_auc"]), _number(row["optimism"], signed=True)]
         values = [row["values"].get(name, "") for name in options]
-        table.add_row(str(row["fold"]), *values, _number(row["inner_auc"]), *outer)
-    return table
+        rows.append([str(row["fold"]), *values, _number(row["inner_auc"]), *outer])
+    return _table(["outer fold", *options, "inner AUC", "outer AUC", "optimism"], rows)
 
 
 def _words(summary: TuningSummary) -> str:
@@ -98,12 +89,14 @@ def _importances(summary: TuningSummary) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in ordered)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for number, name in enumerate(columns):
-        last = number == len(columns) - 1 and not name
-        table.add_column(name, justify="left" if last else "right", no_wrap=not last)
-    return table
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    columns: Sequence[Sequence[str]] = list(zip(*rows, strict=True)) or [()] * len(heads)
+    return table_text(
+        [
+            Column(head, cells, "text" if head == "note" else "number", lead=place == 0)
+            for place, (head, cells) in enumerate(zip(heads, columns, strict=True))
+        ]
+    )
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:

@@ -19,7 +19,7 @@ from volbench.encoders.lora import add_lora
 from volbench.encoders.weights import file_digest, is_pinned, load_weights, read_weights
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
-from volbench.plugins.registry import encoders
+from volbench.plugins.registry import encoders, require_features
 from volbench.plugins.signatures import describe_type, fits
 from volbench.spec import Spec, parse
 
@@ -52,6 +52,7 @@ def build_encoder(spec: Spec | str, in_channels: int) -> Encoder:
     options = _checked(spec, shared)
     plain = replace(spec, arguments=tuple(one for one in spec.arguments if one[0] not in shared))
     encoder: Encoder = encoders.build(plain, Encoder, in_channels)
+    require_features(encoder, encoders, spec)
     try:
         _load(encoder, options, spec)
         _adapt(encoder, options)

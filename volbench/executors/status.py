@@ -112,4 +112,4 @@ def _known(attempt: Attempt) -> dict[str, Any]:
 
 def to_json(states: list[FoldStatus]) -> str:
     """Write states as JSON, one object a fold."""
-    return json.dumps([vars(state) for state in states], indent=2)
+    return json.dumps({"schema": 1, "folds": [vars(state) for state in states]}, indent=2)

@@ -212,6 +212,22 @@ class Registry(Named):
         return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
 
 
+def require_features(component: object, registry: Registry, spec: Spec) -> None:
+    """Refuse an encoder or aggregator that does not say the length of what it returns.
+
+    Raises:
+        PluginError: ``num_features`` is missing or no positive whole number.
+    """
+    value = getattr(component, "num_features", None)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return
+    said = "has no num_features" if value is None else f"has num_features={value!r}"
+    raise PluginError(
+        f"{registry.kind} {spec} of {registry.provider(spec.name)} {said}; its __init__ must set "
+        "it to the length of the vectors it returns, a positive whole number"
+    )
+
+
 def _way_out(error: BaseException, origin: Origin) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.partition(".")[0]

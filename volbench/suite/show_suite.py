@@ -1,5 +1,6 @@
 """Tables of a suite, with published results alongside."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,7 +20,8 @@ from volbench.suite.expand import Suite, SuiteCandidate, Table
 from volbench.suite.index import Entry, read_index
 from volbench.suite.labels import candidate_labels, known_settings
 
-Style: TypeAlias = Literal["table", "md"]
+Style: TypeAlias = Literal["table", "md", "json"]
+SCHEMA = 1
 
 
 def show_suite(
@@ -30,7 +32,7 @@ def show_suite(
     Args:
         suite: From `load_suite`.
         out: Folder of its runs; ``suite.out`` by default.
-        style: For a terminal or as Markdown.
+        style: For a terminal, as Markdown or as JSON.
         color: With colours.
 
     Raises:
@@ -42,9 +44,51 @@ def show_suite(
     if not index:
         raise UsageError(f"no suite was run into {out}; {_way_out(suite)}")
     loaded = {candidate: _load(out, index.get(candidate)) for candidate in suite.candidates}
+    if style == "json":
+        return json.dumps(_document(suite, loaded), indent=2, ensure_ascii=False) + "\n"
     draw = markdown if style == "md" else partial(terminal, color=color)
     sections = _sections(suite, loaded)
     return "\n".join(draw(each.title, each.cells, each.notes) for each in sections)
+
+
+def _document(suite: Suite, loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> dict[str, Any]:
+    """Every table as plain values; what is undefined is None."""
+    return {
+        "schema": SCHEMA,
+        "suite": suite.title,
+        "scale": suite.scale,
+        "tables": [
+            {
+                "title": table.title,
+                "rows": [_values(suite, each, loaded[each]) for each in table.candidates],
+            }
+            for table in suite.tables
+        ],
+    }
+
+
+def _values(suite: Suite, candidate: SuiteCandidate, found: LoadedRun | str) -> dict[str, Any]:
+    row = _row(candidate, found, None, {})
+    run = found if isinstance(found, LoadedRun) else None
+    recipe = (run.experiment if run else known_settings(suite, candidate)).get("recipe")
+    return {
+        "encoder": candidate.encoder,
+        "aggregator": candidate.aggregator,
+        "loss": candidate.loss,
+        "recipe": suite.recipe or candidate.recipe,
+        "settings": recipe,
+        "state": _state(found),
+        "error": found if isinstance(found, str) and found != "not run" else None,
+        "run": run.name if run else None,
+        "folds": len(run.predictions) if run else 0,
+        "metrics": {
+            name: {
+                key: None if math.isnan(value) else value
+                for key, value in zip(("mean", "std"), pair, strict=True)
+            }
+            for name, pair in summary(row, ddof=DDOF).items()
+        },
+    }
 
 
 def _sections(suite: Suite, loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> list[TextTable]:

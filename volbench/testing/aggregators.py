@@ -218,6 +218,9 @@ def _functional(embedding: Tensor) -> Tensor:
 
 
 def _assert_same(actual: Tensor, expected: Tensor, message: str, relative: float = 1e-5) -> None:
+    for tensor in (actual, expected):
+        what = "NaN" if tensor.isnan().any() else "infinity"
+        assert tensor.isfinite().all(), f"{message.partition(': ')[0]}: gives {what}"
     absolute = relative * float(expected.detach().abs().max().clamp(min=0.1))
     assert_close(
         actual, expected, rtol=relative, atol=absolute, msg=lambda detail: f"{message}\n{detail}"

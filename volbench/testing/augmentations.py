@@ -199,8 +199,8 @@ class AugmentationContract(ComputingContract):
     def assert_close(self, actual: Tensor, expected: Tensor, problem: str) -> None:
         """Assert equality to float32 rounding of intensities about 100."""
         assert_close(
-            actual,
-            expected,
+            self.number(actual),
+            self.number(expected),
             rtol=1e-4,
             atol=1e-2,
             msg=lambda detail: self.says(f"{problem}\n{detail}"),

@@ -49,6 +49,13 @@ class ComponentContract:
         """The name that ``spec`` begins with."""
         return parse(self.spec).name
 
+    def number(self, value: "Tensor") -> "Tensor":
+        """Assert that every element is a number before it is compared: NaN equals nothing."""
+        assert value.isfinite().all(), self.says(
+            f"gives {'NaN' if value.isnan().any() else 'infinity'} where a number is expected"
+        )
+        return value
+
     def says(self, problem: str) -> str:
         """A message that names the component."""
         return f"{self.registry.kind} {self.spec}: {problem}"

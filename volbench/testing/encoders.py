@@ -228,13 +228,15 @@ class EncoderContract(ComputingContract):
             f"{slices} slices give tokens of {tuple(tokens.shape)}, not {expected}; correct "
             "num_features or slice_stride"
         )
-        assert tokens.isfinite().all(), self.says(f"{slices} slices give NaN or infinity")
+        assert tokens.isfinite().all(), self.says(
+            f"{slices} slices give {'NaN' if tokens.isnan().any() else 'infinity'}"
+        )
 
     def check_same(self, actual: Tensor, expected: Tensor, problem: str) -> None:
-        """Assert equality to float32 rounding."""
+        """Assert equality to float32 rounding; NaN is called NaN."""
         torch.testing.assert_close(
-            actual,
-            expected,
+            self.number(actual),
+            self.number(expected),
             rtol=1e-4,
             atol=1e-5,
             msg=lambda detail: self.says(f"{problem}\n{detail}"),

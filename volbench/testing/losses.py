@@ -130,21 +130,21 @@ class LossContract(ComputingContract):
         order = torch.randperm(12, generator=torch.Generator().manual_seed(3))
         shuffled = Output(output.logits[order], output.embedding[order])
         assert_close(
-            loss(shuffled, labels[order]),
-            loss(output, labels),
+            self.number(loss(shuffled, labels[order])),
+            self.number(loss(output, labels)),
             msg=lambda detail: self.says(f"depends on the order of the batch\n{detail}"),
         )
 
     def test_takes_labels_of_any_width(self, loss: Loss) -> None:
         """Labels in 32 bits are as good as in 64."""
         output, labels = self.output(), self.labels()
-        assert torch.equal(loss(output, labels.int()), loss(output, labels)), self.says(
-            "int32 labels give another value"
+        assert torch.equal(self.number(loss(output, labels.int())), loss(output, labels)), (
+            self.says("int32 labels give another value")
         )
 
     def test_the_same_batch_gives_the_same_value_twice(self, loss: Loss) -> None:
         """No randomness, and no state that a batch changes."""
-        first, second = (loss(self.output(), self.labels()) for _ in range(2))
+        first, second = (self.number(loss(self.output(), self.labels())) for _ in range(2))
         assert torch.equal(first, second), self.says("two calls differ")
 
     def test_a_state_dict_restores_the_value(self, loss: Loss) -> None:
@@ -154,7 +154,7 @@ class LossContract(ComputingContract):
                 parameter.add_(0.1)
         other = self.build(seed=2)
         other.load_state_dict(loss.state_dict())
-        first, second = (x(self.output(), self.labels()) for x in (loss, other))
+        first, second = (self.number(x(self.output(), self.labels())) for x in (loss, other))
         assert torch.equal(first, second), self.says(
             "a loaded copy differs; register parameters and buffers"
         )
@@ -169,7 +169,7 @@ class LossContract(ComputingContract):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = loss(half, self.labels())
         assert_close(
-            value.float(),
+            self.number(value.float()),
             loss(rounded, self.labels()),
             rtol=0.02,
             atol=0.01,

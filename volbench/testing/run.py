@@ -56,6 +56,7 @@ class Result:
         failed: Tests failed.
         skipped: Tests that could not be made here.
         message: The first failure in one line, or why nothing was tested.
+        failures: All of them, a line each, without repetition.
     """
 
     target: Target
@@ -63,6 +64,7 @@ class Result:
     failed: int = 0
     skipped: int = 0
     message: str = ""
+    failures: tuple[str, ...] = ()
 
 
 def find_targets(texts: Sequence[str] = (), *, built_in: bool = False) -> list[Target]:
@@ -113,13 +115,17 @@ def check(targets: Sequence[Target], *, import_seconds: float = 15.0) -> Iterato
     answers = run_in_subprocess("volbench.testing.run", tasks, limit_s=LIMIT_S)
     for target in targets:
         if target.problem:
-            yield Result(target, failed=1, message=target.problem)
+            yield _broken(target, target.problem)
             continue
         _, answer = next(answers)
         if died := answer.get("died"):
-            yield Result(target, failed=1, message=died)
+            yield _broken(target, died)
         else:
-            yield Result(target, **answer)
+            yield Result(target, **{**answer, "failures": tuple(answer.get("failures", ()))})
+
+
+def _broken(target: Target, message: str) -> Result:
+    return Result(target, failed=1, message=message, failures=(message,))
 
 
 def _named(spec: Spec) -> list[Target]:
@@ -128,7 +134,17 @@ def _named(spec: Spec) -> list[Target]:
         near = nearest(spec.name, [name for registry in REGISTRIES.values() for name in registry])
         hint = f"Did you mean {near!r}?" if near else "`volbench list` shows what is installed."
         raise UnknownComponentError(f"Unknown component {spec.name!r}. {hint}")
-    return [_target(kinds, spec, REGISTRIES[kinds].provider(spec.name)) for kinds in found]
+    return [
+        _target(kinds, spec, provider)
+        for kinds in found
+        for provider in _providers(REGISTRIES[kinds], spec.name)
+    ]
+
+
+def _providers(registry: Registry, name: str) -> list[str]:
+    """Everybody who provides a name, so that one that is taken from somebody is told of."""
+    origins = registry.origins.get(name, ())
+    return [str(origin) for origin in origins] or [registry.provider(name)]
 
 
 def _target(kinds: str, spec: Spec, provider: str) -> Target:
@@ -156,12 +172,12 @@ def _run_suite(task: Answer) -> Answer:
     registry, spec = REGISTRIES[task["kinds"]], parse(task["spec"])
     trial = Trial(**task["trial"])
     if trial.error:
-        return {"failed": 1, "message": trial.error}
+        return _failed(trial.error)
     TRIED[registry.origin(spec.name).entry] = trial
     try:
         missing = _missing(registry, spec)
     except PluginError as error:
-        return {"failed": 1, "message": str(error)}
+        return _failed(str(error))
     if missing:
         example = f"{spec.name}({', '.join(f'{name}=...' for name in missing)})"
         return {"message": f"not tested: give a spec with {example}"}
@@ -183,8 +199,13 @@ def _run_suite(task: Answer) -> Answer:
         "passed": tally.passed,
         "failed": tally.failed,
         "skipped": tally.skipped,
-        "message": tally.message,
+        "message": next(iter(tally.failures), ""),
+        "failures": list(tally.failures),
     }
+
+
+def _failed(message: str) -> Answer:
+    return {"failed": 1, "message": message, "failures": [message]}
 
 
 def _missing(registry: Registry, spec: Spec) -> list[str]:
@@ -203,11 +224,11 @@ class _Tally:
 
     def __init__(self) -> None:
         self.passed = self.failed = self.skipped = 0
-        self.message = ""
+        self.failures: dict[str, None] = {}
 
     def fail(self, message: str) -> None:
         self.failed += 1
-        self.message = self.message or message
+        self.failures[message] = None
 
     def pytest_collectreport(self, report: object) -> None:
         if getattr(report, "failed", False):

@@ -15,7 +15,7 @@ from volbench.encoders.building import build_encoder
 from volbench.errors import SpecError
 from volbench.interfaces import Aggregator, Encoder
 from volbench.losses.ordinal import from_conditional
-from volbench.plugins.registry import aggregators
+from volbench.plugins.registry import aggregators, require_features
 from volbench.spec import Spec
 from volbench.training.frozen import encode_each, encodes_each
 from volbench.types import Output, SliceMask, Tokens, Volume
@@ -158,6 +158,7 @@ def build_classifier(
             )
         return Classifier(built, None, num_classes, conditional=conditional)
     pooling = aggregators.build(aggregator, Aggregator, built.num_features)
+    require_features(pooling, aggregators, aggregator)
     return Classifier(built, pooling, num_classes, conditional=conditional)
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from volbench._utils.text import plural
+from volbench.cli.output import chosen_format, emit, output_options
 
 if TYPE_CHECKING:
     from volbench.audit import AuditScore
 
-WIDTH = 100
+FORMATS = ("table", "csv", "json")
 
 
 @click.command("audit")
@@ -38,21 +39,14 @@ WIDTH = 100
     metavar="KEY=VALUE",
     help="Override a preprocessing option, e.g. preprocessing.size=64; repeatable.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "csv", "json"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Output file; default: the terminal.",
-)
+@output_options(*FORMATS)
 def command(
-    data: str, folds: str, seed: int, settings: tuple[str, ...], style: str, output: Path | None
+    data: str,
+    folds: str,
+    seed: int,
+    settings: tuple[str, ...],
+    style: str | None,
+    output: Path | None,
 ) -> None:
     """Run shortcut baselines: predict the label without images.
 
@@ -91,44 +85,31 @@ def command(
         "data_digest": prepared.digest,
         "split_digest": split.digest,
     }
+    style = chosen_format(style, output, FORMATS)
     if style == "csv":
         text = scores_csv(scores)
     elif style == "json":
         text = scores_json(scores, about)
     else:
         text = _table(scores, about, color=output is None and sys.stdout.isatty())
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        output.write_text(text, encoding="utf-8")
+    emit(text, output)
 
 
 def _table(scores: "Sequence[AuditScore]", about: dict[str, str | int], *, color: bool) -> str:
-    import io
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from volbench.audit import summarize
+    from volbench.leaderboard.render.terminal import terminal
 
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=color, highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("features", "model", "auc", "95 %", "n", "finding"):
-        right = heading in ("auc", "95 %", "n")
-        table.add_column(heading, justify="right" if right else "left", overflow="fold")
-    for row in scores:
-        finding = f"{row.finding} ({row.note})" if row.note else row.finding
-        table.add_row(row.features, row.model, _auc(row), _interval(row), str(row.n), finding)
-    console.print(_title(about), style="bold", markup=False)
-    console.print(table)
-    for line in summarize(scores):
-        console.print(line, markup=False)
-    console.print()
-    for line in _notes(scores, int(about["folds"])):
-        console.print(line, style="dim", markup=False)
-    return text.getvalue()
+    findings = [f"{row.finding} ({row.note})" if row.note else row.finding for row in scores]
+    cells = {
+        "features": [row.features for row in scores],
+        "model": [row.model for row in scores],
+        "auc": [_auc(row) for row in scores],
+        "95 %": [_interval(row) for row in scores],
+        "n": [str(row.n) for row in scores],
+        "finding": findings,
+    }
+    notes = [*summarize(scores), "", *_notes(scores, int(about["folds"]))]
+    return terminal(_title(about), cells, notes, color=color)
 
 
 def _title(about: dict[str, str | int]) -> str:

@@ -1,6 +1,7 @@
 """`volbench data check`: read every volume and list all problems."""
 
 import os
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import click
 
 from volbench._utils.atomic_io import write_atomic
 from volbench._utils.text import plural, printable
+from volbench.cli.output import chosen_format, emit, json_text, output_options
 
 SHOWN = 10
 """Problems that are printed; a file has all of them."""
@@ -16,7 +18,8 @@ SHOWN = 10
 @click.command("check")
 @click.argument("data")
 @click.option("--jobs", type=click.IntRange(1), help="Reader processes; default: one per core.")
-def command(data: str, jobs: int | None) -> None:
+@output_options("table", "json")
+def command(data: str, jobs: int | None, style: str | None, output: Path | None) -> None:
     """Read every volume and list all problems.
 
     DATA is a manifest.csv or the spec of a data set. The exit code is 3 if there are problems;
@@ -32,24 +35,45 @@ def command(data: str, jobs: int | None) -> None:
     try:
         dataset, spec = open_dataset(data)
     except ManifestError as error:
-        _list_problems(error.problems)
+        if chosen_format(style, output, ("table", "json")) == "json":
+            emit(json_text({"data": data, "clean": False, "problems": error.problems}), output)
+        else:
+            _list_problems(error.problems)
         raise DataError(
             f"{data}: {plural(len(error.problems), 'problem')}; no volume was read"
         ) from None
     with counter("reading", "cases") as on_case:
         report = check(dataset, jobs=jobs or available_cores(), on_case=on_case)
     patients = {one.case.patient for one in report.surveyed}
-    click.echo(f"{spec}: {len(report.surveyed)} cases of {len(patients)} patients")
-    for note in report.notes:
-        click.echo(f"note: {printable(note)}")
-    for warning in report.warnings:
-        click.echo(f"warning: {printable(warning)}")
-    _list_problems(report.problems)
+    title = f"{spec}: {plural(len(report.surveyed), 'case')} of {plural(len(patients), 'patient')}"
+    lines = [
+        title,
+        *(f"note: {printable(note)}" for note in report.notes),
+        *(f"warning: {printable(warning)}" for warning in report.warnings),
+    ]
+    if chosen_format(style, output, ("table", "json")) == "json":
+        found = {
+            "data": str(spec),
+            "cases": len(report.surveyed),
+            "patients": len(patients),
+            "clean": report.clean,
+            "notes": report.notes,
+            "warnings": report.warnings,
+            "problems": report.problems,
+        }
+        emit(json_text(found), output)
+    elif output is not None:
+        problems = (f"problem: {printable(problem)}" for problem in report.problems)
+        emit("\n".join([*lines, *problems]), output)
+    else:
+        click.echo("\n".join(lines))
+        _list_problems(report.problems)
     if not report.clean:
         raise DataError(
             f"{data}: {plural(len(report.problems), 'problem')}; correct or remove these cases"
         )
-    click.echo("clean: every volume is whole and fits its data set")
+    said = "clean: every volume is whole and fits its data set"
+    click.echo(f"{said}; look at them: volbench data show {shlex.quote(data)}", err=style == "json")
 
 
 def _list_problems(problems: tuple[str, ...]) -> None:

@@ -1,11 +1,13 @@
 """`volbench data describe`: summary statistics of a data set."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
 
 if TYPE_CHECKING:
     from volbench.data.validation.describe import DatasetSummary, Range
@@ -16,8 +18,10 @@ SHOWN_VALUES = 8
 @click.command("describe")
 @click.argument("data")
 @click.option("--jobs", type=click.IntRange(1), help="Reader processes; default: one per core.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(data: str, jobs: int | None, as_json: bool) -> None:
+@output_options("table", "json", alias=True)
+def command(
+    data: str, jobs: int | None, style: str | None, output: Path | None, as_json: bool
+) -> None:
     """Summarise cases, sizes, spacings and strata.
 
     DATA is a manifest.csv or the spec of a data set. Three figures are minimum, median and maximum.
@@ -33,13 +37,10 @@ def command(data: str, jobs: int | None, as_json: bool) -> None:
     with counter("reading", "cases") as on_case:
         surveyed = survey(dataset, jobs=jobs or available_cores(), on_case=on_case)
     found = describe(dataset, surveyed)
-    if as_json:
-        click.echo(json.dumps({"data": str(spec), **asdict(found)}, indent=2))
+    if as_json or chosen_format(style, output, ("table", "json")) == "json":
+        emit(json_text({"data": str(spec), **asdict(found)}), output)
     else:
-        rows = [("data", str(spec)), *_rows(found)]
-        width = max(len(name) for name, _ in rows)
-        for name, text in rows:
-            click.echo(f"{name:<{width}}  {text}".rstrip())
+        emit(facts_text([("data", str(spec)), *_rows(found)]), output)
     if found.unreadable:
         raise DataError(
             f"{data}: {found.unreadable} of {found.cases} volumes cannot be read; "

@@ -4,11 +4,14 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from volbench._utils.text_table import Column, Kind, is_narrow
 from volbench.cli.options import FiniteRange
+from volbench.cli.output import chosen_format, emit, json_text, output_options, table_text
 from volbench.errors import PluginError
 
 if TYPE_CHECKING:
@@ -27,8 +30,15 @@ HEAD = ("component", "kind", "from", "passed", "failed", "skipped", "what to cha
     show_default=True,
     help="Time limit for importing a component, without PyTorch and volbench.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def command(names: tuple[str, ...], built_in: bool, import_seconds: float, as_json: bool) -> None:
+@output_options("table", "json", alias=True)
+def command(
+    names: tuple[str, ...],
+    built_in: bool,
+    import_seconds: float,
+    style: str | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
     """Run the contract tests on plugin components.
 
     SPEC is a name, or a spec with arguments: 'lse(r=4)'; without SPEC, all components of plugins
@@ -43,10 +53,13 @@ def command(names: tuple[str, ...], built_in: bool, import_seconds: float, as_js
         results.append(result)
         if sys.stderr.isatty():
             click.echo(f"\rchecked {number} of {len(targets)}", err=True, nl=number == len(targets))
-    if as_json:
-        click.echo(json.dumps([_record(result) for result in results], indent=2))
+    records = [_record(result) for result in results]
+    if as_json:  # of version 0.1, a bare list
+        emit(json.dumps(records, indent=2), output)
+    elif chosen_format(style, output, ("table", "json")) == "json":
+        emit(json_text({"results": records}), output)
     elif results:
-        _show(results)
+        emit(_shown(results, to_file=output is not None), output)
     else:
         click.echo("no plugin is installed; --all checks volbench's own components")
     if broken := [str(result.target.spec) for result in results if result.failed]:
@@ -65,28 +78,38 @@ def _record(result: "Result") -> dict[str, object]:
 
 def _row(result: "Result") -> tuple[str, ...]:
     target = result.target
-    message = result.message.removeprefix(f"{target.kind} {target.spec}: ")
+    message = result.message.removeprefix(_who(result))
     counts = map(str, (result.passed, result.failed, result.skipped))
     return (str(target.spec), target.kind, target.provider, *counts, message)
 
 
-def _show(results: Sequence["Result"]) -> None:
-    rows = [HEAD, *map(_row, results)]
-    if sys.stdout.isatty():
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+def _shown(results: Sequence["Result"], *, to_file: bool) -> str:
+    """One line per component, and beneath it every further failure."""
+    rows = [_row(result) for result in results]
+    if not to_file and is_narrow():
+        kinds: Sequence[Kind] = ("text", "word", "word", "number", "number", "number", "text")
+        columns = [
+            Column(head, cells, kind, spare=3 if head == "from" else 2 if head == "skipped" else 0)
+            for head, kind, cells in zip(HEAD, kinds, zip(*rows, strict=True), strict=True)
+        ]
+        text = table_text(columns).rstrip("\n")
+    else:
+        rows = [HEAD, *rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD) - 1)]
+        lines = (
+            "  ".join(
+                [*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]
+            ).rstrip()
+            for row in rows
+        )
+        text = "\n".join(lines)
+    others = [
+        f"{result.target.spec} also: {failure.removeprefix(_who(result))}"
+        for result in results
+        for failure in result.failures[1:]
+    ]
+    return "\n".join([text, *([""] if others else []), *others])
 
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for title in HEAD:
-            count = title in ("passed", "failed", "skipped")
-            table.add_column(title, justify="right" if count else "left", no_wrap=title != HEAD[-1])
-        for row, result in zip(rows[1:], results, strict=True):
-            table.add_row(*map(Text, row), style="red" if result.failed else "")
-        Console().print(table)
-        return
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD) - 1)]
-    for row in rows:
-        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+
+def _who(result: "Result") -> str:
+    return f"{result.target.kind} {result.target.spec}: "

@@ -1,12 +1,16 @@
 """`volbench suite show`: tables of a suite, finished or not."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from volbench.cli.output import chosen_format, emit, output_options
+
 if TYPE_CHECKING:
     from volbench.suite.show_suite import Style
+
+FORMATS = ("table", "md", "json")
 
 
 @click.command("show")
@@ -17,21 +21,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the suite's runs; default: runs/<suite>-<scale>.",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "md"]),
-    default="table",
-    show_default=True,
-    help="Output format.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Output file; default: the terminal.",
-)
+@output_options(*FORMATS)
 def command(
-    file: Path, scale: str | None, out: Path | None, style: "Style", output: Path | None
+    file: Path, scale: str | None, out: Path | None, style: "Style | None", output: Path | None
 ) -> None:
     """Show the tables of a suite with the results so far.
 
@@ -46,8 +38,5 @@ def command(
 
     suite = load_suite(file, scale=scale)
     color = output is None and sys.stdout.isatty()
-    text = show_suite(suite, out=out, style=style, color=color)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        output.write_text(text, encoding="utf-8")
+    shown = cast("Style", chosen_format(style, output, FORMATS))
+    emit(show_suite(suite, out=out, style=shown, color=color), output)

@@ -9,11 +9,11 @@ from volbench._utils.text import printable
 from volbench._utils.text_table import BOLD, DIM, OFF, Column, Kind, draw_table, output_width
 from volbench.experiment.differing import heading, recipe_keys
 
-WORDS = ("run", "encoder", "agg", "loss", "method", "against", "features", "note")
+WORDS = ("run", "encoder", "agg", "loss", "method", "against", "features", "note", "finding")
 """Columns of text, whose lines may be broken; they lead each table and each part of it."""
 LEFT = ("group", "model", "verdict")
 """Columns of a word, which is not broken; all others are numbers and stand right."""
-LEADING = (*WORDS, "group", "model")
+LEADING = (*WORDS[:-1], "group", "model")
 SPARE = {"P\n(same)": 5, "DeLong\np": 4, "GB": 3, "s/fold": 2, "M par": 1}
 """What a narrow terminal does not show; the largest number goes first."""
 
