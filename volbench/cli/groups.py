@@ -1,12 +1,16 @@
 """Lazy click groups: a subcommand is imported when it is called or listed."""
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from volbench._utils.logs import show_logs
+
+DEBUG_VARIABLE = "VOLBENCH_DEBUG"
+"""Set by ``--debug``: errors show their traceback."""
 
 
 def _show_logs(context: click.Context, parameter: click.Parameter, verbosity: int) -> None:
@@ -20,6 +24,22 @@ VERBOSE = click.Option(
     expose_value=False,
     callback=_show_logs,
     help="Log progress to stderr; -vv adds debug messages.",
+)
+"""Every command has it."""
+
+
+def _show_tracebacks(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ[DEBUG_VARIABLE] = "1"
+
+
+DEBUG = click.Option(
+    ["--debug"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_tracebacks,
+    help="Show the traceback of an error.",
 )
 """Every command has it."""
 
@@ -45,5 +65,5 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(self.modules[name]).command
         if not isinstance(command, click.Group) and VERBOSE not in command.params:
-            command.params.append(VERBOSE)
+            command.params += [VERBOSE, DEBUG]
         return command

@@ -1,8 +1,10 @@
 """The `volbench` command: dispatch to subcommands; errors become one line and an exit code."""
 
 import io
+import os
 import signal
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -10,7 +12,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from volbench import __version__
 from volbench._utils.text import printable
-from volbench.cli.groups import LazyGroup
+from volbench.cli.groups import DEBUG_VARIABLE, LazyGroup
 from volbench.errors import StorageError, VolbenchError
 
 
@@ -48,6 +50,8 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _end(message: str, exit_code: int) -> None:
+    if os.environ.get(DEBUG_VARIABLE) and sys.exc_info()[0] is not None:
+        traceback.print_exc()
     click.echo(f"volbench: {printable(' '.join(message.splitlines()))}", err=True)
     sys.exit(exit_code)
 

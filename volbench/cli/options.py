@@ -60,7 +60,9 @@ jobs_option = click.option(
     help="Parallel folds; auto, the default: one per core on a CPU, what fits and pays on GPUs.",
 )
 dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Check all inputs and print the plan without training."
+    "--dry-run",
+    is_flag=True,
+    help="Check all inputs and print the plan without training.",
 )
 
 EXPERIMENT: Sequence[Callable[[Any], Any]] = (

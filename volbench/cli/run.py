@@ -11,6 +11,7 @@ from volbench.cli.options import check_name, execution_options, experiment_optio
 if TYPE_CHECKING:
     from typing import Literal
 
+    from volbench.crossval import Plan
     from volbench.experiment.experiment import Level, Precision
     from volbench.training.compile import Compile
     from volbench.training.graphs import Graphs
@@ -97,7 +98,7 @@ def command(
     """
     check_name(name)
     from volbench.cli.progress.counter import counter
-    from volbench.cli.progress.training import TrainingProgress, describe_plan
+    from volbench.cli.progress.training import TrainingProgress
     from volbench.crossval import make_plan, run
     from volbench.crossval.run import EXECUTOR, describe_tasks
     from volbench.crossval.tabular import column_names
@@ -121,7 +122,7 @@ def command(
     path = out / (name or plan.experiment.name)
     with open_executor(on, path) as executor:
         if dry_run:
-            click.echo(describe_plan(plan, path))
+            _show_plan(plan, path, device)
             if executor is not None:
                 tasks = describe_tasks(plan, path, only or None, executor)
                 click.echo(executor.describe(tasks, path / EXECUTOR))
@@ -149,3 +150,12 @@ def command(
         show_profile(outcome)
     if any(each.failed for each in (outcome, *outcome.tabular)):
         raise click.exceptions.Exit(FOLD_FAILED)
+
+
+def _show_plan(plan: "Plan", path: Path, device: str) -> None:
+    """Try every component on a few cases, then print the plan and what it will cost."""
+    from volbench.cli.progress.plan import describe_plan
+    from volbench.crossval.trial import try_plan
+
+    click.echo("trying every component on a few cases", err=True)
+    click.echo(describe_plan(plan, path, try_plan(plan, device=device)))

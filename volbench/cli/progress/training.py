@@ -16,47 +16,11 @@ from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.crossval import Outcome, Plan
 from volbench.crossval.run import Callback
-from volbench.crossval.tabular import gaps
 from volbench.crossval.task import fold_auc
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.runs.load import load_run
 from volbench.training.fold import EpochReport
-
-
-def describe_plan(plan: Plan, path: Path) -> str:
-    """Plan of a run in a few lines."""
-    experiment, cases = plan.experiment, plan.prepared.cases
-    counts = [
-        f"{sum(case.label == index for case in cases)} {name}"
-        for index, name in enumerate(plan.prepared.classes)
-    ]
-    part = plan.part(plan.split.folds[0])
-    return "\n".join(
-        (
-            f"run        {path}",
-            f"encoder    {experiment.encoder}",
-            f"aggregator {experiment.aggregator or 'none: each representative slice is predicted'}",
-            f"loss       {experiment.loss}",
-            f"parameters {plan.parameters:,}",
-            f"data       {experiment.source}: {len(cases)} cases ({', '.join(counts)}), "
-            f"{len({case.patient for case in cases})} patients, "
-            f"{min(case.slices for case in cases)}-{max(case.slices for case in cases)} slices of "
-            f"{plan.prepared.preprocessing.size} x {plan.prepared.preprocessing.size}",
-            f"folds      {len(plan.split.folds)}; the first trains on {len(part.train)} cases, "
-            f"picks the checkpoint on {len(part.validation)}, holds out {len(part.test)}",
-            f"recipe     {experiment.recipe.summary}",
-            *_describe_columns(plan),
-        )
-    )
-
-
-def _describe_columns(plan: Plan) -> list[str]:
-    if plan.tabular is None:
-        return []
-    names = ", ".join(plan.tabular.columns)
-    return [f"columns    {names}: alone, and with the network", *gaps(plan.tabular)]
-
 
 PLAIN_SECONDS = 30.0
 """Longest interval between plain lines, in seconds, if an epoch is not longer."""

@@ -1,0 +1,154 @@
+"""A trial before training: what a component breaks is told in one line, with its place."""
+
+import re
+
+import pytest
+import torch
+
+from tests.helpers.small import write_small
+from tests.training.test_fold import make_experiment, make_trainer
+from volbench.errors import PluginError
+from volbench.interfaces import Aggregator, Encoder, Loss
+from volbench.plugins.registry import aggregators, augmentations, encoders, losses
+from volbench.training.trial import try_components
+
+
+class Plain(Encoder):
+    """A mean and a scale; every broken one below changes one line."""
+
+    def __init__(self, in_channels):
+        super().__init__()
+        self.num_features = 4
+        self.scale = torch.nn.Parameter(torch.ones(4))
+
+    def forward(self, volume, mask=None):
+        return volume.mean(dim=(1, 3, 4))[..., None] * self.scale
+
+
+class TooLong(Plain):
+    def forward(self, volume, mask=None):
+        return super().forward(volume).repeat(1, 1, 2)
+
+
+class NotANumber(Plain):
+    def forward(self, volume, mask=None):
+        return super().forward(volume) * float("nan")
+
+
+class Raises(Plain):
+    def forward(self, volume, mask=None):
+        return volume.reshape(7, 13)
+
+
+class Exits(Plain):
+    def forward(self, volume, mask=None):
+        raise SystemExit(3)
+
+
+class Detached(Plain):
+    def forward(self, volume, mask=None):
+        return super().forward(volume).detach()
+
+
+class Text(Plain):
+    def forward(self, volume, mask=None):
+        return "tokens"
+
+
+class Nameless(Plain):
+    def __init__(self, in_channels):
+        super().__init__(in_channels)
+        del self.num_features
+
+
+class NotPooled(Aggregator):
+    def __init__(self, num_features):
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, tokens, mask=None):
+        return tokens
+
+
+class Fraction(NotPooled):
+    def __init__(self, num_features):
+        super().__init__(num_features)
+        self.num_features = num_features / 2
+
+
+class PerCase(Loss):
+    def __init__(self, problem):
+        super().__init__()
+
+    def forward(self, output, labels):
+        return output.logits.square().sum(dim=1)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return write_small(tmp_path_factory.mktemp("small"), cases=24)
+
+
+def tried(prepared, folder, **components):
+    return try_components(make_trainer(prepared, folder, make_experiment(prepared, **components)))
+
+
+def test_sound_components_pass_and_say_what_they_cost(prepared, tmp_path):
+    cost = tried(prepared, tmp_path, encoder="rmc5(width=4)", loss="focal+triplet")
+    assert cost.cases == 4
+    assert cost.seconds > 0
+    assert cost.memory_mb >= cost.before_mb > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_slices_are_tried_too(prepared, tmp_path):
+    assert tried(prepared, tmp_path, aggregator=None, loss="cross_entropy").cases == 4
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        (TooLong, r"gives tokens of shape \(4, \d+, 8\), not \(4, \d+, 4\)"),
+        (NotANumber, "gives tokens with NaN"),
+        (Raises, r"its forward pass fails \(RuntimeError: shape '\[7, 13\]' is invalid"),
+        (Exits, r"its forward pass fails \(SystemExit: 3\)"),
+        (Detached, "none of its parameters has a gradient; do not detach"),
+        (Text, "(gives a str, not|its forward pass fails .TypeCheckError)"),
+    ],
+)
+def test_a_broken_encoder_is_refused_in_a_line_with_its_place(prepared, tmp_path, broken, problem):
+    with encoders.adding(broken=broken), pytest.raises(PluginError) as caught:
+        tried(prepared, tmp_path, encoder="broken")
+    said = str(caught.value)
+    assert re.match(f"encoder broken of this process: {problem}", said), said
+    assert re.search(r"test_trial\.py:\d+\)$", said)
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("registry", "broken", "option", "said"),
+    [
+        (encoders, Nameless, "encoder", "encoder broken of this process has no num_features"),
+        (aggregators, Fraction, "aggregator", "has num_features=32.0; its __init__ must set it"),
+        (aggregators, NotPooled, "aggregator", r"gives vectors of shape \(4, \d+, 64\), not"),
+        (losses, PerCase, "loss", r"loss broken of this process: gives a value of shape \(4,\)"),
+    ],
+)
+def test_other_components_are_named_too(prepared, tmp_path, registry, broken, option, said):
+    chosen = {"encoder": "r2d(width=8)", option: "broken"}
+    with registry.adding(broken=broken), pytest.raises(PluginError, match=said):
+        tried(prepared, tmp_path, **chosen)
+
+
+def test_an_augmentation_that_loses_slices_is_refused(prepared, tmp_path):
+    flip = augmentations["flip"]
+
+    class Shorter(flip):
+        def __call__(self, volume, mask, generator):
+            return super().__call__(volume, mask, generator)[:, :, :-1]
+
+    with augmentations.adding(shorter=Shorter), pytest.raises(PluginError) as caught:
+        tried(prepared, tmp_path, overrides=("training.augmentation=shorter",))
+    assert "augmentation shorter of this process: gives volumes of shape (4, 1, " in str(
+        caught.value
+    )

@@ -1,0 +1,67 @@
+"""Trial of a plan: every component on a few real cases, in a process of its own."""
+
+import tempfile
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+
+from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
+from volbench.crossval.plan import Plan
+from volbench.crossval.run import fold_tasks
+from volbench.crossval.task import Task
+from volbench.data.cache.packed import open_prepared
+from volbench.errors import PluginError, VolbenchError
+from volbench.runs.folder import RunFolder
+from volbench.training.compute import choose_compute
+from volbench.training.fold import CHECKPOINT_SECONDS, FoldTrainer
+from volbench.training.trial import TrialCost, try_components
+
+LIMIT_S = 300.0
+
+
+def try_plan(plan: Plan, *, device: str = "auto") -> TrialCost:
+    """Take a small batch of the plan's data forward and back; nothing is written.
+
+    Components run in a process of their own, which one of them may end or hang.
+
+    Raises:
+        VolbenchError: a component fails, returns what it must not, or ends its process.
+    """
+    compute = choose_compute(device, plan.experiment.precision, jobs=1)
+    with tempfile.TemporaryDirectory(prefix="volbench-trial-") as folder:
+        fold = plan.split.folds[0]
+        (task,) = fold_tasks(plan, RunFolder(Path(folder)), [fold], compute, CHECKPOINT_SECONDS)
+        ((_, answer),) = run_in_subprocess(__name__, [task.to_json()], limit_s=LIMIT_S)
+    if died := answer.get("died"):
+        names = [plan.experiment.encoder, plan.experiment.aggregator, plan.experiment.loss]
+        tried = ", ".join(str(name) for name in names if name is not None)
+        raise PluginError(f"a component of {tried} {died}; volbench plugin check says which")
+    if "error" in answer:
+        error = PluginError(answer["error"])
+        error.exit_code = answer["exit_code"]
+        error.add_note(answer["traceback"])
+        raise error
+    return TrialCost(**answer)
+
+
+def main(pipe: int) -> None:
+    """Serve ``try_plan``."""
+    serve(pipe, _try)
+
+
+def _try(values: Answer) -> Answer:
+    task = Task.from_json(values)
+    try:
+        trainer = FoldTrainer(
+            task.experiment,
+            open_prepared(task.prepared),
+            task.part,
+            task.fold,
+            task.compute,
+            checkpoint=task.run / "none",
+            on_epoch=lambda report: None,
+        )
+        return asdict(try_components(trainer))
+    except VolbenchError as error:
+        told = traceback.format_exc()
+        return {"error": str(error), "exit_code": error.exit_code, "traceback": told}
