@@ -149,6 +149,7 @@ def test_an_augmentation_that_loses_slices_is_refused(prepared, tmp_path):
 
     with augmentations.adding(shorter=Shorter), pytest.raises(PluginError) as caught:
         tried(prepared, tmp_path, overrides=("training.augmentation=shorter",))
-    assert "augmentation shorter of this process: gives volumes of shape (4, 1, " in str(
-        caught.value
+    said = (
+        r"augmentation shorter of this process: (gives volumes of shape|a batch fails).*\.py:\d+\)$"
     )
+    assert re.match(said, str(caught.value))  # tests check types, which is sooner
