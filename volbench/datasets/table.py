@@ -49,12 +49,13 @@ def read_table(path: Path) -> Table:
                 lines.append((reader.line_num, [cell.strip() for cell in cells]))
     except csv.Error as error:
         problems.append(f"line {reader.line_num}: not CSV ({error}); check its quotes")
+    return table_of(lines, problems)
+
+
+def table_of(lines: list[tuple[int, list[str]]], problems: list[str]) -> Table:
+    """Check numbered lines of cells, the first of them the names of the columns."""
     if not lines:
         return Table(problems=tuple(problems) or ("empty; its first line names the columns",))
-    return _table(lines, problems)
-
-
-def _table(lines: list[tuple[int, list[str]]], problems: list[str]) -> Table:
     (_, columns), *body = lines
     if len(columns) == 1:
         for separator, name in SEPARATORS.items():

@@ -1,4 +1,4 @@
-"""The `volbench data` commands: check, describe, prepare and audit data sets."""
+"""The `volbench data` commands: list, check, describe, prepare and audit data sets."""
 
 import click
 
@@ -9,6 +9,7 @@ from volbench.cli.groups import LazyGroup
     "data",
     cls=LazyGroup,
     modules={
+        "manifest": "volbench.cli.data.manifest",
         "check": "volbench.cli.data.check",
         "describe": "volbench.cli.data.describe",
         "prepare": "volbench.cli.data.prepare",
@@ -18,4 +19,4 @@ from volbench.cli.groups import LazyGroup
     },
 )
 def command() -> None:
-    """Check, describe, prepare, show and audit a data set."""
+    """List, check, describe, prepare, show and audit a data set."""
