@@ -344,12 +344,14 @@ class Executor(abc.ABC):
             process may still be running.
         gpus: GPUs of each task where they are asked for, whatever this machine has; 0 where tasks
             use what their machine has.
+        cpus: Cores of each task; 0 where they use all that their process may.
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
-    detaches: ClassVar[bool] = False
+    detaches: bool = False
     restarts: ClassVar[bool] = False
     gpus: float = 0
+    cpus: float = 0
 
     @abc.abstractmethod
     def submit(

@@ -117,14 +117,17 @@ def test_a_fault_of_bfloat16_is_a_warning_with_the_way_out(data, tmp_path, monke
 def test_float32_is_not_tried(data, monkeypatch):
     monkeypatch.setattr(precision, "tell_fault", lambda *arguments: pytest.fail("tried"))
     plan = plan_for(data)
-    assert check_bfloat16(plan, choose_compute("cpu", "float32", jobs=1))[1] == []
+    assert (
+        check_bfloat16(plan.experiment, plan.prepared, choose_compute("cpu", "float32", jobs=1))[1]
+        == []
+    )
 
 
 def test_the_sizes_tried_are_those_the_network_sees(data, monkeypatch):
     tried = []
     monkeypatch.setattr(precision, "tell_fault", lambda layers, compute: tried.append(layers))
     plan = plan_for(data)
-    check_bfloat16(plan, choose_compute("cpu", "bfloat16", jobs=1))
+    check_bfloat16(plan.experiment, plan.prepared, choose_compute("cpu", "bfloat16", jobs=1))
     ((stem, *_),) = tried
     shortest = min(case.slices for case in plan.prepared.cases)
     assert stem.input == (shortest, 1, *plan.prepared.voxels.shape[2:])
@@ -142,7 +145,7 @@ def test_on_a_gpu_each_layer_that_goes_wrong_is_computed_in_another_way(data, mo
     ways = iter(["stacked", "float32"])
     monkeypatch.setattr(precision, "choose_way", lambda fault, compute: next(ways))
     # As for a GPU, but where shapes alone are needed.
-    compute, lines = check_bfloat16(plan, Compute("meta", "bfloat16", 1))
+    compute, lines = check_bfloat16(plan.experiment, plan.prepared, Compute("meta", "bfloat16", 1))
     shapes = [layer.weight for layer in wrong]
     assert compute.fallbacks == ((shapes[0], "stacked"), (shapes[1], "float32"))
     assert [line.rpartition("; ")[2] for line in lines] == [
@@ -157,6 +160,8 @@ def test_a_foreign_layer_that_goes_wrong_is_a_warning(data, monkeypatch):
         precision, "find_faults", lambda layers, compute: [Fault(layers[0], "result", 0.5)]
     )
     monkeypatch.setattr(precision, "choose_way", lambda fault, compute: "float32")
-    compute, (line,) = check_bfloat16(plan, Compute("meta", "bfloat16", 1))
+    compute, (line,) = check_bfloat16(
+        plan.experiment, plan.prepared, Compute("meta", "bfloat16", 1)
+    )
     assert compute.fallbacks == ()
     assert line.endswith("is off by 50%; use --precision float32, or larger slices")

@@ -51,6 +51,51 @@ def test_two_tasks_share_a_gpu_each_seeing_one(cluster, tmp_path):
 
 
 @pytest.mark.slow
+def test_tasks_outlive_who_submitted_them_and_the_same_command_attaches(cluster, tmp_path):
+    """Killed, as Ctrl-C would end it; what runs is not begun again."""
+    code = (
+        "import sys; from pathlib import Path; from volbench.executors.ray import Ray;"
+        "from volbench.testing.executors import toy;"
+        f"Ray(address={cluster.address!r}, cpus=0.1).submit("
+        "[toy('a', 'environment', name='HOME', seconds=8)], Path(sys.argv[1]),"
+        "lambda event: print(event.kind, flush=True))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "waiting\n"
+        assert first.stdout.readline() == "started\n"
+        first.kill()
+    events = []
+    with Ray(address=cluster.address, cpus=0.1, poll_s=0.2) as executor:
+        assert executor.detaches
+        task = toy("a", "environment", name="HOME", seconds=8)
+        executor.submit([task], tmp_path, events.append)
+    assert [event.kind for event in events] == ["waiting", "started", "done"]
+    assert len(list(tmp_path.rglob("mail-*"))) == 1
+
+
+@pytest.mark.slow
+def test_a_keeper_that_is_left_alone_ends(cluster, tmp_path):
+    import ray
+
+    from volbench.executors.ray_keeper import NAMESPACE, find_or_start
+
+    with Ray(address=cluster.address) as executor:
+        executor._connect()
+        keeper = find_or_start(ray, tmp_path, linger_s=1.0)
+        assert ray.get(keeper.running.remote()) == []
+        deadline = time.monotonic() + 30
+        while any(actor["namespace"] == NAMESPACE for actor in ray.util.list_named_actors(True)):
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
+def test_a_cluster_of_its_own_ends_with_the_command():
+    assert not Ray(address="local").detaches
+    assert Ray().detaches
+
+
+@pytest.mark.slow
 def test_a_node_that_is_removed_loses_nothing_and_publishes_nothing_twice(cluster, tmp_path):
     data = write_small(tmp_path / "data", cases=24).folder
     out = tmp_path / "runs"

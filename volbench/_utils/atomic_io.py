@@ -1,5 +1,6 @@
 """Atomic file writes and folder locks; all state is written here."""
 
+import errno
 import fcntl
 import json
 import os
@@ -91,6 +92,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What a file system without locks answers."""
+
+
 class FolderInUseError(StorageError):
     """Another process holds the folder."""
 
@@ -103,14 +108,17 @@ class FolderLock:
     Args:
         path: The folder; made if it is missing.
         wait_s: Seconds to wait for another process that holds it.
+        required: False where those who come at the same moment write the same, and the lock merely
+            saves work: then a file system without locks, as some network shares are, will do.
 
     Raises:
         FolderInUseError: on entering, where another process holds it.
         StorageError: on entering, where the folder cannot be written.
     """
 
-    def __init__(self, path: Path, *, wait_s: float = 0.0) -> None:
+    def __init__(self, path: Path, *, wait_s: float = 0.0, required: bool = True) -> None:
         self._path = path
+        self._required = required
         self._wait_s = wait_s
         self._descriptor: int | None = None
 
@@ -129,7 +137,7 @@ class FolderLock:
         try:
             self._path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._flock(descriptor)
             # For the message of whoever comes second.
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -140,6 +148,13 @@ class FolderLock:
             raise refusal from error
         self._descriptor = descriptor
         return self
+
+    def _flock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if self._required or error.errno not in NO_LOCKS:
+                raise
 
     def __exit__(
         self,

@@ -133,6 +133,14 @@ on_option = click.option(
     help="Executor: local, slurm or ray, e.g. 'slurm(gpus=1, time_min=240)'.",
 )
 
+local_copy_option = click.option(
+    "--local-copy",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder on each machine's own disk, e.g. /tmp: the prepared data are copied there once "
+    "and read from there.",
+)
+
 EXECUTION: Sequence[Callable[[Any], Any]] = (
     device_option,
     precision_option,

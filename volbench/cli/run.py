@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from volbench.cli.executor import open_executor
-from volbench.cli.options import check_name, execution_options, experiment_options, on_option
+from volbench.cli.options import (
+    check_name,
+    execution_options,
+    experiment_options,
+    local_copy_option,
+    on_option,
+)
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -50,6 +56,7 @@ FOLD_FAILED = 1
     help="Record training steps as CUDA graphs; auto: on a GPU. The numbers are the same.",
 )
 @on_option
+@local_copy_option
 @click.option(
     "--features",
     type=click.Choice(["auto", "off"]),
@@ -83,6 +90,7 @@ def command(
     compiled: "Compile",
     graphs: "Graphs",
     features: "Literal['auto', 'off']",
+    local_copy: Path | None,
     profile: bool,
 ) -> None:
     """Cross-validate one encoder, aggregator and loss.
@@ -100,7 +108,9 @@ def command(
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.training import TrainingProgress
     from volbench.crossval import make_plan, run
-    from volbench.crossval.run import EXECUTOR, describe_tasks
+    from volbench.crossval.opened import asked_folds, describe_tasks
+    from volbench.crossval.run import EXECUTOR
+    from volbench.crossval.settings import RunSettings
     from volbench.crossval.tabular import column_names
 
     with counter("preparing", "case") as on_case:
@@ -124,7 +134,9 @@ def command(
         if dry_run:
             _show_plan(plan, path, device)
             if executor is not None:
-                tasks = describe_tasks(plan, path, only or None, executor)
+                asked = asked_folds(plan, only or None)
+                settings = RunSettings(device=device, jobs=jobs, profile=profile)
+                tasks = describe_tasks(plan, path, asked, settings, executor)
                 click.echo(executor.describe(tasks, path / EXECUTOR))
             return
         with TrainingProgress() as progress:
@@ -139,6 +151,7 @@ def command(
                 compiled=compiled,
                 graphs=graphs,
                 features=features,
+                local_copy=local_copy,
                 profile=profile,
                 callback=progress,
                 executor=executor,

@@ -86,15 +86,20 @@ class FoldAttempt:
 
         Raises:
             LeaseLostError: another process has taken over, and nothing is published yet.
+            StateError: the fold's folder is taken by something that is no result.
         """
         self._clear_failure()
         try:
             self._lease.move_in(self._draft)
             self._lease.publish(self._place.path)
         except LeaseLostError:
-            if (published := finished(self._place)) is None:
-                raise
-            return published
+            if (published := finished(self._place)) is not None:
+                return published
+            if self._lease.number == attempt_numbers(self._lease.path.parent)[-1]:
+                place = self._place.path
+                reason = f"{place} holds files but no result; delete it and run again"
+                raise StateError(reason) from None
+            raise
         self._drop_checkpoint()
         self.log("published")
         result = self._place.result()

@@ -13,7 +13,7 @@ from pathlib import Path
 from volbench import errors
 from volbench.crossval.attempt import finished, record_failure
 from volbench.crossval.task import Task, executor_task, task_key
-from volbench.errors import PreemptedError, VolbenchError
+from volbench.errors import PreemptedError, StorageError, VolbenchError
 from volbench.executors.lease import LeaseHeldError, LeaseLostError, current_attempt
 from volbench.interfaces import Executor, ExecutorEvent
 from volbench.runs.attempts import attempts_folder
@@ -30,6 +30,19 @@ ELSEWHERE = {LeaseHeldError.__name__, LeaseLostError.__name__}
 
 
 @dataclass(frozen=True)
+class Done:
+    """What became of folds, by `task_key`.
+
+    Attributes:
+        results: Of those that are recorded, finished or failed.
+        errors: Why the others are not: a machine that cannot see the data, a damaged folder.
+    """
+
+    results: dict[str, FoldResult]
+    errors: dict[str, VolbenchError]
+
+
+@dataclass(frozen=True)
 class Listener:
     """What is called while folds are done; each gets the fold's task first."""
 
@@ -39,19 +52,16 @@ class Listener:
     on_wait: Callable[[Task, str], None]
 
 
-def do_tasks(
-    tasks: Sequence[Task], executor: Executor, folder: Path, listener: Listener
-) -> dict[str, FoldResult]:
+def do_tasks(tasks: Sequence[Task], executor: Executor, folder: Path, listener: Listener) -> Done:
     """Do folds, of one run or of several, until each is finished or failed.
+
+    What goes wrong with a fold never ends those of other runs, nor of other machines.
 
     Args:
         tasks: The folds.
         executor: Where they are done.
         folder: What the executor keeps, for logs and to attach again.
         listener: Called on progress.
-
-    Returns:
-        Results by `task_key`.
 
     Raises:
         PreemptedError: it was asked to stop; every fold kept its state.
@@ -65,7 +75,7 @@ def do_tasks(
         else:
             time.sleep(POLL_S)
             round_.look_elsewhere()
-    return round_.results
+    return Done(round_.results, round_.errors)
 
 
 class _Dispatch:
@@ -78,6 +88,7 @@ class _Dispatch:
         self.alone: set[str] = set()
         self.begun: Counter[str] = Counter()
         self.results: dict[str, FoldResult] = {}
+        self.errors: dict[str, VolbenchError] = {}
         self.fatal: VolbenchError | None = None
         # A task that waits costs a place; on a cluster that is better than a fold nobody is at.
         self.waits = executor.restarts
@@ -155,11 +166,31 @@ class _Dispatch:
             return
         kind = getattr(errors, event.error_type, None)
         if isinstance(kind, type) and issubclass(kind, VolbenchError):
-            # Not of this fold but of all: a full disk, a damaged folder.
-            self.fatal = kind(event.reason)
-            self.executor.cancel(list(self.open))
+            self._on_error(task, kind(event.reason))
             return
         self._record(task, event.reason)
+
+    def _on_error(self, task: Task, error: VolbenchError) -> None:
+        """Take an error that is not the training's, so that nothing is recorded of the fold."""
+        key = task_key(task)
+        if self.executor.restarts:  # it may be the machine's, and others are there
+            if self.begun[key] < ATTEMPTS:
+                self.ready[key] = task
+                self.listener.on_wait(task, f"{error}; it is tried again")
+                return
+            self._give_up([key], error)
+        elif isinstance(error, StorageError):  # this machine's disk, which all folds need
+            self.fatal = error
+            self.executor.cancel(list(self.open))
+        else:  # the run's folder is damaged, or its data
+            self._give_up([key for key, other in self.open.items() if other.run == task.run], error)
+
+    def _give_up(self, keys: Sequence[str], error: VolbenchError) -> None:
+        self.executor.cancel(keys)
+        for key in keys:
+            self.ready.pop(key, None)
+            self.listener.on_wait(self.open.pop(key), str(error))
+            self.errors[key] = error
 
     def _on_out_of_memory(self, task: Task, event: ExecutorEvent) -> None:
         key = task_key(task)

@@ -30,10 +30,18 @@ PACKAGES = (
 )
 
 
-def describe_environment(compute: Compute, *, jobs: int) -> dict[str, Any]:
-    """Collect what a run's environment.json holds."""
+ON_NODES = "decided where each fold runs"
+
+
+def describe_environment(compute: Compute | None, *, jobs: int) -> dict[str, Any]:
+    """Collect what a run's environment.json holds; ``None``: other machines train its folds."""
     command = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return {**describe_machine(compute), "command": command, "jobs": jobs}
+    machine = (
+        describe_machine(compute)
+        if compute is not None
+        else {**_installation(), "cores": available_cores(), "device": ON_NODES}
+    )
+    return {**machine, "command": command, "jobs": jobs}
 
 
 def describe_machine(compute: Compute) -> dict[str, Any]:

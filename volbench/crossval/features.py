@@ -1,12 +1,15 @@
 """Stores the tokens of a frozen encoder before a run's folds start, or finds them stored."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
+from volbench._utils.atomic_io import write_json
 from volbench.data.cache.features import (
     StoredFeatures,
     feature_key,
@@ -18,8 +21,10 @@ from volbench.data.cache.packed import Prepared
 from volbench.encoders.building import build_encoder, locate_weights, pin_weights
 from volbench.encoders.freezing import is_frozen
 from volbench.errors import SpecError, StateError
+from volbench.executors.lease import acquire_when_free
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Encoder
+from volbench.runs.attempts import ATTEMPTS
 from volbench.spec import Spec, parse
 from volbench.training.compute import Compute
 from volbench.training.features import (
@@ -30,6 +35,14 @@ from volbench.training.features import (
 )
 
 OnCase = Callable[[int, int], None]
+
+FEATURES_USED = "features.json"
+
+
+def record_use(run: Path, stored: StoredFeatures) -> None:
+    """Keep in a run's folder which tokens its folds are trained on, unless that is there."""
+    if not (run / FEATURES_USED).is_file():
+        write_json(run / FEATURES_USED, stored.facts)
 
 
 def store_for_run(
@@ -87,11 +100,32 @@ def _stored(
     spec: Spec, encoder: Encoder, prepared: Prepared, compute: Compute, on_case: OnCase | None
 ) -> StoredFeatures:
     identity = feature_identity(prepared, spec, encoder, compute)
-    folder: Path = cache_root() / "features" / feature_key(identity)
-    try:
+    features = cache_root() / "features"
+    folder = features / feature_key(identity)
+    with suppress(StateError):  # missing, cut off or damaged: made again
         return open_features(folder, prepared)
-    except StateError:  # missing, cut off or damaged: made again
-        pass
+    # Runs on many machines come here at the same moment: one computes, the others wait for it.
+    lease = acquire_when_free(features / ATTEMPTS / folder.name)
+    outcome = "interrupted"
+    try:
+        with lease.renewing():
+            with suppress(StateError):
+                return open_features(folder, prepared)
+            _compute(folder, identity, encoder, prepared, compute, on_case)
+        outcome = "stored"
+    finally:
+        lease.release(outcome)
+    return open_features(folder, prepared)
+
+
+def _compute(
+    folder: Path,
+    identity: Mapping[str, Any],
+    encoder: Encoder,
+    prepared: Prepared,
+    compute: Compute,
+    on_case: OnCase | None,
+) -> None:
     began = time.perf_counter()
 
     def counted() -> Iterator[Float32[np.ndarray, "_ feature"]]:
@@ -102,4 +136,3 @@ def _stored(
 
     elapsed = (time.perf_counter() - began for _ in range(1))
     write_features(folder, identity, counted(), seconds=elapsed)
-    return open_features(folder, prepared)

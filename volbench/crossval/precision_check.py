@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import torch
 
-from volbench.crossval.plan import Plan
+from volbench.data.cache.packed import Prepared
 from volbench.encoders.building import build_encoder
+from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Encoder
 from volbench.profiling.conv_trace import Convolution, convolutions_of
 from volbench.training.compute import Compute
@@ -20,7 +21,9 @@ INSTEAD = {
 }
 
 
-def check_bfloat16(plan: Plan, compute: Compute) -> tuple[Compute, list[str]]:
+def check_bfloat16(
+    experiment: Experiment, prepared: Prepared, compute: Compute
+) -> tuple[Compute, list[str]]:
     """Try the encoder's convolutions on the sizes of the data.
 
     On a CPU the shortest case is tried, to save time; on a GPU also a batch of the longest ones,
@@ -33,16 +36,15 @@ def check_bfloat16(plan: Plan, compute: Compute) -> tuple[Compute, list[str]]:
     """
     if compute.precision != "bfloat16":
         return compute, []
-    experiment, prepared = plan.experiment, plan.prepared
     with torch.random.fork_rng(devices=[]):
         encoder = build_encoder(experiment.encoder, len(prepared.channels))
     if compute.device == "cpu":
         # Shapes alone tell what a CPU calls.
-        for layers in _layers(plan, encoder, compute):
+        for layers in _layers(experiment, prepared, encoder, compute):
             if (fault := tell_fault(layers, compute)) is not None:
                 return compute, [_go_on(fault)]
         return compute, []
-    return _fall_back(encoder, list(_layers(plan, encoder, compute)), compute)
+    return _fall_back(encoder, list(_layers(experiment, prepared, encoder, compute)), compute)
 
 
 def _fall_back(
@@ -69,8 +71,9 @@ def _go_on(fault: str) -> str:
     )
 
 
-def _layers(plan: Plan, encoder: Encoder, compute: Compute) -> Iterator[list[Convolution]]:
-    experiment, prepared = plan.experiment, plan.prepared
+def _layers(
+    experiment: Experiment, prepared: Prepared, encoder: Encoder, compute: Compute
+) -> Iterator[list[Convolution]]:
     slices = [case.slices for case in prepared.cases]
     shapes = [(1, min(slices))]
     if compute.device != "cpu":

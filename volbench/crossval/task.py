@@ -3,9 +3,10 @@
 import logging
 import math
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,8 +14,11 @@ from typing import Any, NoReturn
 from volbench._utils.atomic_io import write_json
 from volbench.crossval.attempt import begin
 from volbench.crossval.environment import describe_machine
+from volbench.crossval.features import record_use
+from volbench.crossval.on_node import OnNode, decide
 from volbench.data.cache.features import StoredFeatures, open_features
-from volbench.data.cache.packed import Prepared, open_prepared
+from volbench.data.cache.local_copy import copy_here
+from volbench.data.cache.packed import Prepared, is_prepared, open_prepared
 from volbench.errors import (
     OutOfMemoryError,
     PreemptedError,
@@ -46,17 +50,24 @@ PROFILE = "profile.json"
 
 @dataclass(frozen=True)
 class Task:
-    """Everything a process needs to do one fold."""
+    """Everything a process needs to do one fold.
+
+    Attributes:
+        compute: How to compute; or what was asked for, where the machine that does it decides.
+        features: Folder of stored tokens to train on.
+        local_copy: Folder of the machine's own disk that the prepared data are copied to.
+    """
 
     experiment: Experiment
     prepared: Path
     run: Path
     fold: int
     part: FoldPartition
-    compute: Compute
+    compute: Compute | OnNode
     checkpoint_seconds: float
     profile: bool = False
     features: Path | None = None
+    local_copy: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a process on any machine that sees the same folders."""
@@ -66,11 +77,17 @@ class Task:
             "run": str(self.run.resolve()),
             "fold": self.fold,
             "part": asdict(self.part),
-            "compute": asdict(self.compute),
+            **self._how(),
             "checkpoint_seconds": self.checkpoint_seconds,
             "profile": self.profile,
             "features": None if self.features is None else str(self.features.resolve()),
+            "local_copy": None if self.local_copy is None else str(self.local_copy),
         }
+
+    def _how(self) -> dict[str, Any]:
+        if isinstance(self.compute, OnNode):
+            return {"on_node": self.compute.to_json()}
+        return {"compute": asdict(self.compute)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Task":
@@ -81,10 +98,15 @@ class Task:
             run=Path(values["run"]),
             fold=values["fold"],
             part=FoldPartition(**{key: tuple(cases) for key, cases in values["part"].items()}),
-            compute=Compute(**_as_tuples(values["compute"])),
+            compute=(
+                OnNode.from_json(values["on_node"])
+                if "on_node" in values
+                else Compute(**_as_tuples(values["compute"]))
+            ),
             checkpoint_seconds=values["checkpoint_seconds"],
             profile=values["profile"],
             features=None if values["features"] is None else Path(values["features"]),
+            local_copy=Path(there) if (there := values.get("local_copy")) else None,
         )
 
 
@@ -110,29 +132,37 @@ def do_task(
         PreemptedError: it was to stop, and kept a checkpoint.
         StorageError: nothing can be recorded, as when the disk is full.
     """
-    attempt = begin(task.run, task.fold, device=task.compute.device, wait=wait)
+    require_visible(task)
+    compute = _resolved(task)
+    attempt = begin(task.run, task.fold, device=compute.device, wait=wait)
     if isinstance(attempt, FoldResult):
         return attempt
     with attempt.working():
-
-        def after_epoch(report: EpochReport) -> None:
-            attempt.on_epoch(report)
-            on_epoch(report)
-
         try:
-            prepared = _open(task.prepared)
+            prepared, notes = _data(task)
+            compute, features, more = _decided(task, prepared, compute)
+            notes = (*notes, *more)
+            for note in notes:
+                attempt.log(note)
+
+            def after_epoch(report: EpochReport) -> None:
+                attempt.on_epoch(report)
+                if notes and report.warning is None:
+                    report = replace(report, warning="; ".join(notes))
+                on_epoch(report)
+
             trainer = FoldTrainer(
                 task.experiment,
                 prepared,
                 task.part,
                 task.fold,
-                task.compute,
+                compute,
                 checkpoint=attempt.checkpoint,
                 on_epoch=after_epoch,
                 checkpoint_seconds=task.checkpoint_seconds,
                 profile=task.profile,
                 should_stop=should_stop,
-                features=None if task.features is None else _open_features(task.features, prepared),
+                features=features,
             )
             with _ending_forbidden():
                 trained = trainer.run()
@@ -144,12 +174,57 @@ def do_task(
                 attempt.log(f"out of memory: {reason}")
                 raise OutOfMemoryError(reason) from error
             return attempt.fail(reason, error)
-        _write_success(attempt.files, task, prepared, trained)
+        _write_success(attempt.files, task, compute, prepared, trained)
         if trained.timings is not None:
             write_json(attempt.files.path / PROFILE, asdict(trained.timings))
         result = attempt.publish()
     logger.info("fold %d: finished in %.1f s", task.fold, result.seconds or 0.0)
     return result
+
+
+def require_visible(task: Task) -> None:
+    """Refuse a task whose folders this machine cannot see, before anything is made there.
+
+    Raises:
+        StateError: the run's folder or the prepared data are on another machine's disk.
+    """
+    host = socket.gethostname()
+    if not (task.run / "experiment.json").is_file():
+        raise StateError(
+            f"{host} cannot see the run's folder {task.run}; give --out on a disk that all "
+            "machines share"
+        )
+    if not is_prepared(task.prepared):
+        raise StateError(
+            f"{host} cannot see the prepared data {task.prepared}; prepare them on a disk that all "
+            "machines share, which VOLBENCH_CACHE names"
+        )
+
+
+def _resolved(task: Task) -> Compute:
+    if isinstance(task.compute, OnNode):
+        return task.compute.choose(task.experiment.precision)
+    return task.compute
+
+
+def _data(task: Task) -> tuple[Prepared, tuple[str, ...]]:
+    """The prepared data, from this machine's own disk if asked for, and what to know of that."""
+    if task.local_copy is None:
+        return _open(task.prepared), ()
+    folder, why_not = copy_here(task.prepared, task.local_copy)
+    return _open(folder), (why_not,) if why_not else ()
+
+
+def _decided(
+    task: Task, prepared: Prepared, compute: Compute
+) -> tuple[Compute, StoredFeatures | None, tuple[str, ...]]:
+    if isinstance(task.compute, OnNode):
+        decided = decide(task.experiment, prepared, compute, features=task.compute.features)
+        if (stored := decided[1]) is not None:
+            record_use(task.run, stored)
+        return decided
+    features = None if task.features is None else _open_features(task.features, prepared)
+    return compute, features, ()
 
 
 def train_fold(payload: Mapping[str, Any], context: TaskContext) -> dict[str, Any]:
@@ -263,7 +338,7 @@ def _reason(error: Exception) -> str:
 
 
 def _write_success(
-    folder: FoldFolder, task: Task, prepared: Prepared, trained: Trained
+    folder: FoldFolder, task: Task, compute: Compute, prepared: Prepared, trained: Trained
 ) -> FoldResult:
     rows = _rows(trained.scores, task, prepared)
     auc = _auc(rows, prepared.classes)
@@ -276,9 +351,9 @@ def _write_success(
         parameters=trained.parameters,
         selected_epoch=trained.selected_epoch,
         auc=None if math.isnan(auc) else auc,
-        device=task.compute.device,
-        precision=task.compute.precision,
-        threads=task.compute.threads,
+        device=compute.device,
+        precision=compute.precision,
+        threads=compute.threads,
     )
     validation = trained.validation
     return folder.write_success(
@@ -288,7 +363,7 @@ def _write_success(
         trained.history,
         trained.model,
         validation=() if validation is None else _rows(validation, task, prepared),
-        environment=describe_machine(task.compute),
+        environment=describe_machine(compute),
     )
 
 

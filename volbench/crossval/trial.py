@@ -6,14 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
+from volbench.crossval.opened import fold_tasks
 from volbench.crossval.plan import Plan
-from volbench.crossval.run import fold_tasks
+from volbench.crossval.settings import RunSettings
 from volbench.crossval.task import Task
 from volbench.data.cache.packed import open_prepared
 from volbench.errors import PluginError, VolbenchError
 from volbench.runs.folder import RunFolder
-from volbench.training.compute import choose_compute
-from volbench.training.fold import CHECKPOINT_SECONDS, FoldTrainer
+from volbench.training.compute import Compute, choose_compute
+from volbench.training.fold import FoldTrainer
 from volbench.training.trial import TrialCost, try_components
 
 LIMIT_S = 300.0
@@ -30,7 +31,7 @@ def try_plan(plan: Plan, *, device: str = "auto") -> TrialCost:
     compute = choose_compute(device, plan.experiment.precision, jobs=1)
     with tempfile.TemporaryDirectory(prefix="volbench-trial-") as folder:
         fold = plan.split.folds[0]
-        (task,) = fold_tasks(plan, RunFolder(Path(folder)), [fold], compute, CHECKPOINT_SECONDS)
+        (task,) = fold_tasks(plan, RunFolder(Path(folder)), [fold], compute, RunSettings())
         ((_, answer),) = run_in_subprocess(__name__, [task.to_json()], limit_s=LIMIT_S)
     if died := answer.get("died"):
         names = [plan.experiment.encoder, plan.experiment.aggregator, plan.experiment.loss]
@@ -51,6 +52,7 @@ def main(pipe: int) -> None:
 
 def _try(values: Answer) -> Answer:
     task = Task.from_json(values)
+    assert isinstance(task.compute, Compute)
     try:
         trainer = FoldTrainer(
             task.experiment,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from volbench.errors import ExecutorError
 from volbench.executors.worker import CallbackContext, Stopping, call_task
 from volbench.interfaces import ExecutorEvent, ExecutorTask
 
@@ -52,8 +53,18 @@ class TaskFolder:
         temporary.rename(self.path / TASK)
 
     def read(self) -> ExecutorTask:
-        """The task that was kept."""
-        return ExecutorTask(**json.loads((self.path / TASK).read_text()))
+        """The task that was kept.
+
+        Raises:
+            ExecutorError: this machine cannot see the folder.
+        """
+        try:
+            return ExecutorTask(**json.loads((self.path / TASK).read_text()))
+        except FileNotFoundError:
+            raise ExecutorError(
+                f"{socket.gethostname()} cannot see {self.path}; give --out on a disk that all "
+                "machines share"
+            ) from None
 
 
 class Sender:

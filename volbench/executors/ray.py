@@ -6,13 +6,14 @@ Source: https://docs.ray.io (Apache-2.0) places the tasks and runs them again wh
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 from volbench.errors import ExecutorError, SpecError
-from volbench.executors.mailbox import Reader, TaskFolder, do_task
+from volbench.executors.mailbox import Reader, TaskFolder
+from volbench.executors.ray_keeper import find_or_start
 from volbench.interfaces import TERMINAL_EVENTS, Executor, ExecutorEvent, ExecutorTask
 
 OnEvent = Callable[[ExecutorEvent], None]
@@ -22,6 +23,9 @@ INSTALL = "pip install 'volbench[ray]'"
 
 class Ray(Executor):
     """Runs tasks on a Ray cluster. Source: Ray.
+
+    Ctrl-C detaches: the tasks go on, and the same command attaches again; with ``address="local"``
+    they end with the command.
 
     Args:
         address: Address of the head node; ``auto`` finds the one of this machine, ``local`` starts
@@ -50,25 +54,33 @@ class Ray(Executor):
         self.address, self.gpus, self.cpus = address, gpus, cpus
         self.mem_gb, self.retries, self.poll_s = mem_gb, retries, poll_s
         self._owns_cluster = False
-        self._running: dict[str, Any] = {}
+        self.detaches = address != "local"
+        self._keeper: Any = None
 
     def submit(self, tasks: Sequence[ExecutorTask], folder: Path, on_event: OnEvent) -> None:
-        """Submit the tasks and follow them."""
+        """Submit what does not run already, then follow all of them."""
         ray = self._connect()
         folder = folder.resolve()
-        self._running = {task.key: self._start(ray, task, folder) for task in tasks}
-        keys = {reference: key for key, reference in self._running.items()}
-        for key in self._running:
+        self._keeper = find_or_start(ray, folder)
+        running = set(ray.get(self._keeper.running.remote()))
+        open_ = {task.key: task for task in tasks}
+        self._start(ray, [task for task in tasks if task.key not in running], folder)
+        for key in open_:
             on_event(ExecutorEvent(key, "waiting"))
         reader = Reader(folder)
-        while keys:
-            ended, _ = ray.wait(list(keys), num_returns=len(keys), timeout=self.poll_s)
-            for key in list(keys.values()):
+        while open_:
+            ended, unknown = ray.get(self._keeper.outcomes.remote(list(open_), self.poll_s))
+            for key in open_:
                 for event in reader.new(key):
                     if event.kind not in TERMINAL_EVENTS:
                         on_event(event)
-            for reference in ended:
-                on_event(_outcome(ray, keys.pop(reference), reference))
+            for key, event in ended.items():
+                del open_[key]
+                on_event(ExecutorEvent(**event))
+            # The node of the actor is gone, and it begins anew without a memory of its tasks.
+            self._start(ray, [open_[key] for key in unknown], folder)
+        ray.kill(self._keeper, no_restart=True)
+        self._keeper = None
 
     def describe(self, tasks: Sequence[ExecutorTask], folder: Path) -> str:
         """Tell what would be asked of Ray."""
@@ -77,9 +89,8 @@ class Ray(Executor):
 
     def cancel(self, keys: Collection[str]) -> None:
         """End tasks of the last submission."""
-        ray = _ray()
-        for key in set(keys) & self._running.keys():
-            ray.cancel(self._running[key], force=True)
+        if self._keeper is not None:
+            _ray().get(self._keeper.cancel.remote(list(keys)))
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
@@ -104,35 +115,21 @@ class Ray(Executor):
         self._owns_cluster = True
         return ray
 
-    def _start(self, ray: Any, task: ExecutorTask, folder: Path) -> Any:
-        place = TaskFolder.of(folder, task.key)
-        place.write(task)
-        remote = ray.remote(max_retries=self.retries, **self._resources(alone=task.alone))(_work)
-        return remote.options(name=task.key).remote(str(place.path))
+    def _start(self, ray: Any, tasks: Sequence[ExecutorTask], folder: Path) -> None:
+        asked = []
+        for task in tasks:
+            place = TaskFolder.of(folder, task.key)
+            place.write(task)
+            reserved = {"max_retries": self.retries, **self._resources(alone=task.alone)}
+            asked.append((task.key, str(place.path), reserved))
+        if asked:
+            ray.get(self._keeper.start.remote(asked))
 
     def _resources(self, *, alone: bool) -> dict[str, float]:
         reserved = (self.mem_gb or 0) * (2 if alone else 1) * 2**30
         memory = {"memory": reserved} if reserved else {}
         gpus = 1 if alone and 0 < self.gpus < 1 else self.gpus
         return {"num_cpus": self.cpus, "num_gpus": gpus, **memory}
-
-
-def _work(path: str) -> Mapping[str, Any]:
-    """What Ray calls on a node."""
-    return vars(do_task(Path(path)))
-
-
-def _outcome(ray: Any, key: str, reference: Any) -> ExecutorEvent:
-    try:
-        return ExecutorEvent(**ray.get(reference))
-    except ray.exceptions.OutOfMemoryError as error:
-        return ExecutorEvent(key, "out_of_memory", reason=_line(error))
-    except ray.exceptions.RayError as error:
-        return ExecutorEvent(key, "lost", reason=_line(error))
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
 
 
 @contextmanager

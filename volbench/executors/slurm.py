@@ -57,7 +57,7 @@ class Slurm(Executor):
         poll_s: Seconds between two looks at the jobs.
     """
 
-    detaches: ClassVar[bool] = True
+    detaches = True
     restarts: ClassVar[bool] = True
 
     def __init__(
@@ -81,7 +81,7 @@ class Slurm(Executor):
                 raise SpecError(f"slurm({name}={value}): it must be 1 or more")
         self.mem_gb = mem_gb
         self.poll_s = poll_s
-        self.gpus = gpus
+        self.gpus, self.cpus = gpus, cpus
         given = {
             "slurm_partition": partition,
             "timeout_min": time_min,

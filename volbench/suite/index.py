@@ -5,13 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from volbench._utils.atomic_io import write_json
+from volbench._utils.atomic_io import FolderLock, write_json
 from volbench.errors import StateError
 from volbench.runs.folder import check_schema, read_json
 from volbench.suite.expand import Suite, SuiteCandidate
 
 INDEX = "suite.json"
 SCHEMA = 1
+WRITING_S = 30.0
+"""So long does a process wait for another one that writes the index at the same moment."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,19 @@ def read_index(out: Path) -> dict[SuiteCandidate, Entry]:
         ) from None
 
 
-def write_index(out: Path, suite: Suite, entries: Mapping[SuiteCandidate, Entry]) -> None:
-    """Write how the suite was asked for last, and the entries of all suites run into ``out``."""
+def write_entries(out: Path, suite: Suite, entries: Mapping[SuiteCandidate, Entry]) -> None:
+    """Write how the suite was asked for last, and add entries to those of all suites in ``out``.
+
+    The folder is held only meanwhile, so several processes may run suites in it.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    with FolderLock(out, wait_s=WRITING_S, required=False):
+        _write(out, suite, {**read_index(out), **entries})
+
+
+def _write(out: Path, suite: Suite, entries: Mapping[SuiteCandidate, Entry]) -> None:
     values = {
         "schema": SCHEMA,
         "suite": suite.path.name,

@@ -4,13 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from volbench._utils.atomic_io import FolderInUseError, FolderLock
+from volbench._utils.atomic_io import FolderInUseError
 from volbench.crossval import Outcome, Plan, Shared, Workers, make_plan, run
-from volbench.crossval.run import Callback
+from volbench.crossval.opened import describe_tasks
+from volbench.crossval.run import EXECUTOR, Callback, Member, run_together
+from volbench.crossval.settings import RunSettings
 from volbench.errors import PreemptedError, StorageError, UsageError, VolbenchError
 from volbench.experiment.experiment import Precision
+from volbench.interfaces import Executor, ExecutorTask
 from volbench.suite.expand import Suite, SuiteCandidate
-from volbench.suite.index import Entry, read_index, write_index
+from volbench.suite.index import Entry, write_entries
 from volbench.training.compute import choose_compute
 
 
@@ -48,6 +51,10 @@ class SuiteCallback(Callback):
 
     def on_result(self, number: int, result: Result) -> None:
         """An experiment ended, or failed."""
+
+    def of_experiment(self, number: int, planned: Planned) -> Callback:
+        """Callbacks of one experiment, where the folds of all are trained together."""
+        return self
 
 
 def plan_suite(
@@ -110,9 +117,13 @@ def run_suite(
     out: Path | None = None,
     device: str = "auto",
     jobs: int | None = None,
+    local_copy: Path | None = None,
     callback: SuiteCallback | None = None,
+    executor: Executor | None = None,
 ) -> list[Result]:
     """Run what is missing; finished folds are kept, failed ones are tried again.
+
+    Several processes may do this at once, on machines that share the folder.
 
     Args:
         suite: From `load_suite`.
@@ -120,40 +131,108 @@ def run_suite(
         out: Folder of its runs; ``suite.out`` by default.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
+        local_copy: Folder on each machine's own disk that prepared data are copied to.
         callback: Called on progress.
+        executor: Where all folds of all experiments go as its tasks; by default the experiments
+            are run one after another on this machine.
 
     Returns:
         One result per experiment, in the suite's order, failed ones included.
 
     Raises:
         VolbenchError: as `plan_suite`; or the device is not there.
-        StorageError: nothing can be written, or another process runs the suite.
+        ExecutorError: the executor cannot be reached.
+        StorageError: nothing can be written.
     """
     callback = callback or SuiteCallback()
     out = out or suite.out
-    choose_compute(device, "auto", jobs=1)  # a device that is not there fails all of them
+    settings = RunSettings(device=device, jobs=jobs, local_copy=local_copy)
+    if executor is None:
+        choose_compute(device, "auto", jobs=1)  # a device that is not there fails all of them
     planned = plan_suite(suite, jobs=jobs) if planned is None else planned
-    with FolderLock(out), Workers() as workers:
-        entries = {**read_index(out), **{each.candidate: _entry(each) for each in planned}}
-        write_index(out, suite, entries)
-        callback.on_suite(planned, out)
-        results = []
+    write_entries(out, suite, {each.candidate: _entry(each) for each in planned})
+    callback.on_suite(planned, out)
+    if executor is None:
+        return _one_by_one(suite, planned, out, settings, callback)
+    return _together(suite, planned, out, settings, callback, executor)
+
+
+def describe_suite_tasks(
+    planned: Sequence[Planned],
+    out: Path,
+    executor: Executor,
+    *,
+    device: str = "auto",
+    jobs: int | None = None,
+) -> list[ExecutorTask]:
+    """The tasks that `run_suite` would submit; nothing is made."""
+    settings = RunSettings(device=device, jobs=jobs)
+    found: dict[str, ExecutorTask] = {}
+    for plan in (each.plan for each in planned if each.plan is not None):
+        path = out / plan.experiment.name
+        for task in describe_tasks(plan, path, plan.split.folds, settings, executor):
+            found[task.key] = task
+    return list(found.values())
+
+
+def _one_by_one(
+    suite: Suite,
+    planned: Sequence[Planned],
+    out: Path,
+    settings: RunSettings,
+    callback: SuiteCallback,
+) -> list[Result]:
+    """Run the experiments in order, in processes of this machine that they share."""
+    results = []
+    with Workers() as workers:
         for number, each in enumerate(planned, start=1):
             callback.on_experiment(number, each)
-            result = _run(each, out, device, jobs, callback, workers)
-            if result.outcome is None and each.plan is not None:
-                entries[each.candidate] = Entry(each.plan.experiment.name, result.error)
-                write_index(out, suite, entries)
+            result = _run(each, out, settings, callback, workers)
+            _note(suite, out, each, result)
             results.append(result)
             callback.on_result(number, result)
     return results
 
 
+def _together(
+    suite: Suite,
+    planned: Sequence[Planned],
+    out: Path,
+    settings: RunSettings,
+    callback: SuiteCallback,
+    executor: Executor,
+) -> list[Result]:
+    """Submit all folds of all experiments as tasks of one executor."""
+    runnable = [(number, each, each.plan) for number, each in enumerate(planned, 1) if each.plan]
+    members = [
+        Member(plan, out / plan.experiment.name, callback.of_experiment(number, each))
+        for number, each, plan in runnable
+    ]
+    outcomes = run_together(members, executor, out / EXECUTOR, settings)
+    ended = {
+        number: _result(each.candidate, outcome)
+        for (number, each, _), outcome in zip(runnable, outcomes, strict=True)
+    }
+    results = []
+    for number, each in enumerate(planned, start=1):
+        result = ended.get(number) or Result(each.candidate, None, str(each.error))
+        _note(suite, out, each, result)
+        callback.on_result(number, result)
+        results.append(result)
+    return results
+
+
+def _note(suite: Suite, out: Path, planned: Planned, result: Result) -> None:
+    """Keep in the index why a planned experiment could not be run."""
+    if result.outcome is None and planned.plan is not None:
+        entry = Entry(planned.plan.experiment.name, result.error)
+        write_entries(out, suite, {planned.candidate: entry})
+
+
 def _run(
     planned: Planned,
     out: Path,
-    device: str,
-    jobs: int | None,
+    settings: RunSettings,
     callback: Callback,
     workers: Workers,
 ) -> Result:
@@ -161,22 +240,34 @@ def _run(
         return Result(planned.candidate, None, str(planned.error))
     try:
         outcome = run(
-            planned.plan, out=out, device=device, jobs=jobs, callback=callback, workers=workers
+            planned.plan,
+            out=out,
+            device=settings.device,
+            jobs=settings.jobs,
+            local_copy=settings.local_copy,
+            callback=callback,
+            workers=workers,
         )
     except PreemptedError:  # the suite stops, not this experiment
         raise
     except StorageError as error:
         if not isinstance(error, FolderInUseError):
             raise
-        return Result(planned.candidate, None, str(error))
+        return _result(planned.candidate, error)
     except VolbenchError as error:
-        return Result(planned.candidate, None, str(error))
+        return _result(planned.candidate, error)
+    return _result(planned.candidate, outcome)
+
+
+def _result(candidate: SuiteCandidate, outcome: Outcome | VolbenchError) -> Result:
+    if isinstance(outcome, VolbenchError):
+        return Result(candidate, None, str(outcome))
     if not outcome.failed:
-        return Result(planned.candidate, outcome, None)
+        return Result(candidate, outcome, None)
     first, number = outcome.failed[0], len(outcome.failed)
     folds = "1 fold" if number == 1 else f"{number} folds"
     reason = f"{folds} failed; fold {first.fold}: {first.error}"
-    return Result(planned.candidate, outcome, reason)
+    return Result(candidate, outcome, reason)
 
 
 def _entry(planned: Planned) -> Entry:

@@ -11,8 +11,10 @@ from volbench._utils.text import plural
 from volbench._utils.text_table import Column, draw_table, output_width
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
+from volbench.cli.progress.together import TogetherProgress
 from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import Plan
+from volbench.crossval.run import Callback
 from volbench.experiment.differing import COMPONENTS, differing_settings
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.suite import Result, Suite, SuiteCallback
@@ -93,9 +95,14 @@ class SuiteProgress(Closing, SuiteCallback):
         self.left = TimeLeft(0)
         self.number, self.total = 0, 0
         self.run: TrainingProgress | None = None
+        self.together: TogetherProgress | None = None
+        self.folds = (0, 0)
 
     def close(self) -> None:
-        """Close the display of the current experiment, if any."""
+        """Close the display of the current experiment, or of all, if any."""
+        if self.together is not None:
+            self.together.close()
+            self.together = None
         if self.run is not None:
             self.run.close()
             self.run = None
@@ -107,6 +114,7 @@ class SuiteProgress(Closing, SuiteCallback):
         done = sum(_done(plan, out) for plan in plans)
         self.total = len(planned)
         self.left = TimeLeft(folds - done)
+        self.folds = (folds, done)
         there = f", {done} finished already" if done else ""
         self._say(f"{self.suite.title}: {self.total} experiments, {folds} folds{there}: {out}")
         for each in planned:
@@ -118,6 +126,13 @@ class SuiteProgress(Closing, SuiteCallback):
         self.number = number
         if planned.plan is not None:
             self._say(f"{number} of {self.total}: {self.labels[planned.candidate]}")
+
+    def of_experiment(self, number: int, planned: Planned) -> Callback:
+        """Hooks of one experiment of those that are trained together."""
+        if self.together is None:
+            folds, done = self.folds
+            self.together = TogetherProgress(self.console, total=folds, done=done)
+        return self.together.of(self.labels[planned.candidate])
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
         """Open the display of the experiment, unless all its folds are finished."""

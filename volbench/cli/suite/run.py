@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench.cli.options import device_option, dry_run_option, jobs_option, precision_option
+from volbench.cli.executor import open_executor
+from volbench.cli.options import (
+    device_option,
+    dry_run_option,
+    jobs_option,
+    local_copy_option,
+    on_option,
+    precision_option,
+)
 
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Precision
@@ -41,6 +49,8 @@ EXPERIMENT_FAILED = 1
 @device_option
 @precision_option
 @jobs_option
+@on_option
+@local_copy_option
 @dry_run_option
 def command(
     file: Path,
@@ -54,20 +64,26 @@ def command(
     device: str,
     precision: "Precision",
     jobs: int | None,
+    on: str,
+    local_copy: Path | None,
     dry_run: bool,
 ) -> None:
     """Run all experiments of a suite file.
 
     An experiment that cannot be planned, or whose folds fail, is kept as a row with its error, and
-    the others continue. Rerun the same command to resume: finished folds are kept.
+    the others continue. Rerun the same command to resume: finished folds are kept. With --on, all
+    folds of all experiments are submitted to one executor, and the same command attaches again.
 
     \b
     volbench suite run benchmarks/rectal2022/table4.toml --scale small
     volbench suite run my/suite.toml --data my/manifest.csv
+    volbench suite run my/suite.toml --on 'slurm(gpus=1)'
     """
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.suite import SuiteProgress, describe_suite
+    from volbench.crossval.run import EXECUTOR
     from volbench.suite import load_suite, plan_suite, run_suite
+    from volbench.suite.run_suite import describe_suite_tasks
 
     suite = load_suite(
         file,
@@ -80,15 +96,27 @@ def command(
     )
     with counter("preparing", "case") as on_case:
         planned = plan_suite(suite, precision=precision, jobs=jobs, on_case=on_case)
-    if dry_run:
-        click.echo(describe_suite(suite, planned, out or suite.out))
-        failed = any(each.plan is None for each in planned)
-    else:
-        with SuiteProgress(suite) as progress:
-            results = run_suite(
-                suite, planned=planned, out=out, device=device, jobs=jobs, callback=progress
-            )
-        progress.summarise(results, out)
-        failed = any(result.error is not None for result in results)
+    place = out or suite.out
+    with open_executor(on, place) as executor:
+        if dry_run:
+            click.echo(describe_suite(suite, planned, place))
+            if executor is not None:
+                tasks = describe_suite_tasks(planned, place, executor, device=device, jobs=jobs)
+                click.echo(executor.describe(tasks, place / EXECUTOR))
+            failed = any(each.plan is None for each in planned)
+        else:
+            with SuiteProgress(suite) as progress:
+                results = run_suite(
+                    suite,
+                    planned=planned,
+                    out=out,
+                    device=device,
+                    jobs=jobs,
+                    local_copy=local_copy,
+                    callback=progress,
+                    executor=executor,
+                )
+            progress.summarise(results, out)
+            failed = any(result.error is not None for result in results)
     if failed:
         raise click.exceptions.Exit(EXPERIMENT_FAILED)

@@ -41,6 +41,17 @@ class StoredFeatures:
     tokens: Float32[np.ndarray, "token feature"]
     seconds: float
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Plain data: which tokens these are, and what computing them took."""
+        tokens, length = self.tokens.shape
+        return {
+            "key": self.folder.name,
+            "tokens": tokens,
+            "features": length,
+            "seconds": self.seconds,
+        }
+
     def as_prepared(self, prepared: Prepared) -> Prepared:
         """The data set with tokens in place of its slices."""
         return replace(
