@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -19,9 +20,11 @@ from volbench.audit import (
     store,
     summarize,
 )
+from volbench.audit.chance import chance_area, permutation_variance
 from volbench.audit.columns import is_identifier, text_column
-from volbench.audit.summary import AuditScore, chance_area
+from volbench.audit.summary import AuditScore
 from volbench.errors import StateError
+from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.splits import make_split
 from volbench.runs.tables import Prediction
 
@@ -102,13 +105,70 @@ def test_figures_are_those_of_the_predictions(found):
     assert areas == sorted(areas, reverse=True)
 
 
-def test_what_chance_can_reach_is_the_formula_of_mann_and_whitney(found):
-    """Rows: geometry, intensity, two strata, both, everything; times two models."""
+def test_what_chance_can_reach_is_the_formula_of_mann_and_whitney_twice(found):
+    """Feature sets: geometry, intensity, two strata, both, everything; two models each.
+
+    Folds of 7 and 8, 8 and 7 cases. Predictions without ties have the variance of the formula, and
+    both folds are tested by what the other one teaches.
+    """
     assert len(found.rows) == 12
-    z = 2.638257  # upper 0.05 / 12 of the standard normal distribution, from a table
-    assert chance_area(found) == pytest.approx(
-        0.5 + z * math.sqrt((30 + 2) / (12 * 15 * 15)), abs=1e-5
-    )
+    z = 2.393980  # upper 0.05 / 6 of the standard normal distribution, from a table
+    each = (15 + 1) / (12 * 7 * 8)
+    assert chance_area(found) == pytest.approx(0.5 + z * math.sqrt(2 * 2 * each / 4), abs=1e-5)
+
+
+@pytest.mark.parametrize("labels", ["aabbb", "aabbcc", "aabbbcc"])
+def test_the_variance_is_that_of_all_orders_of_the_labels(labels):
+    truth = np.array(["abc".index(label) for label in labels])
+    classes = len(set(labels))
+    drawn = np.random.default_rng(1).dirichlet(np.ones(classes), len(truth)).round(1)
+    areas = [
+        area_under_curve(np.array(order), drawn) for order in set(permutations(truth.tolist()))
+    ]
+    assert np.mean(areas) == pytest.approx(0.5)
+    assert permutation_variance(truth, drawn) == pytest.approx(np.var(areas))
+
+
+def test_five_classes_have_the_bar_of_the_mean_over_them_not_of_one_against_the_rest():
+    """Ten folds of 5 x 2 cases: a cohort without a signal reaches about 0.62 in its best row."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for name in "abcdefg":
+        predictions = tuple(
+            Prediction(
+                case=f"c{fold}-{number}",
+                patient=f"p{fold}-{number}",
+                label="abcde"[number % 5],
+                fold=fold,
+                slice=None,
+                probabilities=tuple(draw.dirichlet(np.ones(5)).tolist()),
+            )
+            for fold in range(10)
+            for number in range(10)
+        )
+        rows += [AuditRow(name, model, "", predictions) for model in ("logistic", "forest")]
+    assert chance_area(Audit(tuple("abcde"), tuple(rows))) == pytest.approx(0.625, abs=0.01)
+
+
+def test_several_cases_of_a_patient_raise_the_bar_and_a_single_fold_is_not_doubled():
+    def bar(patients, folds):
+        count = 40
+        predictions = tuple(
+            Prediction(
+                case=f"c{n}",
+                patient=f"p{n % patients}",
+                label="ab"[n % 2],
+                fold=n // 2 % folds,
+                slice=None,
+                probabilities=(1 - n / count, n / count),
+            )
+            for n in range(count)
+        )
+        return chance_area(Audit(("a", "b"), (AuditRow("geometry", "forest", "", predictions),)))
+
+    assert bar(20, 1) - 0.5 == pytest.approx((bar(40, 1) - 0.5) * math.sqrt(2))
+    z = 1.644854
+    assert bar(40, 1) == pytest.approx(0.5 + z * math.sqrt(41 / (12 * 20 * 20)), abs=1e-5)
 
 
 def rows_of(labels, folds, probabilities):

@@ -481,3 +481,13 @@ def test_ten_folds_of_seventeen_runs_are_compared_in_seconds(tmp_path):
     found = compare_runs(runs)
     assert len(found.pairs) == 136
     assert time.process_time() - start < 15
+
+
+@pytest.mark.parametrize(("signal", "beaten"), [(3.0, True), (0.1, False)])
+def test_one_fold_of_several_classes_is_held_against_the_audit_too(signal, beaten, tmp_path):
+    path = write_rival(
+        tmp_path, "run", classes=("a", "b", "c"), signal=signal, folds=1, audit=0.0, patients=90
+    )
+    bar = compare(path).rows[0].bar
+    assert (bar.test, bar.beaten) == ("delong", beaten)
+    assert 0 < bar.p <= 1

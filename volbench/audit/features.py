@@ -8,8 +8,9 @@ from volbench.audit.columns import Column, is_identifier, number_column, text_co
 from volbench.audit.intensity import OnCase, intensity_columns
 from volbench.data.cache.packed import Prepared, PreparedCase
 
-GEOMETRY, ROI, INTENSITY, STRATA, EVERYTHING = (
+GEOMETRY, POSITION, ROI, INTENSITY, STRATA, EVERYTHING = (
     "geometry",
+    "position",
     "ROI volume",
     "intensity",
     "strata",
@@ -44,6 +45,8 @@ def feature_sets(prepared: Prepared, on_case: OnCase | None = None) -> tuple[Fea
     """
     cases = prepared.cases
     base = [FeatureSet(GEOMETRY, geometry_columns(cases))]
+    if position := header_columns(cases, placed=True):
+        base.append(FeatureSet(POSITION, position))
     if any(case.roi_mm3 is not None for case in cases):
         base.append(FeatureSet(ROI, roi_columns(cases)))
     base.append(FeatureSet(INTENSITY, intensity_columns(prepared, on_case)))
@@ -59,7 +62,8 @@ def meaning(features: str) -> str:
     if features.startswith(STRATUM):
         return f"the column {features.removeprefix(STRATUM)} of the manifest, by itself"
     return {
-        GEOMETRY: "shape, spacing and extent as stored; no voxel",
+        GEOMETRY: "shape, spacing, plane and all else that the header says; no voxel",
+        POSITION: "where the first voxel lies in the scanner, as the header says; no voxel",
         ROI: "how large the mask is; no voxel of the image",
         INTENSITY: "how bright the volume is as a whole; no shape, no place",
         STRATA: "all those columns of the manifest together",
@@ -68,7 +72,11 @@ def meaning(features: str) -> str:
 
 
 def geometry_columns(cases: Sequence[PreparedCase]) -> tuple[Column, ...]:
-    """Stored shape and spacing, the physical size that follows, and the kind of file if known."""
+    """Stored shape and spacing, the physical size that follows, and what else the header says.
+
+    That is the plane, the kind of file, and whatever of ``formats.header_facts`` varies: how axes
+    are oriented, the type of the voxels, slope, parameters of the acquisition.
+    """
     columns = []
     for axis, name in enumerate(("slice", "row", "column")):
         shape = [case.stored_shape[axis] for case in cases]
@@ -79,9 +87,28 @@ def geometry_columns(cases: Sequence[PreparedCase]) -> tuple[Column, ...]:
             number_column(f"{name} spacing mm", spacing),
             number_column(f"{name} extent mm", extent),
         ]
-    if any(case.file_type for case in cases):
-        columns.append(Column("file type", levels=tuple(case.file_type or "" for case in cases)))
-    return tuple(columns)
+    for name, values in (
+        ("plane", [case.plane or "" for case in cases]),
+        ("file type", [case.file_type or "" for case in cases]),
+    ):
+        if any(values):
+            columns.append(Column(name, levels=tuple(values)))
+    return (*columns, *header_columns(cases, placed=False))
+
+
+def header_columns(cases: Sequence[PreparedCase], *, placed: bool) -> tuple[Column, ...]:
+    """What of the headers is not the same in every case.
+
+    Args:
+        cases: In any order.
+        placed: Where volumes lie, or else everything but that.
+    """
+    found = []
+    for name in sorted({name for case in cases for name in case.header}):
+        cells = [case.header.get(name, "") for case in cases]
+        if name.startswith("origin ") == placed and len(set(cells)) > 1:
+            found.append(text_column(name, cells))
+    return tuple(found)
 
 
 def roi_columns(cases: Sequence[PreparedCase]) -> tuple[Column, ...]:

@@ -1,16 +1,23 @@
 """Cross-validation of the shortcut baselines on the folds of the runs."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int
 
 from volbench._utils.seeds import derive_seed
-from volbench.audit.features import STRATUM, FeatureSet, feature_sets
+from volbench.audit.features import GEOMETRY, STRATUM, FeatureSet, feature_sets
 from volbench.audit.intensity import OnCase
-from volbench.audit.models import MODELS, Probabilities, encode, fit, probabilities
+from volbench.audit.models import (
+    MODELS,
+    Probabilities,
+    encode,
+    fit,
+    fit_tree,
+    probabilities,
+)
 from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow
 from volbench.data.cache.packed import Prepared, PreparedCase
 from volbench.evaluation.metrics import area_under_curve
@@ -48,6 +55,7 @@ def audit(
     labels = np.array([case.label for case in prepared.cases], dtype=np.int64)
     predictions: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
     left_out: Counter[str] = Counter()
+    single: dict[str, list[float]] = defaultdict(list)
     done = 0
     for number in split.folds:
         part = split.part(number, validation_fraction=None, seed=seed)
@@ -57,6 +65,9 @@ def audit(
             for model, found in fold.predict(features).items():
                 rows = _rows(held_out, prepared.classes, number, found)
                 predictions[features.name, model] += rows
+            if features.name == GEOMETRY:
+                for name, area in fold.single_areas(features).items():
+                    single[name].append(area)
             done += 1
             if on_fit:
                 on_fit(done, len(sets) * len(split.folds))
@@ -67,7 +78,8 @@ def audit(
             AuditRow(
                 one.name,
                 model,
-                _note(one, left_out, len(split.folds)),
+                _note(one, left_out, len(split.folds))
+                or (_telling(single) if one.name == GEOMETRY else ""),
                 tuple(predictions[one.name, model]),
             )
             for one in sets
@@ -107,6 +119,17 @@ class _Fold:
                     self.revealing.add(features.name)
         return found
 
+    def single_areas(self, features: FeatureSet) -> dict[str, float]:
+        """Held-out area of each column by itself; NaN where a class is missing."""
+        truth = self.labels[list(self.train)]
+        found = {}
+        for column in features.columns:
+            known, held_out = encode([column], self.train, self.test)
+            fitted = fit_tree(known, truth, self.classes)
+            seen = probabilities(fitted, held_out, self.classes)
+            found[column.name] = area_under_curve(self.labels[list(self.test)], seen)
+        return found
+
 
 def _rows(
     cases: Sequence[PreparedCase], classes: Sequence[str], fold: int, found: Probabilities
@@ -122,6 +145,16 @@ def _rows(
         )
         for case, row in zip(cases, found, strict=True)
     ]
+
+
+def _telling(areas: Mapping[str, Sequence[float]]) -> str:
+    """Which attributes of the header are nearly the label, each by itself."""
+    names = [
+        name
+        for name, of_folds in areas.items()
+        if not np.isnan(of_folds).all() and np.nanmean(of_folds) >= NEARLY_THE_LABEL
+    ]
+    return f"{', '.join(names)} by itself nearly the label" if names else ""
 
 
 def _note(features: FeatureSet, left_out: Counter[str], folds: int) -> str:

@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from volbench.audit.columns import Column
 
@@ -50,7 +51,9 @@ def encode(
     if levels:
         words = np.array(levels, dtype=object).T
         encoder = OneHotEncoder(
-            min_frequency=RARE, handle_unknown="infrequent_if_exist", sparse_output=False
+            min_frequency=_rare(words[train]),
+            handle_unknown="infrequent_if_exist",
+            sparse_output=False,
         )
         fitted = encoder.fit_transform(words[train])
         parts.append((fitted, encoder.transform(words[test])))
@@ -74,11 +77,42 @@ def fit(
     else:
         chosen = RandomForestClassifier(
             TREES,
-            min_samples_leaf=int(np.clip(len(labels) // 50, 5, 20)),
+            min_samples_leaf=_leaf(len(labels)),
             class_weight="balanced",
             random_state=seed % 2**32,
         )
     return chosen.fit(features, labels)
+
+
+def fit_tree(
+    features: Matrix, labels: Int[np.ndarray, " case"], classes: int
+) -> DecisionTreeClassifier | DummyClassifier:
+    """Fit a tree of few leaves, for a single column: it follows what no straight line does."""
+    if features.shape[1] == 0 or len(np.unique(labels)) < 2:
+        return DummyClassifier(strategy="prior").fit(features, labels)
+    return DecisionTreeClassifier(
+        max_leaf_nodes=2 * classes,
+        min_samples_leaf=_leaf(len(labels)),
+        class_weight="balanced",
+        random_state=0,
+    ).fit(features, labels)
+
+
+def _rare(words: np.ndarray) -> int:
+    """From how many training cases on a level stands for itself.
+
+    Where that would leave a column without any two levels, as in a fold of four against four cases,
+    every level does.
+    """
+    kept = [sum(np.unique(column, return_counts=True)[1] >= RARE) for column in words.T]
+    several = [len(np.unique(column)) > 1 for column in words.T]
+    lost = any(count == 0 for count, more in zip(kept, several, strict=True) if more)
+    return 1 if lost and len(words) < 4 * RARE else RARE
+
+
+def _leaf(cases: int) -> int:
+    """Training cases that a leaf holds at least."""
+    return int(np.clip(cases // 50, min(5, max(1, cases // 8)), 20))
 
 
 def probabilities(fitted: Any, features: Matrix, classes: int) -> Probabilities:

@@ -18,7 +18,7 @@ from volbench.experiment.splits import Split
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same data would give other numbers."""
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 
-from volbench.audit.features import EVERYTHING, STRATA, STRATUM, meaning
+from volbench.audit.chance import chance_area
+from volbench.audit.features import EVERYTHING, GEOMETRY, STRATA, STRATUM, meaning
 from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow, arrays
 from volbench.errors import DataError
 from volbench.evaluation.metrics import area_under_curve
@@ -19,9 +19,6 @@ Finding: TypeAlias = Literal["nearly the label", "beat this", "no more than chan
 RESAMPLES = 500
 OTHERS = 5
 """Sentences at most after the first on what does better than chance."""
-
-LEVEL = 0.05
-"""Chance that any row of a whole audit is called more than chance where nothing is there."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +92,7 @@ def summarize(scores: Sequence[AuditScore]) -> list[str]:
     said += [together] if together else []
     if said:
         said[0] += ": a model must beat that before its AUC says anything"
+    said += [f"Of the header, {row.note}" for row in alone if row.features == GEOMETRY and row.note]
     lines += [f"{sentence}." for sentence in said]
     if all(row.finding == "undefined" for row in scores):
         return ["No fold holds out cases of every class, so no area is defined."]
@@ -102,27 +100,6 @@ def summarize(scores: Sequence[AuditScore]) -> list[str]:
         f"Nothing here tells the label: no row is above {scores[0].chance:.2f}, which chance alone "
         "can reach with so few patients."
     ]
-
-
-def chance_area(audit: Audit) -> float:
-    r"""The mean area over folds that stays above all rows of an audit where nothing is there.
-
-    Without a signal, the area of $n_1$ against $n_0$ independent cases has the variance
-    $(n_1 + n_0 + 1) / (12 n_1 n_0)$ (Mann and Whitney, 1947); the mean over $k$ equal folds
-    $(n_1 + n_0 + k) / (12 n_1 n_0)$. Patients are counted, not cases, as those of a patient are
-    alike; of several classes the one against the rest with the largest variance counts. The level
-    is divided by the number of rows (Bonferroni).
-    """
-    rows = audit.rows[0].predictions
-    patients = {(one.patient, one.label) for one in rows}
-    total, folds = len({one.patient for one in rows}), len(audit.rows[0].folds)
-    variance = 0.0
-    for name in audit.classes:
-        of_class = sum(label == name for _, label in patients)
-        rest = len({patient for patient, label in patients if label != name})
-        if of_class and rest:
-            variance = max(variance, (total + folds) / (12 * of_class * rest))
-    return float(0.5 + stats.norm.isf(LEVEL / len(audit.rows)) * math.sqrt(variance))
 
 
 def _score(row: AuditRow, classes: Sequence[str], chance: float) -> AuditScore:

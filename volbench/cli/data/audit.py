@@ -132,13 +132,21 @@ def _interval(row: "AuditScore") -> str:
 
 
 def _notes(scores: "Sequence[AuditScore]", folds: int) -> list[str]:
-    from volbench.audit.features import EVERYTHING, GEOMETRY, INTENSITY, ROI, STRATA, STRATUM
+    from volbench.audit.features import (
+        EVERYTHING,
+        GEOMETRY,
+        INTENSITY,
+        POSITION,
+        ROI,
+        STRATA,
+        STRATUM,
+    )
 
     there = {STRATUM if row.features.startswith(STRATUM) else row.features: row for row in scores}
     lines = [
         f"{'stratum ...' if name == STRATUM else name}: "
         f"{'that column of the manifest alone' if name == STRATUM else there[name].meaning}."
-        for name in (GEOMETRY, ROI, INTENSITY, STRATUM, STRATA, EVERYTHING)
+        for name in (GEOMETRY, POSITION, ROI, INTENSITY, STRATUM, STRATA, EVERYTHING)
         if name in there
     ]
     lines.append(

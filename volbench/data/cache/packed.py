@@ -57,6 +57,8 @@ class PreparedCase:
         plane: That of the slices: axial, coronal or sagittal; None if not known.
         affine: Three rows of four: index (slice, row, column) to position in mm (right, anterior,
             superior); None if not known.
+        header: What else its files' headers say (``formats.header_facts``), as text by name; with
+            several channels, each name ends in its channel's. Empty if not known.
     """
 
     name: str
@@ -73,6 +75,7 @@ class PreparedCase:
     file_type: str | None = None
     plane: str | None = None
     affine: tuple[float, ...] | None = None
+    header: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def matrix(self) -> Float[np.ndarray, "4 4"] | None:
         """The affine as a matrix; None if the cache does not know it."""

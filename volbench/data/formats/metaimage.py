@@ -67,7 +67,7 @@ def data_files(path: Path, stored: bytes) -> tuple[Path, ...]:
     Raises:
         DataError: the header cannot be read.
     """
-    header = _header(path, stored)
+    header = read_header(path, stored)
     named = header.fields["ElementDataFile"]
     words = named.split()
     if named.upper() == "LOCAL":
@@ -110,12 +110,11 @@ def decode(
     Raises:
         DataError: with the file's name and what is wrong.
     """
-    header = _header(path, stored)
-    fields = header.fields
+    header = read_header(path, stored)
     sizes = _sizes(path, header)
     kind = _kind(path, header)
     shape = _three(path, sizes)
-    affine = _affine(path, fields, len(sizes))
+    affine = affine_of(path, header)
     array = joined_parts(
         path,
         data_files(path, stored) or (path,),
@@ -207,7 +206,13 @@ def _kind(path: Path, header: Header) -> np.dtype[Any]:
     return np.dtype((">" if big and not text else "<") + name)
 
 
-def _affine(path: Path, fields: Mapping[str, str], count: int) -> Float[np.ndarray, "4 4"]:
+def affine_of(path: Path, header: Header) -> Float[np.ndarray, "4 4"]:
+    """Index (as stored) to position in mm, in RAS.
+
+    Raises:
+        DataError: the header gives none, or one that is sheared or not finite.
+    """
+    fields, count = header.fields, len(_sizes(path, header))
     spacing = _numbers(path, fields, ("ElementSpacing", "ElementSize"), ())
     if not spacing:
         raise DataError(f"{path}: its header gives no spacing; export it again with its spacing")
@@ -249,8 +254,12 @@ def _integer(path: Path, fields: Mapping[str, str], name: str, default: int) -> 
         raise DataError(f"{path}: corrupt, cannot read {name} ({error}); {AGAIN}") from None
 
 
-def _header(path: Path, stored: bytes) -> Header:
-    """Read up to the line that says where the voxels are; it is always the last one."""
+def read_header(path: Path, stored: bytes) -> Header:
+    """Read up to the line that says where the voxels are; it is always the last one.
+
+    Raises:
+        DataError: it is none, or gives a field twice.
+    """
     fields: dict[str, str] = {}
     end = 0
     while end < len(stored) and "ElementDataFile" not in fields:

@@ -105,7 +105,7 @@ def decode(
     """
     _require_name(path, stored)
     head, voxels = _halves(path, stored, parts)
-    header = _header(path, _start(path, head, max(HEADER_BYTES.values())))
+    header = read_header(path, start_of(path, head, max(HEADER_BYTES.values())))
     if header.single != bool(suffix_of(path)):
         raise DataError(
             f"{path}: its header is that of {'one file' if header.single else 'a pair'} "
@@ -113,7 +113,7 @@ def decode(
         )
     spacing = tuple(float(step) for step in header.fields["pixdim"][1 : len(header.shape) + 1])
     require_spacing(path, spacing[:3])
-    affine = _affine(path, header, spacing)
+    affine = affine_of(path, header, spacing)
     kind = np.dtype(header.order + KINDS[header.datatype])
     count = math.prod(header.shape)
     needed = header.offset + count * kind.itemsize
@@ -134,7 +134,9 @@ def _require_name(path: Path, stored: bytes) -> None:
     zipped = stored[:2] == GZIP
     suffix = suffix_of(path)
     if suffix and zipped != (suffix == ".nii.gz"):
-        _header(path, _start(path, stored, max(HEADER_BYTES.values())))  # or it is something else
+        read_header(
+            path, start_of(path, stored, max(HEADER_BYTES.values()))
+        )  # or it is something else
         proper = ".nii.gz" if zipped else ".nii"
         raise DataError(
             f"{path}: {'' if zipped else 'not '}gzip-compressed, against its name; "
@@ -151,8 +153,12 @@ def _halves(path: Path, stored: bytes, parts: Sequence[bytes]) -> tuple[bytes, b
     return (stored, parts[0]) if path == header_of_pair(path) else (parts[0], stored)
 
 
-def _start(path: Path, stored: bytes, count: int) -> bytes:
-    """The first bytes, decompressed."""
+def start_of(path: Path, stored: bytes, count: int) -> bytes:
+    """The first bytes, decompressed.
+
+    Raises:
+        DataError: the stream breaks.
+    """
     if stored[:2] != GZIP:
         return stored[:count]
     import zlib
@@ -163,7 +169,12 @@ def _start(path: Path, stored: bytes, count: int) -> bytes:
         raise DataError(f"{path}: corrupt, its gzip stream breaks; {AGAIN}") from None
 
 
-def _header(path: Path, start: bytes) -> Header:
+def read_header(path: Path, start: bytes) -> Header:
+    """Read a header from its first bytes.
+
+    Raises:
+        DataError: it is none, or gives numbers that cannot be.
+    """
     from nibabel import Nifti1Header, Nifti2Header
 
     for order in "<>":
@@ -241,7 +252,7 @@ def _scaled(path: Path, header: Header, voxels: NDArray[Any]) -> NDArray[Any]:
     return voxels.astype(np.float64) * slope + intercept
 
 
-def _affine(path: Path, header: Header, spacing: tuple[float, ...]) -> Float[np.ndarray, "4 4"]:
+def affine_of(path: Path, header: Header, spacing: tuple[float, ...]) -> Float[np.ndarray, "4 4"]:
     """Choose between the transforms of a header as ITK does, once they agree.
 
     Raises:

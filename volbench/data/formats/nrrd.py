@@ -69,7 +69,7 @@ def data_files(path: Path, stored: bytes) -> tuple[Path, ...]:
     Raises:
         DataError: the header cannot be read.
     """
-    header = _header(path, stored)
+    header = read_header(path, stored)
     named = header.fields.get("data file", "")
     words = named.split()
     if not named:
@@ -111,9 +111,9 @@ def decode(
     Raises:
         DataError: with the file's name and what is wrong.
     """
-    header = _header(path, stored)
+    header = read_header(path, stored)
     sizes = _sizes(path, header)
-    directions, origin = _geometry(path, header.fields, len(sizes))
+    directions, _ = _geometry(path, header.fields, len(sizes))
     kept = _spatial(path, sizes, directions)
     kind = _kind(path, header.fields)
     array = joined_parts(
@@ -125,7 +125,7 @@ def decode(
         voxels=lambda name, payload, needed: _voxels(name, header.fields, payload, needed, kind),
     )
     shape = tuple(sizes[axis] for axis in kept)
-    return array.reshape(shape, order="F"), _affine(path, header.fields, directions, origin, kept)
+    return array.reshape(shape, order="F"), affine_of(path, header)
 
 
 def _voxels(
@@ -273,13 +273,16 @@ def _spatial(
     return kept
 
 
-def _affine(
-    path: Path,
-    fields: Mapping[str, str],
-    directions: Sequence[tuple[float, ...] | None],
-    origin: tuple[float, ...],
-    kept: Sequence[int],
-) -> Float[np.ndarray, "4 4"]:
+def affine_of(path: Path, header: Header) -> Float[np.ndarray, "4 4"]:
+    """Index (as stored, the axes in space alone) to position in mm, in RAS.
+
+    Raises:
+        DataError: the header gives none, or one that is sheared, not finite or not in mm.
+    """
+    fields = header.fields
+    sizes = _sizes(path, header)
+    directions, origin = _geometry(path, fields, len(sizes))
+    kept = _spatial(path, sizes, directions)
     units = {word.strip('"').lower() for word in fields.get("space units", "").split()}
     if units - {"mm", "millimeter", "millimeters", ""}:
         raise DataError(f"{path}: its space units are {', '.join(sorted(units))}; save it in mm")
@@ -306,7 +309,12 @@ def _integer(path: Path, fields: Mapping[str, str], name: str, default: int) -> 
         raise DataError(f"{path}: corrupt, cannot read {name} ({error}); {AGAIN}") from None
 
 
-def _header(path: Path, stored: bytes) -> Header:
+def read_header(path: Path, stored: bytes) -> Header:
+    """Read the fields up to the empty line, or to the end of a list of files.
+
+    Raises:
+        DataError: it is none, or gives a field twice.
+    """
     if not stored.startswith(b"NRRD000"):
         raise DataError(f"{path}: not an NRRD file, its first bytes are wrong; {AGAIN}")
     fields: dict[str, str] = {}

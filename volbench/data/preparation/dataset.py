@@ -19,6 +19,7 @@ from volbench.data.cache.fingerprints import data_digest, fingerprints_of
 from volbench.data.cache.packed import SCHEMA, Prepared, PreparedCase, is_prepared, open_prepared
 from volbench.data.cache.writing import CacheDescription, redescribe, write_prepared
 from volbench.data.formats.file_bytes import format_of, suffix_of
+from volbench.data.formats.header_facts import header_facts
 from volbench.data.preparation.case import (
     CaseGeometry,
     CaseTask,
@@ -35,6 +36,9 @@ from volbench.interfaces import Case, Dataset, Files, SubjectSource
 logger = logging.getLogger(__name__)
 
 OnCase = Callable[[int, int], None]
+
+DESCRIBED = 2
+"""Raised whenever an index says more of a case than before; voxels that are there are used."""
 
 POLL_S = 0.5
 SHOWN = 3
@@ -127,7 +131,7 @@ def _summary(description: CacheDescription, cases: Sequence[Case]) -> str:
     A finished folder is thus never changed while another process reads it.
     """
     rows = [[case.name, dict(case.strata), case.fold, _file_type(case)] for case in cases]
-    text = json.dumps([SCHEMA, description.content(), rows], sort_keys=True)
+    text = json.dumps([SCHEMA, DESCRIBED, description.content(), rows], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -219,7 +223,29 @@ def _case(
         file_type=_file_type(case),
         plane=facts.plane,
         affine=facts.affine,
+        header=_header(case, description.channels),
     )
+
+
+def _header(case: Case, channels: Sequence[str]) -> dict[str, str]:
+    """What the headers of a case's images say; nothing of what has no files."""
+    match case.source:
+        case Files(images=images):
+            paths: Sequence[Path | None] = images
+        case SubjectSource(subject=subject, images=names):
+            found = [subject[name].path for name in names]
+            paths = [path if isinstance(path, Path) else None for path in found]
+        case _:
+            return {}
+    facts = [{} if path is None else header_facts(path) for path in paths]
+    if len(facts) == 1:
+        return facts[0]
+    named = channels if len(channels) == len(facts) else list(map(str, range(len(facts))))
+    return {
+        f"{name} {channel}": text
+        for channel, of_channel in zip(named, facts, strict=True)
+        for name, text in of_channel.items()
+    }
 
 
 def _file_type(case: Case) -> str | None:
