@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from volbench.data.formats import metaimage, nifti, nrrd
-from volbench.data.formats.file_bytes import format_of
+from volbench.data.formats.file_bytes import format_of, header_of_pair
 from volbench.data.formats.integrity import LONGEST_HEADER, slice_files
 from volbench.errors import DataError
 
@@ -122,7 +122,7 @@ def _head(path: Path) -> bytes:
 
 
 def _nifti(path: Path) -> Facts:
-    place = nifti.header_of_pair(path) or path
+    place = header_of_pair(path) or path
     start = nifti.start_of(place, _head(place), max(nifti.HEADER_BYTES.values()))
     header = nifti.read_header(place, start)
     fields = header.fields
