@@ -143,7 +143,7 @@ def write_run(
                 label=classes[cases[number].label],
                 fold=fold,
                 slice=place,
-                probabilities=(1 - p, p),
+                probabilities=(1 - p, p, *([0.0] * (len(classes) - 2))),
             )
             for number in numbers
             for place in slices
