@@ -110,7 +110,7 @@ def test_wrong_weights_are_refused_in_one_line(
 
 
 def test_a_run_ends_with_one_line_and_exit_code_4(tmp_path: Path) -> None:
-    (tmp_path / "w.pth").write_bytes(b"nothing")
+    (tmp_path / "w.pth").write_bytes(b"")
     encoder = _with("r2d(width=2)", tmp_path / "w.pth")
     command = ["run", "--encoder", encoder, "--agg", "max", "--loss", "focal", "--dry-run"]
     outcome = CliRunner().invoke(main, command)

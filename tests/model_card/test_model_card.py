@@ -70,19 +70,6 @@ def items(card, title="Checklist: CLAIM 2024 Update"):
     return {row[0]: (row[3], row[4]) for row in tables(section(card, title))}
 
 
-@pytest.mark.parametrize("ordered", [True, False])
-def test_grades_have_metrics_of_their_own(ordered, tmp_path):
-    grades = ("T1", "T2", "T3")
-    run = write_run(tmp_path / "run", classes=grades, data={**DATA, "ordered": ordered})
-    card = card_markdown(run)
-    named = ("qwk", "mae grades", "ord c")
-    shown = [row[0].lower() for row in tables(section(card, "Quantitative analyses"))]
-    measures = section(card, "Metrics").lower()
-    for name in named:
-        assert any(name in one for one in shown) == ordered
-        assert (name in measures) == ordered
-
-
 def held_out(run, fold=None):
     """Rows of predictions.csv, read with the csv module."""
     pattern = "*" if fold is None else f"{fold:02d}"

@@ -11,11 +11,14 @@ import timm
 from safetensors.torch import save_file
 
 from volbench import compare, load_runs
+from volbench.cli.progress.plan import describe_plan
 from volbench.crossval.plan import make_plan
 from volbench.crossval.run import run
 from volbench.errors import SpecError, StateError, UsageError
 from volbench.experiment.experiment import experiment_from_json, experiment_json
 from volbench.experiment.recipe import load_recipe
+from volbench.model_card import card_markdown
+from volbench.runs.load import load_run
 from volbench.training.compute import choose_compute
 from volbench.training.network import build_network
 
@@ -85,6 +88,8 @@ def test_an_encoder_that_is_adapted_keeps_its_rate_and_a_line_says_so(tmp_path: 
         "the encoder is adapted, at the full rate; "
         "--set optimizer.encoder_lr_scale=0.1 adapts it at a tenth",
     )
+    shown = " ".join(describe_plan(plan, tmp_path).split())
+    assert f"default {plan.notes[0]}" in shown
     assert not _plan(encoder=text.format("freeze=true")).notes
     assert not _plan(encoder="timm(name='test_vit', adapt=lora(rank=2))").notes
 
@@ -154,6 +159,9 @@ def test_an_ordinal_run_predicts_grades_and_can_be_opened(tmp_path: Path) -> Non
     (row,) = compare(outcome.path)[0].rows
     for metric in ("quadratic_kappa", "grade_error", "ordinal_c_index"):
         assert np.isfinite(row.score(metric).mean)
+    card = card_markdown(load_run(outcome.path), resamples=100)
+    for heading in ("QWK", "MAE grades", "ord C"):
+        assert f"| {heading} |" in card
     network = next(iter(load_trained(outcome.path).networks.values()))
     assert network.conditional
     assert network.head.out_features == 2
