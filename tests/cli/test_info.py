@@ -11,9 +11,14 @@ from torch import Tensor, nn
 from volbench._api.info import describe
 from volbench.cli.info import command
 from volbench.cli.main import main
+from volbench.experiment.differing import recipe_keys
+from volbench.experiment.recipe import load_recipe
+from volbench.experiment.recipe_info import SEARCH
+from volbench.experiment.search_space import read_space
 from volbench.interfaces import Encoder
 from volbench.plugins.registry import aggregators, encoders
 from volbench.profiling.encoder_cost import profile_encoder
+from volbench.spec import parse, show_value
 
 # Receptive field in-plane, by hand: 7 for the stem, then (kernel - 1) * stride so far: 4 * 2 * 2,
 # 2 * 2 + 3 * 2 * 4, 2 * 4 + 3 * 2 * 8 and 2 * 8 + 3 * 2 * 16 for the stages.
@@ -208,11 +213,6 @@ def test_json_holds_the_same_figures() -> None:
             "volbench: Unknown component 'RMC5'. Did you mean 'rmc5'?",
         ),
         (
-            "standard",
-            "volbench: 'standard' is a recipe, not a component; `volbench list recipes` "
-            "describes it",
-        ),
-        (
             "rmc5(depth=3)",
             "volbench: rmc5(depth=3): the arguments do not fit; "
             "the signature is rmc5(in_channels: int, *, width: int = 32)",
@@ -221,7 +221,8 @@ def test_json_holds_the_same_figures() -> None:
             "focal(freeze=true)",
             "volbench: focal(freeze=True): the arguments do not fit; the signature is "
             "focal(problem: volbench.interfaces.Problem, *, gamma: float = 2.0, "
-            "alpha: float | tuple[float, ...] | None = None, reduction: str = 'mean')",
+            "alpha: float | tuple[float, ...] | None = None, reduction: str = 'mean', "
+            "class_weight: str | tuple[float, ...] | None = None)",
         ),
         (
             "rmc5(",
@@ -244,3 +245,41 @@ def test_help_imports_no_torch() -> None:
         "sys.exit(any(m in sys.modules for m in ('torch', 'timm', 'pandas', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_recipe_shows_every_key_with_its_default_and_meaning():
+    result = CliRunner().invoke(command, ["standard", "--format", "json"])
+    keys = {each["key"]: each for each in json.loads(result.stdout)["keys"]}
+    assert list(keys) == recipe_keys()
+    recipe = load_recipe("standard")
+    for key, each in keys.items():
+        section, _, name = key.partition(".")
+        default = getattr(getattr(recipe, section), name)
+        assert each["default"] == (list(default) if isinstance(default, tuple) else default)
+        assert each["meaning"], key
+    shown = CliRunner().invoke(command, ["standard"], env={"COLUMNS": "80"}).stdout
+    assert "training.epochs" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_every_proposed_search_space_is_one_and_holds_values_that_are_allowed():
+    for key, text in SEARCH.items():
+        space = read_space(parse(text))
+        load_recipe("standard", (f"{key}={show_value(space.middle)}",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["comare"], "No such command 'comare'. Did you mean 'compare'?"),
+        (["data", "audti"], "No such command 'audti'. Did you mean 'audit'?"),
+        (["run", "--encoder", "resnet50"], 'are written timm(name="resnet50")'),
+        (["run", "--encoder", "r2d", "--set", "training.epoch=3"], "mean 'training.epochs'?"),
+        (["run", "--encoder", "r2d", "--set", "trainig.epochs=3"], "Did you mean 'training'?"),
+    ],
+)
+def test_a_slip_is_told_what_was_meant(arguments, said, capsys):
+    more = ["--agg", "average", "--loss", "focal", "--dry-run"] if arguments[0] == "run" else []
+    done = CliRunner().invoke(main, [*arguments, *more])
+    assert done.exit_code != 0
+    assert said in done.stderr

@@ -5,6 +5,7 @@ import pytest
 from volbench.errors import SpecError
 from volbench.experiment.experiment import differing_keys, parse_components
 from volbench.experiment.recipe import load_recipe, recipe_names
+from volbench.training.optimizer import is_over
 
 
 def test_every_recipe_that_comes_with_volbench_loads():
@@ -51,7 +52,7 @@ def test_a_recipe_that_is_its_own_base_is_refused(tmp_path):
         ("training.sampler=random", "training.sampler='random': input should be 'balanced'"),
         ("optimizer.lr=-1", "optimizer.lr=-1: input should be greater than 0"),
         ("optimizer.lr=nan", "optimizer.lr=nan"),
-        ("trainings.epochs=3", "unknown section 'trainings'; one of preprocessing, training"),
+        ("trainings.epochs=3", "unknown section 'trainings'. Did you mean 'training'? One of pre"),
         ("summary.x=3", "unknown section 'summary'"),
         ("epochs=3", "--set 'epochs=3' is not section.key=value"),
         ("training.epochs", "--set 'training.epochs' is not section.key=value"),
@@ -102,3 +103,21 @@ def test_differing_keys_are_dotted_and_sorted():
 def test_the_level_decides_whether_there_is_an_aggregator(aggregator, level, message):
     with pytest.raises(Exception, match=message):
         parse_components("r2d", aggregator, "focal", level)
+
+
+def test_early_stopping_is_off_and_leaves_the_text_of_experiments_as_it_was():
+    written = load_recipe("standard").model_dump(mode="json")["selection"]
+    assert "patience" not in written
+    stops = load_recipe("standard", ("selection.patience=3",))
+    assert stops.model_dump(mode="json")["selection"]["patience"] == 3
+    with pytest.raises(SpecError, match=r"selection\.patience=3 watches the validation part"):
+        load_recipe("standard", ("selection.patience=3", "selection.checkpoint=last"))
+
+
+def test_training_ends_after_epochs_without_a_better_validation_score():
+    recipe = load_recipe("standard", ("selection.patience=3", "training.epochs=20"))
+    losses = [1.0] * 6
+    assert not is_over(recipe, losses[:4], best_epoch=2)
+    assert is_over(recipe, losses[:5], best_epoch=2)
+    assert not is_over(recipe, [], best_epoch=0)
+    assert not is_over(load_recipe("standard"), losses, best_epoch=1)

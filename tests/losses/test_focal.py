@@ -138,3 +138,13 @@ def test_one_alpha_cannot_weigh_three_classes():
         "loss focal(alpha=0.5): alpha must hold one number for each of 3 classes, "
         "but got alpha=0.5, which suits two"
     )
+
+
+def test_balanced_weights_come_from_the_training_cases_and_replace_alpha():
+    problem = Problem((60, 20, 40), num_features=1)
+    loss = Focal(problem, class_weight="balanced")
+    assert loss.alpha.tolist() == pytest.approx([120 / 180, 120 / 60, 120 / 120])
+    with pytest.raises(ValueError, match="both weigh the classes; give one"):
+        Focal(problem, class_weight="balanced", alpha=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="class 1 has none"):
+        Focal(Problem((3, 0), num_features=1), class_weight="balanced")

@@ -194,7 +194,7 @@ def _shared(columns: Sequence[Column], least: Sequence[int], room: int) -> list[
         short = [n for n in range(len(widths)) if widths[n] < ideal[n]]
         if not short:
             break
-        narrowest = min(short, key=lambda n: widths[n])
+        narrowest = max(short, key=lambda n: ideal[n] / widths[n])
         widths[narrowest] += 1
         room -= 1
     return widths

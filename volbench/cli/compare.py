@@ -66,6 +66,9 @@ if TYPE_CHECKING:
     help="Subgroup AUC by a column of cases.csv: site, scanner, slice_mm, ...; repeatable.",
 )
 @click.option(
+    "--per-class", is_flag=True, help="Also confusion matrix, recall and AUC of each class."
+)
+@click.option(
     "--ddof",
     type=click.IntRange(0, 1),
     default=1,
@@ -111,6 +114,7 @@ def command(
     threshold: str,
     metrics: str | None,
     columns: tuple[str, ...],
+    per_class: bool,
     ddof: int,
     test: Literal["combined", "corrected-t"],
     repeats: bool,
@@ -180,6 +184,7 @@ def command(
         strata=[[by_stratum(each, column) for column in columns] for each in compared],
         reference=published,
         color=output is None and sys.stdout.isatty(),
+        per_class=per_class,
     )
     if style in ("csv", "json") and output is None and sys.stdout.isatty():
         text = printable(text, keep="\r\n")  # tables are already; a file or a pipe gets it as it is

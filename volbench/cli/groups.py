@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from volbench._utils.logs import show_logs
+from volbench._utils.text import did_you_mean
 
 DEBUG_VARIABLE = "VOLBENCH_DEBUG"
 """Set by ``--debug``: errors show their traceback."""
@@ -54,6 +55,16 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.modules = modules
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; suggest the nearest one to a name that is none."""
+        name = args[0]
+        if name not in self.modules and not name.startswith("-"):
+            hint = did_you_mean(name, self.modules)
+            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Subcommand names in the order of the help page."""

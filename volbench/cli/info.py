@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from volbench._utils.text import plural
-from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
+from volbench._utils.text_table import Column
+from volbench.cli.output import (
+    chosen_format,
+    emit,
+    facts_text,
+    json_text,
+    output_options,
+    table_text,
+)
 
 if TYPE_CHECKING:
     from volbench._api.info import MeasuredInfo
@@ -30,9 +38,13 @@ def command(
 ) -> None:
     """Show signature, source, citation and cost of a component.
 
-    NAME is a component of any kind, or a spec with arguments: 'timm(name="resnet50")'. The cost,
-    shown for encoders, is parameters, GFLOPs per slice and receptive field.
+    NAME is a component of any kind, a spec with arguments such as 'timm(name="resnet50")', or a
+    recipe, whose keys are listed with defaults and meanings. The cost, shown for encoders, is
+    parameters, GFLOPs per slice and receptive field.
     """
+    if _is_recipe(name):
+        _show_recipe(name, chosen_format(style, output, ("table", "json")), output)
+        return
     described = _describe(name, in_channels)
     if as_json:  # of version 0.1, a bare list
         click.echo(json.dumps([dataclasses.asdict(one) for one in described], indent=2))
@@ -40,6 +52,39 @@ def command(
         emit(json_text({"components": [dataclasses.asdict(one) for one in described]}), output)
     else:
         emit("\n".join(facts_text([*_rows(one)], least=14) for one in described), output)
+
+
+def _is_recipe(name: str) -> bool:
+    from volbench.experiment.recipe import ALIASES, recipe_names
+
+    return name.endswith(".toml") or name in (*recipe_names(), *ALIASES)
+
+
+def _show_recipe(name: str, style: str, output: Path | None) -> None:
+    """Every key of a recipe: where the defaults stand, and what they mean."""
+    from volbench.experiment.recipe import load_recipe
+    from volbench.experiment.recipe_info import recipe_info
+
+    keys, summary = recipe_info(name), load_recipe(name).summary
+    if style == "json":
+        records = [dataclasses.asdict(each) for each in keys]
+        emit(json_text({"recipe": name, "summary": summary, "keys": records}), output)
+        return
+    columns = [
+        Column("--set", [each.key for each in keys], "word", lead=True),
+        Column("default", [_value(each.default) for each in keys]),
+        Column("meaning", [each.meaning for each in keys]),
+        Column("allowed", [each.allowed for each in keys], spare=2),
+        Column("search space", [each.search_space for each in keys], spare=1),
+    ]
+    title = facts_text([(name, summary)])
+    emit(f"{title}\n{table_text(columns, to_file=output is not None)}", output)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "–" if value is None or value == () else str(value)
 
 
 def _describe(name: str, in_channels: int) -> "tuple[MeasuredInfo, ...]":

@@ -27,6 +27,7 @@ HEADINGS = {
     "schedule.name": "schedule",
     "selection.checkpoint": "checkpoint",
     "selection.metric": "chosen by",
+    "selection.patience": "early stopping",
     "training.batch_size": "batch",
     "tta.passes": "TTA passes",
     "tta.augmentation": "TTA augmentation",

@@ -128,11 +128,16 @@ class Selection(RecipeSection):
             fold, ``training_loss`` the lowest training loss, ``last`` the last epoch.
         metric: What "best" means on the validation part.
         validation_fraction: Share of the training fold's patients held back for it.
+        patience: Training ends after so many epochs without a better ``metric`` on the validation
+            part (early stopping); 0: never.
     """
+
+    later = frozenset({"patience"})
 
     checkpoint: Literal["validation", "training_loss", "last"]
     metric: Literal["auc", "loss"]
     validation_fraction: Annotated[float, Field(gt=0, le=0.5, strict=True)]
+    patience: Patience = 0
 
 
 class TestTime(RecipeSection):
@@ -235,11 +240,19 @@ def load_recipe(
     try:
         _read_transforms(values["preprocessing"])
         _require_numbers(values["preprocessing"])
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise _explain(name, error) from None
     except VolbenchError as error:
         raise SpecError(f"recipe {name!r}: {error}") from None
+    selection = recipe.selection
+    if selection.patience and selection.checkpoint != "validation":
+        raise SpecError(
+            f"recipe {name!r}: selection.patience={selection.patience} watches the validation "
+            f"part, which selection.checkpoint={selection.checkpoint!r} does without; use "
+            "schedule.stop_patience, or selection.checkpoint=validation"
+        )
+    return recipe
 
 
 def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
@@ -308,7 +321,8 @@ def _override(values: dict[str, Any], override: str) -> None:
         )
     if section not in _sections():
         raise SpecError(
-            f"--set {override!r}: unknown section {section!r}; one of {', '.join(_sections())}"
+            f"--set {override!r}: unknown section {section!r}.{did_you_mean(section, _sections())} "
+            f"One of {', '.join(_sections())}"
         )
     refuse_search_space_text(text.strip(), f"--set {override}")
     there = values.get(section, {})
@@ -319,6 +333,17 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 def _sections() -> list[str]:
     return [name for name in Recipe.model_fields if name != "summary"]
+
+
+def _keys() -> list[tuple[str, str]]:
+    """Every key, with its section."""
+    kinds = ((name, field.annotation) for name, field in Recipe.model_fields.items())
+    return [
+        (section, name)
+        for section, kind in kinds
+        if section != "summary" and kind is not None
+        for name in getattr(kind, "model_fields", None) or kind.__dataclass_fields__
+    ]
 
 
 def _parse(text: str) -> object:
@@ -342,7 +367,9 @@ def _explain(name: str, error: ValidationError) -> SpecError:
     first, *others = error.errors()
     key = ".".join(map(str, first["loc"]))
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        problem = f"unknown key {key!r}"
+        known = [f"{section}.{field}" for section, field in _keys()]
+        problem = f"unknown key {key!r}.{did_you_mean(key, known)}"
+        problem += f" `volbench info {name}` lists all keys" if name in recipe_names() else ""
     elif first["type"].startswith("missing"):
         problem = f"{key} is missing"
     else:

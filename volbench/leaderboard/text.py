@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from volbench._utils.text import plural
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides, PowerAnalysis
+from volbench.leaderboard.statistics.per_class import DEFINITION
 
 NAMES: Mapping[Decides, str] = {
     "combined": "cross-validated z-test",
@@ -37,6 +38,8 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
         f"given ({found.resamples} bootstrap draws, AUC within folds). M par: million parameters"
         + ("; GB: peak memory." if found.one_machine else ".")
     ]
+    if len(found.classes) > 2:
+        notes.append(f"{DEFINITION}; --per-class shows each.")
     if found.mixed:
         notes.append(
             "Some runs predict slices, some volumes: all are compared per case here, the mean over "

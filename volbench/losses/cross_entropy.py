@@ -8,7 +8,7 @@ from torch import Tensor
 
 from volbench.interfaces import Loss, Problem
 from volbench.losses.logits import class_logits
-from volbench.losses.options import weights_per_class
+from volbench.losses.options import class_weights
 from volbench.types import Labels, Output, Scalar
 
 
@@ -50,18 +50,7 @@ class CrossEntropy(Loss):
                 f"label_smoothing must be from 0 to below 1, but got {label_smoothing=}"
             )
         self.label_smoothing = label_smoothing
-        if class_weight == "balanced":
-            class_weight = _balanced(problem)
-        elif isinstance(class_weight, str):
-            raise ValueError(
-                f"class_weight must be 'balanced' or one number per class, but got {class_weight=}"
-            )
-        weight = (
-            None
-            if class_weight is None
-            else weights_per_class(class_weight, problem, option="class_weight")
-        )
-        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("weight", class_weights(class_weight, problem), persistent=False)
 
     def forward(self, output: Output, labels: Labels) -> Scalar:
         """Score ``[item, 1]`` or ``[item, class]`` logits; the embedding is not looked at."""
@@ -73,13 +62,3 @@ class CrossEntropy(Loss):
             label_smoothing=self.label_smoothing,
             reduction="none",
         ).mean()
-
-
-def _balanced(problem: Problem) -> tuple[float, ...]:
-    if 0 in problem.class_counts:
-        raise ValueError(
-            f"class_weight='balanced' needs a training case of every class, "
-            f"but class {problem.class_counts.index(0)} has none"
-        )
-    cases = sum(problem.class_counts)
-    return tuple(cases / (problem.num_classes * count) for count in problem.class_counts)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from volbench.interfaces import Loss, Problem
 from volbench.losses.logits import class_logits, is_class
-from volbench.losses.options import check_choice, reduce, weights_per_class
+from volbench.losses.options import check_choice, class_weights, reduce, weights_per_class
 from volbench.types import Labels, Output, Scalar
 
 
@@ -26,6 +26,8 @@ class Focal(Loss):
         gamma: How strongly easy cases are damped; 0 is cross-entropy.
         alpha: One weight per class; or, for two classes, the weight of class 1, class 0 then
             weighing ``1 - alpha``. None weighs all classes by one.
+        class_weight: One weight per class, or ``"balanced"`` for $N / (K N_k)$ from the training
+            cases; in place of ``alpha``.
         reduction: ``"mean"`` divides by the number of items; ``"sum"`` does not.
 
     Raises:
@@ -50,6 +52,7 @@ class Focal(Loss):
         gamma: float = 2.0,
         alpha: float | tuple[float, ...] | None = None,
         reduction: str = "mean",
+        class_weight: str | tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
         if gamma < 0:
@@ -57,7 +60,11 @@ class Focal(Loss):
         check_choice("reduction", reduction, among=("mean", "sum"))
         self.gamma = gamma
         self.reduction = reduction
-        self.register_buffer("alpha", _alpha_per_class(alpha, problem), persistent=False)
+        if alpha is not None and class_weight is not None:
+            raise ValueError(f"alpha={alpha} and class_weight both weigh the classes; give one")
+        weights = class_weights(class_weight, problem)
+        weights = _alpha_per_class(alpha, problem) if weights is None else weights
+        self.register_buffer("alpha", weights, persistent=False)
 
     def forward(self, output: Output, labels: Labels) -> Scalar:
         """Score ``[item, 1]`` or ``[item, class]`` logits; the embedding is not looked at."""

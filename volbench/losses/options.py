@@ -42,3 +42,33 @@ def weights_per_class(
     if min(weights) < 0:
         raise ValueError(f"{option} must not be negative, but got {option}={tuple(weights)!r}")
     return torch.tensor(weights, dtype=torch.float32)
+
+
+def class_weights(
+    given: str | tuple[float, ...] | None, problem: Problem
+) -> Float[Tensor, " class"] | None:
+    """Weights as an option ``class_weight`` names them: None, one per class, or ``"balanced"``.
+
+    Balanced ones are $w_k = N / (K N_k)$ from the cases of the training part, and average to one
+    over them.
+
+    Raises:
+        ValueError: they do not fit the classes, or a class to balance has no training case.
+    """
+    if given is None:
+        return None
+    if given != "balanced":
+        if isinstance(given, str):
+            raise ValueError(
+                "class_weight must be 'balanced' or one number per class, but got "
+                f"class_weight={given!r}"
+            )
+        return weights_per_class(given, problem, option="class_weight")
+    if 0 in problem.class_counts:
+        raise ValueError(
+            f"class_weight='balanced' needs a training case of every class, "
+            f"but class {problem.class_counts.index(0)} has none"
+        )
+    cases = sum(problem.class_counts)
+    weights = tuple(cases / (problem.num_classes * count) for count in problem.class_counts)
+    return weights_per_class(weights, problem, option="class_weight")

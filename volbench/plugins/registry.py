@@ -6,6 +6,7 @@ declared the same way in its pyproject.toml.
 
 import inspect
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +19,13 @@ from volbench.plugins.discovery import Origin, installed, on_one_line
 from volbench.plugins.isolation import isolated
 from volbench.plugins.signatures import check_types, declared_search_space, option_types
 from volbench.spec import Spec, parse
+
+TIMM = re.compile(
+    r"(se|legacy_se|res|wide_)?resne[tx]t?|(tf_)?(efficient|mobile|dense|reg|ghost|nf|hr|dpn|vgg)net"
+    r"|(max)?vit|convnext|swin|deit|beit|eva|inception|xception|vgg|dla|dpn|mixer|coat|poolformer",
+    re.IGNORECASE,
+)
+"""What names of timm's backbones begin with; timm itself takes seconds to import."""
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +211,8 @@ class Registry(Named):
         if others := kinds_of(name):
             known = " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in others)
             hint = f" {name!r} is {known}, not {self._article()}."
+        elif self.group == "volbench.encoders" and TIMM.match(name):
+            hint = f' Backbones of timm are written timm(name="{name}").'
         else:
             near = nearest(name, self)
             hint = f" Did you mean {near!r}?" if near else ""

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import volbench
+from volbench.leaderboard.text import test_name
 from volbench.report.report_row import number, signed
 from volbench.report.section import ReportSection
 from volbench.report.text import p_value
@@ -73,5 +74,6 @@ def environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.globals["test_name"] = test_name
     found.filters |= {"number": number, "signed": signed, "p_value": p_value}
     return found

@@ -13,6 +13,7 @@ from volbench.evaluation.metrics import confusion, metrics_for
 from volbench.experiment.differing import COMPONENTS
 from volbench.leaderboard.identity import row_settings
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
+from volbench.leaderboard.statistics.per_class import DEFINITION, class_scores
 from volbench.report.report_row import ReportRow, number
 
 SHADES = 8
@@ -90,7 +91,7 @@ def leaderboard(comparison: Comparison, rows: Sequence[ReportRow]) -> Table:
     caption = (
         f"Mean ± standard deviation over folds (ddof {comparison.ddof}), one score per {unit}. "
         "Rows are sorted by mean AUC."
-    )
+    ) + (f" {DEFINITION}." if len(comparison.classes) > 2 else "")
     return Table(caption, columns, tuple(body), texts=texts + 1)
 
 
@@ -109,11 +110,13 @@ class Confusion:
 
     Attributes:
         cells: For each true class, for each decision: count, share of the row, shade.
+        areas: AUC of each true class against the rest; empty of two classes.
     """
 
     title: str
     classes: tuple[str, ...]
     cells: tuple[tuple[tuple[int, str, int], ...], ...]
+    areas: tuple[str, ...] = ()
 
 
 def confusions(rows: Sequence[ReportRow]) -> list[Confusion]:
@@ -137,7 +140,8 @@ def confusions(rows: Sequence[ReportRow]) -> list[Confusion]:
             )
             for line in counts
         )
-        found.append(Confusion(row.title, classes, cells))
+        areas = tuple(number(score.auc) for score in class_scores(row.items))
+        found.append(Confusion(row.title, classes, cells, areas if len(classes) > 2 else ()))
     return found
 
 

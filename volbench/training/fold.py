@@ -204,12 +204,12 @@ class FoldTrainer:
             "resuming" if first else "starting",
             first,
         )
-        while not is_over(self.recipe, progress.losses):
+        while not self._is_over(progress):
             best = self._epoch(progress, best)
             self.clock.settle()
             now = time.perf_counter()
             progress.seconds = now - started
-            stops = self.should_stop() and not is_over(self.recipe, progress.losses)
+            stops = self.should_stop() and not self._is_over(progress)
             if stops or now - written >= self.checkpoint_seconds:
                 write_checkpoint(self.checkpoint, progress, modules, self.optimizer, best)
                 logger.debug("fold %d: checkpoint of epoch %d", self.fold, progress.epoch)
@@ -314,6 +314,9 @@ class FoldTrainer:
         logger.debug("fold %d: %s", self.fold, row)
         self.on_epoch(report)
         return best
+
+    def _is_over(self, progress: Progress) -> bool:
+        return is_over(self.recipe, progress.losses, progress.best_epoch)
 
     def _train_epoch(self, epoch: int, losses: list[float]) -> float:
         torch.manual_seed(self._seed("epoch", epoch))  # what a component draws by itself

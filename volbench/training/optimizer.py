@@ -92,9 +92,17 @@ def learning_rates(recipe: Recipe, steps: int, losses: Sequence[float]) -> list[
     return [rate(step) for step in range(first, first + steps)]
 
 
-def is_over(recipe: Recipe, losses: Sequence[float]) -> bool:
-    """Whether training ends after the epochs with these training losses."""
-    schedule = recipe.schedule
+def is_over(recipe: Recipe, losses: Sequence[float], best_epoch: int = 0) -> bool:
+    """Whether training ends after the epochs with these training losses.
+
+    Args:
+        recipe: Says when.
+        losses: One per epoch done.
+        best_epoch: Counted from 1, by what chooses the checkpoint; 0 before any.
+    """
+    schedule, patience = recipe.schedule, recipe.selection.patience
+    if patience and losses and len(losses) - best_epoch >= patience:
+        return True
     if len(losses) >= recipe.training.epochs:
         return True
     if schedule.name == "plateau" and schedule.stop_rate:

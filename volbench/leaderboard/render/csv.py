@@ -21,7 +21,7 @@ def to_csv(
     """Write all tables; a cell that a spreadsheet would compute gets an apostrophe before it."""
     frames = []
     for comparison, tables in zip(found, strata, strict=True):
-        rows = pd.DataFrame(rows_values(comparison.rows))
+        rows = pd.DataFrame(rows_values(comparison.rows)).drop(columns="classes")
         for name in ("runs", "seeds"):
             rows[name] = [" ".join(map(str, values)) for values in rows[name]]
         rows.insert(0, "kind", "run")

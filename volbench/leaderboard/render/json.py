@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from volbench.leaderboard.identity import row_labels, row_settings
+from volbench.leaderboard.render.per_class import class_values
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Cost, Pair
 from volbench.leaderboard.statistics.run_scores import Estimate
 from volbench.leaderboard.statistics.strata import ByStratum
@@ -69,7 +70,11 @@ def rows_values(rows: Sequence[Candidate]) -> list[dict[str, Any]]:
     """Rows in flat columns, last the settings in which they differ; also the lines of the CSV."""
     settings = row_settings(rows)
     return [
-        {**row_values(row), **{each.key: each.known[place] for each in settings}}
+        {
+            **row_values(row),
+            "classes": class_values(row),
+            **{each.key: each.known[place] for each in settings},
+        }
         for place, row in enumerate(rows)
     ]
 

@@ -13,6 +13,7 @@ from volbench.leaderboard.render.html import page
 from volbench.leaderboard.render.json import SCHEMA, to_json
 from volbench.leaderboard.render.latex import PREAMBLE, latex
 from volbench.leaderboard.render.layout import sections
+from volbench.leaderboard.render.per_class import class_sections
 from volbench.leaderboard.render.strata import stratum_sections
 from volbench.leaderboard.render.terminal import markdown, terminal
 from volbench.leaderboard.statistics.comparison import Comparison
@@ -42,6 +43,7 @@ def show(
     strata: Sequence[Sequence[ByStratum]] | None = None,
     reference: Reference | None = None,
     color: bool = False,
+    per_class: bool = False,
 ) -> str:
     """Show comparisons, each in tables of its own; nothing is compared across them.
 
@@ -53,6 +55,7 @@ def show(
         strata: Of each comparison, the result of ``leaderboard.statistics.strata.by_stratum``.
         reference: Published results to stand beside.
         color: With the colours of a terminal.
+        per_class: With confusions, recall and AUC of each class; JSON always has them.
     """
     strata = strata or [()] * len(found)
     if style == "json":
@@ -71,6 +74,8 @@ def show(
         parts += sections(
             comparison, metrics=metrics, all_pairs=all_pairs, stacked=style == "table"
         )
+        if per_class:
+            parts += class_sections(comparison)
         parts += stratum_sections(comparison, by)
         if reference is not None:
             parts += reference.sections(comparison.runs)

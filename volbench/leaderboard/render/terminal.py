@@ -11,9 +11,9 @@ from volbench.experiment.differing import heading, recipe_keys
 
 WORDS = ("run", "encoder", "agg", "loss", "method", "against", "features", "note", "finding")
 """Columns of text, whose lines may be broken; they lead each table and each part of it."""
-LEFT = ("group", "model", "verdict")
+LEFT = ("group", "model", "verdict", "true")
 """Columns of a word, which is not broken; all others are numbers and stand right."""
-LEADING = (*WORDS[:-1], "group", "model")
+LEADING = (*WORDS[:-1], "group", "model", "true")
 SPARE = {"P\n(same)": 5, "DeLong\np": 4, "GB": 3, "s/fold": 2, "M par": 1}
 """What a narrow terminal does not show; the largest number goes first."""
 
