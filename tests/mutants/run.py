@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ def try_mutant(mutant: Mutant, root: Path, *, limit_s: float) -> str:
         (root / mutant.file).write_text(before, encoding="utf-8")
     if code is None:
         return HUNG
-    return {0: SURVIVED, 4: BROKEN, 5: BROKEN}.get(code, CAUGHT)
+    return {0: SURVIVED, 3: BROKEN, 4: BROKEN, 5: BROKEN}.get(code, CAUGHT)
 
 
 def _tests_in_child(tests: tuple[str, ...], root: Path, limit_s: float) -> int | None:
@@ -154,9 +155,14 @@ def _tests_in_child(tests: tuple[str, ...], root: Path, limit_s: float) -> int |
         sys.stdout = sys.stderr = (root / ".out").open("w")
         os.dup2(sys.stdout.fileno(), 1)
         os.dup2(sys.stdout.fileno(), 2)
-        code = _run_tests(tests, root)
-        sys.stdout.flush()
-        os._exit(code)
+        code = 3
+        try:
+            code = _run_tests(tests, root)
+        except BaseException:
+            traceback.print_exc()
+        finally:  # nothing of the parent's is to be cleaned up here
+            sys.stdout.flush()
+            os._exit(code)
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -188,7 +194,7 @@ def _run_tests(tests: tuple[str, ...], root: Path) -> int:
 def _copy() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="volbench-mutants-") as folder:
         root = Path(folder)
-        ignored = shutil.ignore_patterns("__pycache__", ".*", "_build", "runs")
+        ignored = shutil.ignore_patterns("__pycache__", ".?*", "_build")
         for name in COPIED:
             if (ROOT / name).is_dir():
                 shutil.copytree(ROOT / name, root / name, ignore=ignored)

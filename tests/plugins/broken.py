@@ -110,8 +110,18 @@ IMPORTED = [
         used="its text cannot be made",
     ),
     Broken("recursive", never("def f(): f()\nf()"), tried="RecursionError", used="RecursionError"),
-    Broken("dies", never("import os; os._exit(3)"), tried="ends the whole process (exit code 3"),
-    Broken("aborts", never("import os; os.abort()"), tried="ends the whole process (signal 6"),
+    Broken(
+        "dies",
+        never("import os; os._exit(3)"),
+        tried="ends the whole process",
+        used="os._exit(3) ends the whole process",
+    ),
+    Broken(
+        "aborts",
+        never("import os; os.abort()"),
+        tried="ends the whole process",
+        used="os.abort() ends the whole process",
+    ),
     Broken("number", "Pool = 3", tried="is not callable", used="is not callable"),
 ]
 
@@ -171,6 +181,11 @@ BUILT = [
         "late_import", "def Pool(num_features):\n    import nobody_has_this", used="nobody_has_this"
     ),
     Broken("exits_late", "import sys\ndef Pool(num_features): sys.exit(0)", used="SystemExit"),
+    Broken(
+        "dies_late",
+        "import os\ndef Pool(num_features): os._exit(0)",
+        used="os._exit(0) ends the whole process",
+    ),
 ]
 
 MISBEHAVING = [

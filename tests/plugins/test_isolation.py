@@ -114,3 +114,20 @@ def test_what_changes_nothing_is_no_offence():
         sum(range(5))
     assert seen.offences == []
     assert state() == before
+
+
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.abort()", "os._exit(3)"])
+def test_the_end_of_the_process_is_an_exception_to_others(end):
+    before = os._exit, os.abort
+    with pytest.raises(SystemExit) as error, isolated():
+        eval(end)
+    assert str(error.value) == f"{end} ends the whole process"
+    assert (os._exit, os.abort) == before
+
+
+def test_a_forked_child_ends_as_it_likes():
+    with isolated():
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -2,16 +2,16 @@
 
 import logging
 import math
-import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from volbench._utils.atomic_io import write_json
+from volbench._utils.process_end import hard_exits_raise
 from volbench.crossval.attempt import begin
 from volbench.crossval.environment import describe_machine
 from volbench.crossval.features import record_use
@@ -265,24 +265,15 @@ def _ending_forbidden() -> Iterator[None]:
     Children of this process end as they like; so does an interrupted or terminated process.
 
     Raises:
-        TrainingError: a component called ``sys.exit`` or ``os._exit``.
+        TrainingError: a component called ``sys.exit``, ``os._exit`` or ``os.abort``.
     """
-    ours, end = os.getpid(), os._exit
-
-    def refuse(status: int) -> NoReturn:
-        if os.getpid() != ours:
-            end(status)
-        raise SystemExit(status)
-
-    os._exit = refuse
     try:
-        yield
+        with hard_exits_raise():
+            yield
     except SystemExit as error:
         if error.code in SIGNALLED:  # the fold goes on another time
             raise
         raise TrainingError(f"a component ended the process (exit code {error.code})") from error
-    finally:
-        os._exit = end
 
 
 def read_timings(run: Path, fold: int) -> Timings | None:

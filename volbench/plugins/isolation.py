@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from types import FrameType, ModuleType
 from typing import Any
 
+from volbench._utils.process_end import hard_exits_raise
+
 
 @dataclass
 class ObservedEffects:
@@ -48,6 +50,7 @@ def isolated(*, may_draw: bool = False) -> Iterator[ObservedEffects]:
             stack.enter_context(_own_code(seen))
         if threading.current_thread() is threading.main_thread():
             stack.enter_context(_signals(seen))
+        stack.enter_context(hard_exits_raise())
         stack.callback(_note_printed, printed, seen)
         stack.enter_context(redirect_stdout(printed))
         yield seen
