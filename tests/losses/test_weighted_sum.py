@@ -83,3 +83,17 @@ def test_a_mistyped_option_is_answered_with_the_signature():
 def test_weights_and_losses_must_pair_up(weights, terms):
     with pytest.raises(ValueError, match="one weight for each of at least one loss"):
         WeightedSum(weights, terms)
+
+
+def test_each_term_is_kept_account_of_and_forgotten_once_told():
+    output = Output(torch.tensor([[0.3], [-0.4]]), torch.tensor([[1.0], [2.0]]))
+    labels = torch.tensor([0, 1])
+    both = build_loss(parse_sum("focal+0.5*center"), Problem((3, 3), num_features=1))
+    focal, center = (float(loss(output, labels).detach()) for loss in both.losses)
+    for _ in range(2):
+        both(output, labels)
+    with torch.no_grad():
+        both(output, labels)
+    assert both.take_means() == pytest.approx({"focal": focal, "center": 0.5 * center})
+    assert both.take_means() == {"focal": 0.0, "center": 0.0}
+    assert not {"totals", "count"} & both.state_dict().keys(), "checkpoints stay as they were"

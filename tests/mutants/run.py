@@ -32,7 +32,7 @@ LIST = Path(__file__).with_name("mutants.toml")
 LIBRARIES = (
     *("numpy", "scipy.stats", "pandas", "sklearn.model_selection", "sklearn.ensemble", "torch"),
     *("SimpleITK", "nibabel", "torchio", "matplotlib.figure", "pydantic", "click", "rich.console"),
-    *("hypothesis", "pytest", "safetensors.torch", "einops", "statsmodels.api"),
+    *("safetensors.torch", "einops", "statsmodels.api"),
 )
 COPIED = ("volbench", "tests", "docs", "benchmarks", "plugins", "pyproject.toml", "README.md")
 CAUGHT, SURVIVED, HUNG, BROKEN = "caught", "survived", "hung", "broken"
@@ -144,7 +144,10 @@ def try_mutant(mutant: Mutant, root: Path, *, limit_s: float) -> str:
         (root / mutant.file).write_text(before, encoding="utf-8")
     if code is None:
         return HUNG
-    return {0: SURVIVED, 3: BROKEN, 4: BROKEN, 5: BROKEN}.get(code, CAUGHT)
+    kind = {0: SURVIVED, 3: BROKEN, 4: BROKEN, 5: BROKEN}.get(code, CAUGHT)
+    if kind == BROKEN:
+        print(*(root / ".out").read_text().splitlines()[-5:], sep="\n")
+    return kind
 
 
 def _tests_in_child(tests: tuple[str, ...], root: Path, limit_s: float) -> int | None:
@@ -187,6 +190,7 @@ def _run_tests(tests: tuple[str, ...], root: Path) -> int:
         del sys.modules[name]
     # Without the types that the suite checks at run time: what only a type notices was not tested.
     options = ["-o", "addopts=--doctest-modules --strict-markers", "-m", "not slow"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what is imported already
     return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *options, *tests]))
 
 

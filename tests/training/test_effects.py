@@ -453,3 +453,27 @@ def test_views_and_loader_are_those_of_the_recipe(prepared):
     assert open_loader(prepared, torch.device("cpu")).labels.tolist() == [
         case.label for case in prepared.cases
     ]
+
+
+def test_the_history_tells_each_term_of_a_sum_and_a_term_that_is_0_is_a_warning(trainer):
+    told = []
+    made = trainer("training.epochs=2", loss="focal+0.5*triplet", report=told.append)
+    history = made.run().history
+    assert list(history[0])[:4] == [
+        *("epoch", "train_loss", "train_loss focal", "train_loss triplet")
+    ]
+    for row in history:
+        parts = row["train_loss focal"] + row["train_loss triplet"]
+        assert row["train_loss"] == pytest.approx(parts, rel=1e-5)
+    assert [report.warning for report in told] == [None, None]
+    idle = trainer("training.epochs=1", loss="focal+triplet(margin=1e-30)", report=told.append)
+    idle.run()
+    assert "the loss triplet(margin=1e-30) was 0.0 in every batch" in told[-1].warning
+    assert list(trainer("training.epochs=1").run().history[0])[:2] == ["epoch", "train_loss"]
+
+
+def test_a_loss_that_is_no_number_names_its_term(trainer):
+    made = trainer(loss="focal+center")
+    made.criterion.losses[1].centers.data.fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"became nan in epoch 1 \(center\); lower opt"):
+        made.run()

@@ -12,6 +12,7 @@ import torch
 
 import volbench
 from volbench._utils.cpu import available_cores
+from volbench._utils.shareable import relative_paths
 from volbench.data.cache.packed import Prepared
 from volbench.training.compute import Compute
 
@@ -35,7 +36,7 @@ ON_NODES = "decided where each fold runs"
 
 def describe_environment(compute: Compute | None, *, jobs: int) -> dict[str, Any]:
     """Collect what a run's environment.json holds; ``None``: other machines train its folds."""
-    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    command = [Path(sys.argv[0]).name, *map(relative_paths, sys.argv[1:])]
     machine = (
         describe_machine(compute)
         if compute is not None
@@ -71,7 +72,7 @@ def _installation() -> dict[str, Any]:
 def describe_data(prepared: Prepared) -> dict[str, Any]:
     """Collect what data.json holds: the data set beside its cases."""
     return {
-        "source": prepared.source,
+        "source": relative_paths(prepared.source),
         "digest": prepared.digest,
         "voxels_digest": prepared.voxels_digest,
         "classes": list(prepared.classes),

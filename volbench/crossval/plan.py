@@ -1,7 +1,8 @@
 """Plan of a run: components, recipe, prepared data and splits, all validated."""
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from volbench.training.tta import build_views
 logger = logging.getLogger(__name__)
 
 DEFAULT_DATA = "phantom"
+
+FEW_TO_SELECT = 3
+"""Cases of a class in an inner validation part, below which its choice is not to be trusted."""
 
 PRETRAINED_LR_SCALE = 0.1
 """Rate of pretrained weights beside that of a new head, which would otherwise destroy them."""
@@ -133,9 +137,10 @@ def make_plan(
     )
     plan = Plan(experiment, prepared, split, count_parameters(model), notes)
     parts = [plan.part(fold) for fold in split.folds]  # what cannot be divided stops the run now
+    plan = replace(plan, notes=(*plan.notes, *_thin_parts(parts, prepared)))
     if tabular:
         columns = check_columns(tabular, prepared, parts, seed=seed)
-        plan = replace(plan, tabular=columns, notes=(*notes, *gaps(columns)))
+        plan = replace(plan, tabular=columns, notes=(*plan.notes, *gaps(columns)))
     logger.info(
         "experiment %s: %d cases, %d folds, data %s, split %s",
         experiment.id[:8],
@@ -181,6 +186,30 @@ def _on_intensities(encoder: Encoder, normalize: str) -> tuple[str, ...]:
         f"preprocessing.normalize={normalize} gives {given!r}; give the encoder "
         f"normalize={given!r}",
     )
+
+
+def _thin_parts(parts: Sequence[FoldPartition], prepared: Prepared) -> Iterator[str]:
+    """Say where a class is missing in what is trained on, or nearly so in what picks the epoch."""
+    labels, classes = [case.label for case in prepared.cases], prepared.classes
+    for number, part in enumerate(parts):
+        trained = {labels[index] for index in part.train}
+        for label in sorted(set(range(len(classes))) - trained):
+            yield (
+                f"fold {number} trains on no case of class {classes[label]!r}, and cannot learn "
+                "it; use fewer folds or another split"
+            )
+    counts = [
+        Counter(labels[index] for index in part.validation)[label]
+        for part in parts
+        if part.validation
+        for label in range(len(classes))
+    ]
+    if counts and min(counts) < FEW_TO_SELECT:
+        yield (
+            f"the inner validation parts hold as few as {min(counts)} cases of a class, so which "
+            "epoch they pick is largely chance; --set selection.validation_fraction=0.3 holds back "
+            "more, --set selection.checkpoint=last needs none"
+        )
 
 
 def _check_regularization(recipe: Recipe, level: Level) -> None:

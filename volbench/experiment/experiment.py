@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from volbench._utils.shareable import relative_paths
 from volbench.errors import SpecError, UsageError
 from volbench.experiment.recipe import Recipe
 from volbench.experiment.search_space import refuse_search_spaces
@@ -116,7 +117,7 @@ class Experiment:
         return {
             "schema": SCHEMA,
             "id": self.id,
-            "source": self.source,
+            "source": relative_paths(self.source),
             "summary": self.recipe.summary,
             **({} if self.weights is None else {"weights": self.weights}),
             **self.canonical(),

@@ -59,7 +59,26 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
             "Seconds and memory are left out: the rows were not run on one machine, with one "
             "device, precision and number of threads."
         )
-    return [*notes, *incomplete_notes(found.rows)]
+    return [*notes, *unfinished_learning(found.rows), *incomplete_notes(found.rows)]
+
+
+def unfinished_learning(rows: Sequence[Candidate]) -> list[str]:
+    """Name runs most of whose folds were best in their last epoch: they might have gone on."""
+    names = []
+    for run in (run for row in rows for run in row.runs):
+        recipe = run.experiment.get("recipe", {})
+        if recipe.get("selection", {}).get("checkpoint") != "validation":
+            continue
+        last = recipe.get("training", {}).get("epochs")
+        epochs = [one.selected_epoch for one in run.results.values() if one.status == "finished"]
+        if epochs and sum(epoch == last for epoch in epochs) > len(epochs) / 2:
+            names.append(run.name)
+    if not names:
+        return []
+    return [
+        f"Still improving: most folds of {', '.join(names)} were best in their last epoch; more "
+        "training.epochs may raise their AUC."
+    ]
 
 
 def incomplete_notes(rows: Sequence[Candidate]) -> list[str]:

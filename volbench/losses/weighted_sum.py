@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from volbench.interfaces import Loss, Problem
 from volbench.plugins.registry import losses as registry
@@ -17,12 +17,18 @@ class WeightedSum(Loss):
     Args:
         weights: One number per loss.
         losses: The losses; their parameters are this loss's too.
+        names: What each is called in the history; by default its number, from 1.
 
     Raises:
         ValueError: there is not one weight for each of at least one loss.
     """
 
-    def __init__(self, weights: Sequence[float], losses: Sequence[Loss]) -> None:
+    totals: Tensor
+    count: Tensor
+
+    def __init__(
+        self, weights: Sequence[float], losses: Sequence[Loss], names: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         if not losses or len(weights) != len(losses):
             raise ValueError(
@@ -31,11 +37,28 @@ class WeightedSum(Loss):
             )
         self.weights = tuple(weights)
         self.losses = nn.ModuleList(losses)
+        self.names = _distinct(names or [str(number) for number in range(1, len(losses) + 1)])
+        # On the device, so that keeping account waits for nothing; no part of what is stored.
+        self.register_buffer("totals", torch.zeros(len(losses)), persistent=False)
+        self.register_buffer("count", torch.zeros(()), persistent=False)
 
     def forward(self, output: Output, labels: Labels) -> Scalar:
         """Score a batch by every loss."""
         terms = zip(self.weights, self.losses, strict=True)
-        return torch.stack([weight * loss(output, labels) for weight, loss in terms]).sum()
+        each = torch.stack([weight * loss(output, labels) for weight, loss in terms])
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                self.totals.add_(each)
+                self.count.add_(1)
+        return each.sum()
+
+    def take_means(self) -> dict[str, float]:
+        """Mean of each weighted term over the batches since this was asked last."""
+        count = float(self.count)
+        means = [value / count if count else 0.0 for value in self.totals.tolist()]
+        self.totals.zero_()
+        self.count.zero_()
+        return dict(zip(self.names, means, strict=True))
 
 
 def build_loss(spec: Sum, problem: Problem) -> Loss:
@@ -49,6 +72,19 @@ def build_loss(spec: Sum, problem: Problem) -> Loss:
     return WeightedSum(
         [term.weight for term in spec.terms],
         [registry.build(term.spec, Loss, problem) for term in spec.terms],
+        [str(term.spec) for term in spec.terms],
+    )
+
+
+def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """Tell equal names apart by their number.
+
+    >>> _distinct(["focal", "center", "focal"])
+    ('focal', 'center', 'focal 3')
+    """
+    return tuple(
+        f"{name} {number}" if name in names[: number - 1] else name
+        for number, name in enumerate(names, start=1)
     )
 
 

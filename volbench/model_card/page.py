@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from volbench._utils.shareable import short_paths
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
 from volbench.model_card import score_tables as scores
 from volbench.model_card.answers import Answer, data, model, partitions, results
@@ -50,7 +51,7 @@ def card_markdown(
         "Collins et al., BMJ 2024;385:e078378. Items in our words.",
         checklist_table(tripod),
     ]
-    return "\n\n".join(parts) + "\n"
+    return short_paths("\n\n".join(parts) + "\n")
 
 
 def _warnings(facts: RunFacts) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from volbench._utils.shareable import short_paths
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
 from volbench.report.page import render
 from volbench.report.prepared_data import check_folders
@@ -40,4 +41,4 @@ def make_report(
             on_section(table[0].data)
         sections.append(build_section(compare_runs(table), number, data, images=images))
     names = list(dict.fromkeys(section.comparison.first_run.data for section in sections))
-    return render(sections, title=title or f"Comparison on {', '.join(names)}")
+    return short_paths(render(sections, title=title or f"Comparison on {', '.join(names)}"))

@@ -105,8 +105,9 @@ def read_predictions(text: str) -> tuple[list[Prediction], tuple[str, ...]]:
 
 
 def history_csv(history: Sequence[Mapping[str, float]]) -> str:
-    """Show one row per epoch."""
-    return csv_text([list(history[0]), *([*row.values()] for row in history)])
+    """Show one row per epoch; a value that an epoch lacks stays empty."""
+    names = list(dict.fromkeys(name for row in history for name in row))
+    return csv_text([names, *([row.get(name, "") for name in names] for row in history)])
 
 
 def splits_csv(split: Split, classes: Sequence[str]) -> str:

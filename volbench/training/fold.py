@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from volbench.errors import PreemptedError, TrainingError
 from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition
+from volbench.losses.weighted_sum import WeightedSum
 from volbench.profiling.fold_timings import Timings, take_timings
 from volbench.profiling.kernel_groups import add_up, watch_kernels
 from volbench.profiling.section_timer import EVALUATE, Clock
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from volbench.data.loading.subjects_loader import SubjectBatches
 
 WATCHED_STEPS = 4
+LOSS_TERM = "train_loss "
+"""Stands before the name of each term of a sum in the history."""
 CHECKPOINT_SECONDS = 30.0
 """Shortest time between two checkpoints: writing one takes about as long as a short epoch."""
 
@@ -99,6 +102,21 @@ class Trained:
     peak_memory_mb: float
     parameters: int
     timings: Timings | None
+
+
+def inactive(terms: Mapping[str, float]) -> str | None:
+    """Warn of a term of the loss that was 0, or no number, in a whole epoch.
+
+    >>> inactive({"focal": 0.4, "triplet": 0.0}).partition(";")[0]
+    'the loss triplet was 0.0 in every batch of an epoch'
+    """
+    odd = {name: value for name, value in terms.items() if not value or not math.isfinite(value)}
+    for name, value in odd.items():
+        return (
+            f"the loss {name} was {value} in every batch of an epoch; while it is, it trains "
+            "nothing (a larger training.batch_size or another margin may help)"
+        )
+    return None
 
 
 class FoldTrainer:
@@ -297,6 +315,9 @@ class FoldTrainer:
         loss = self._train_epoch(progress.epoch, progress.losses)
         waiting = self.batches.waited / (time.perf_counter() - began)
         row = {"epoch": progress.epoch, "train_loss": loss}
+        terms = self.criterion.take_means() if isinstance(self.criterion, WeightedSum) else {}
+        if len(terms) > 1:
+            row |= {f"{LOSS_TERM}{name}": value for name, value in terms.items()}
         if self.part.validation:
             scores = self._predict(self.part.validation, replace(self.views, passes=0))
             row["validation_loss"] = balanced_log_loss(scores.labels, scores.probabilities)
@@ -309,8 +330,8 @@ class FoldTrainer:
             best = Best(snapshot(self.scored), averages)
         epochs = self.recipe.training.epochs
         auc = row.get("validation_auc")
-        refusal = self.whole.compile_refusal or self.step.refusal
-        report = EpochReport(self.fold, progress.epoch, epochs, loss, auc, refusal, waiting)
+        warning = self.whole.compile_refusal or self.step.refusal or inactive(terms)
+        report = EpochReport(self.fold, progress.epoch, epochs, loss, auc, warning, waiting)
         logger.debug("fold %d: %s", self.fold, row)
         self.on_epoch(report)
         return best
@@ -333,11 +354,20 @@ class FoldTrainer:
                 self.average.update(self.model, step + (epoch - 1) * len(order))
         mean = float(total) / len(order)  # the epoch's only wait for the device
         if not np.isfinite(mean):
-            raise TrainingError(
-                f"the loss became {mean} in epoch {epoch}; lower optimizer.lr or raise "
-                "training.clip_norm"
-            )
+            raise TrainingError(self._not_finite(mean, epoch))
         return mean
+
+    def _not_finite(self, mean: float, epoch: int) -> str:
+        """Name the terms that are no numbers, and what is likely to be behind it."""
+        terms = self.criterion.take_means() if isinstance(self.criterion, WeightedSum) else {}
+        odd = ", ".join(name for name, value in terms.items() if not math.isfinite(value))
+        what = f"the loss became {mean} in epoch {epoch}{f' ({odd})' if odd else ''}"
+        if epoch == 1:
+            return (
+                f"{what}; lower optimizer.lr, or training.clip_norm (0 clips nothing); if neither "
+                "helps, a component gives it: try volbench plugin check"
+            )
+        return f"{what}; lower optimizer.lr, or training.clip_norm (0 clips nothing)"
 
     def _step(self, batch: Batch) -> torch.Tensor:
         slices, labels = None, batch.labels
