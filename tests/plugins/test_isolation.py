@@ -47,7 +47,9 @@ CHANGES = {
     "default dtype": lambda: torch.set_default_dtype(torch.float64),
     "number of threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
     "gradient mode": lambda: torch.set_grad_enabled(False),
-    "deterministic mode": lambda: torch.use_deterministic_algorithms(True),
+    "deterministic mode": lambda: torch.use_deterministic_algorithms(
+        not torch.are_deterministic_algorithms_enabled()
+    ),
     "working directory": lambda: os.chdir("/"),
     "handler for SIGINT": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     "handler for SIGUSR2": lambda: signal.signal(signal.SIGUSR2, lambda *_: None),
