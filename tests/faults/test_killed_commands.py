@@ -40,7 +40,9 @@ def test_a_command_killed_at_any_moment_is_continued_to_the_same_bits(tmp_path):
     right = numbers(tmp_path / "alone")
     right.pop("audit.csv")  # with forests of more than one tree
     began = time.monotonic()
-    assert start(manifest, tmp_path / "whole").wait(timeout=300) == 0
+    whole = start(manifest, tmp_path / "whole")
+    said = whole.communicate(timeout=300)[0]
+    assert whole.returncode == 0, said
     longest = time.monotonic() - began
     draw, killed, runs = random.Random(0), 0, 0
     while killed < KILLS:

@@ -35,7 +35,7 @@ def relative_paths(text: str) -> str:
 def short_paths(text: str) -> str:
     """Leave of every path that begins elsewhere its last two names.
 
-    >>> short_paths("cannot read /home/alice/study/m.csv, nor https://example.org/a/b/c")
+    >>> short_paths("cannot read /mnt/ward/study/m.csv, nor https://example.org/a/b/c")
     'cannot read …/study/m.csv, nor https://example.org/a/b/c'
     """
     return LONG.sub(lambda found: f"…/{found[1]}", text)
