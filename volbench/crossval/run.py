@@ -44,11 +44,13 @@ class Member:
     Attributes:
         path: Its run folder.
         callback: Called on progress of its folds.
+        folds: Folds to do; None for all.
     """
 
     plan: Plan
     path: Path
     callback: Callback
+    folds: Sequence[int] | None = None
 
 
 def run(
@@ -130,7 +132,7 @@ def run(
 def run_together(
     members: Sequence[Member], executor: Executor, folder: Path, settings: RunSettings
 ) -> list[Outcome | VolbenchError]:
-    """Run all folds of several experiments as tasks of one executor.
+    """Run folds of several experiments as tasks of one executor.
 
     What goes wrong with one experiment does not end the others.
 
@@ -173,7 +175,7 @@ def run_together(
 def _try_opening(
     member: Member, executor: Executor, settings: RunSettings
 ) -> OpenedRun | VolbenchError:
-    asked = asked_folds(member.plan, None)
+    asked = asked_folds(member.plan, member.folds)
     return _or_error(
         lambda: open_run(member.plan, member.path, asked, settings, executor, member.callback)
     )

@@ -84,9 +84,13 @@ def unfinished_learning(rows: Sequence[Candidate]) -> list[str]:
 def incomplete_notes(rows: Sequence[Candidate]) -> list[str]:
     """One note for each run that lacks folds, one for each fold that failed."""
     notes = []
-    for run in (run for row in rows for run in row.runs):
+    for row, run in ((each, run) for each in rows for run in each.runs):
         done, total = len(run.predictions), run.experiment["folds"]
-        if done < total:
+        if row.stop is not None:
+            notes.append(
+                f"Stopped: {run.name} was {row.stop.text}. It is not tested again and has no group."
+            )
+        elif done < total:
             failed = f", {len(run.failed)} failed" if run.failed else ""
             notes.append(
                 f"Incomplete: {run.name} has {done} of {total} folds{failed}; its means are over "

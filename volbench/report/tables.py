@@ -234,7 +234,7 @@ def _interval(candidate: Candidate) -> str:
 
 
 def _folds(candidate: Candidate) -> str:
-    failed = f"{candidate.failed} failed" if candidate.failed else "incomplete"
+    failed = f"{candidate.failed} failed" if candidate.failed else candidate.status
     word = "" if candidate.status == "complete" else f", {failed}"
     return f"{candidate.folds}/{candidate.folds_total}{word}"
 

@@ -273,7 +273,12 @@ def _unfinished(rows: Sequence[ReportRow]) -> list[str]:
     found = []
     for row in rows:
         one = row.candidate
-        if one.status != "complete":
+        if one.stop is not None:
+            found.append(
+                f"Candidate {_named(row)} was {one.stop.text}. Its means are over those folds "
+                "only, and it is not ranked among the others."
+            )
+        elif one.status != "complete":
             failed = f", {one.failed} failed" if one.failed else ""
             found.append(
                 f"Candidate {_named(row)} is not complete "

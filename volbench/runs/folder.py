@@ -50,6 +50,8 @@ FUSION = "fusion.json"
 NUMBERED = re.compile(r"[0-9]{2,9}")
 FAILURE = "failed.json"
 CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
+RACE = "race.json"
+"""Why a candidate of a race was stopped."""
 SPLITS, DATA, ENVIRONMENT = "splits.csv", "data.json", "environment.json"
 BEGINNING = {SPLITS, CASES, DATA, ENVIRONMENT, DIGESTS}
 
@@ -223,7 +225,7 @@ class RunFolder:
             return
         check_schema(there, path)
         if there.get(SEALED):
-            for name in vouched(self.path) - {AUDIT}:  # a damaged audit is made again
+            for name in vouched(self.path) - {AUDIT, RACE}:  # they are made again
                 verified(self.path, name)
         ours = {**dict.fromkeys(OPTIONAL), **experiment.canonical()}
         if different := differing_keys(ours, {key: there.get(key) for key in ours}):

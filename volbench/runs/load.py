@@ -1,6 +1,7 @@
 """Load runs from their folders, verified against their digests."""
 
 import io
+import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from volbench.runs.folder import (
     CASES,
     HISTORY,
     PREDICTIONS,
+    RACE,
     SPLITS,
     TUNING,
     VALIDATION,
@@ -47,6 +49,7 @@ class LoadedRun:
         tuning: Content of tuning.json, of a run whose hyperparameters were searched for.
         repeated: Whether its folds are random splits, which hold out a patient several times or
             never.
+        race: Content of race.json, of a run that took part in a race and was stopped.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class LoadedRun:
     patients: int
     tuning: Mapping[str, Any] | None = None
     repeated: bool = False
+    race: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -159,6 +163,7 @@ def load_run(path: Path) -> LoadedRun:
         patients=patients,
         tuning=read_json(path / TUNING),
         repeated=repeated,
+        race=_race(folder),
     )
 
 
@@ -197,6 +202,14 @@ def _case_rows(folder: RunFolder) -> list[CaseRow]:
         return read_cases(folder.content(CASES).decode("utf-8"))
     except (KeyError, ValueError) as error:
         raise StateError(f"{path} is damaged ({error}); run again") from None
+
+
+def _race(folder: RunFolder) -> Mapping[str, Any] | None:
+    """Why a race stopped the run; None if it did not."""
+    if not folder.keeps(RACE):
+        return None
+    values: dict[str, Any] = json.loads(folder.content(RACE))
+    return values if "against" in values else None
 
 
 def _is_run(path: Path) -> bool:

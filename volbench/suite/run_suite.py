@@ -1,7 +1,7 @@
 """Run a suite: plan all experiments, then run them in shared processes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from volbench._utils.atomic_io import FolderInUseError
@@ -12,8 +12,11 @@ from volbench.crossval.settings import RunSettings
 from volbench.errors import PreemptedError, StorageError, UsageError, VolbenchError
 from volbench.experiment.experiment import Precision
 from volbench.interfaces import Executor, ExecutorTask
+from volbench.leaderboard.statistics.race import Stop
 from volbench.suite.expand import Suite, SuiteCandidate
 from volbench.suite.index import Entry, write_entries
+from volbench.suite.race import RoundCallback
+from volbench.suite.race import race as run_race
 from volbench.training.compute import choose_compute
 
 
@@ -33,14 +36,16 @@ class Result:
     Attributes:
         outcome: Its folds; None if it could not be planned or run.
         error: Why, in one line; of failed folds, the first one's reason.
+        stop: Why a race stopped it.
     """
 
     candidate: SuiteCandidate
     outcome: Outcome | None
     error: str | None
+    stop: Stop | None = None
 
 
-class SuiteCallback(Callback):
+class SuiteCallback(RoundCallback):
     """Callbacks of a suite, its runs' folds and epochs included; override those of interest."""
 
     def on_suite(self, planned: Sequence[Planned], out: Path) -> None:
@@ -120,6 +125,7 @@ def run_suite(
     local_copy: Path | None = None,
     callback: SuiteCallback | None = None,
     executor: Executor | None = None,
+    race: bool = False,
 ) -> list[Result]:
     """Run what is missing; finished folds are kept, failed ones are tried again.
 
@@ -135,6 +141,8 @@ def run_suite(
         callback: Called on progress.
         executor: Where all folds of all experiments go as its tasks; by default the experiments
             are run one after another on this machine.
+        race: Whether folds of all experiments are interleaved, and those that are shown to be
+            worse after some of them are trained no further.
 
     Returns:
         One result per experiment, in the suite's order, failed ones included.
@@ -152,6 +160,8 @@ def run_suite(
     planned = plan_suite(suite, jobs=jobs) if planned is None else planned
     write_entries(out, suite, {each.candidate: _entry(each) for each in planned})
     callback.on_suite(planned, out)
+    if race:
+        return _race(suite, planned, out, settings, callback, executor)
     if executor is None:
         return _one_by_one(suite, planned, out, settings, callback)
     return _together(suite, planned, out, settings, callback, executor)
@@ -216,6 +226,33 @@ def _together(
     results = []
     for number, each in enumerate(planned, start=1):
         result = ended.get(number) or Result(each.candidate, None, str(each.error))
+        _note(suite, out, each, result)
+        callback.on_result(number, result)
+        results.append(result)
+    return results
+
+
+def _race(
+    suite: Suite,
+    planned: Sequence[Planned],
+    out: Path,
+    settings: RunSettings,
+    callback: SuiteCallback,
+    executor: Executor | None,
+) -> list[Result]:
+    """Interleave the folds of the experiments; each experiment takes part once."""
+    plans = {each.plan.experiment.name: each.plan for each in planned if each.plan is not None}
+    racers = dict(
+        zip(plans, run_race(list(plans.values()), out, settings, callback, executor), strict=True)
+    )
+    results = []
+    for number, each in enumerate(planned, start=1):
+        if each.plan is None:
+            result = Result(each.candidate, None, str(each.error))
+        else:
+            racer = racers[each.plan.experiment.name]
+            ended = _result(each.candidate, racer.error or racer.outcome())
+            result = replace(ended, stop=racer.stop)
         _note(suite, out, each, result)
         callback.on_result(number, result)
         results.append(result)

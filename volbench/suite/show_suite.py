@@ -192,7 +192,7 @@ def _counts(loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> list[str]:
     states = [_state(found) for found in loaded.values()]
     parts = [
         f"{states.count(state)} {state}"
-        for state in ("finished", "incomplete", "failed", "not run")
+        for state in ("finished", "stopped", "incomplete", "failed", "not run")
         if state in states
     ]
     return [f"{plural(len(states), 'experiment')}: {', '.join(parts)}."]
@@ -206,6 +206,8 @@ def _state(found: LoadedRun | str) -> str:
     done = len(found.predictions)
     if done == found.experiment["folds"]:
         return "finished"
+    if found.race:
+        return "stopped"
     return "incomplete" if done else "not run"
 
 

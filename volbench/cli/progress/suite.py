@@ -16,9 +16,11 @@ from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import Plan
 from volbench.crossval.run import Callback
 from volbench.experiment.differing import COMPONENTS, differing_settings
+from volbench.leaderboard.statistics.race import Stop
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.suite import Result, Suite, SuiteCallback
 from volbench.suite.labels import candidate_labels, known_settings
+from volbench.suite.race import Racer
 from volbench.suite.run_suite import Planned
 from volbench.training.fold import EpochReport
 
@@ -164,6 +166,20 @@ class SuiteProgress(Closing, SuiteCallback):
         if self.run is not None:
             self.run.on_audit()
 
+    def on_round(self, number: int, rounds: int, racers: Sequence[Racer]) -> None:
+        """Print the number of the round and how many candidates are left."""
+        self._say(f"round {number} of {rounds}: {plural(len(racers), 'candidate')}")
+
+    def on_fold(self, racer: Racer, result: FoldResult) -> None:
+        """Print a fold of a race."""
+        auc = "not defined" if result.auc is None else f"{result.auc:.3f}"
+        ended = f"AUC {auc}" if result.status == "finished" else f"failed: {result.error}"
+        self._say(f"  {racer.path.name}  fold {result.fold}  {ended}")
+
+    def on_stop(self, racer: Racer, stop: Stop) -> None:
+        """Print why a candidate is trained no further."""
+        self._say(f"  {racer.path.name}  {stop.text}")
+
     def on_result(self, number: int, result: Result) -> None:
         """Close the display of the experiment."""
         self.close()
@@ -177,6 +193,9 @@ class SuiteProgress(Closing, SuiteCallback):
         click.echo(
             plural(finished, "finished experiment") + (f", {len(failed)} failed" if failed else "")
         )
+        for result in results:
+            if result.stop is not None:
+                click.echo(f"{self.labels[result.candidate]}: {result.stop.text}")
         for result in failed:
             click.echo(f"failed: {self.labels[result.candidate]}: {result.error}")
         words = ["volbench", "suite", "show", str(self.suite.path)]

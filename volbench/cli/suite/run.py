@@ -46,6 +46,11 @@ EXPERIMENT_FAILED = 1
     type=click.Path(path_type=Path, file_okay=False),
     help="Output folder of the runs; default: runs/<suite>-<scale>.",
 )
+@click.option(
+    "--race",
+    is_flag=True,
+    help="Interleave the folds of all experiments and stop what is shown worse after some folds.",
+)
 @device_option
 @precision_option
 @jobs_option
@@ -61,6 +66,7 @@ def command(
     folds: str | None,
     seed: int | None,
     out: Path | None,
+    race: bool,
     device: str,
     precision: "Precision",
     jobs: int | None,
@@ -78,6 +84,7 @@ def command(
     volbench suite run benchmarks/rectal2022/table4.toml --scale small
     volbench suite run my/suite.toml --data my/manifest.csv
     volbench suite run my/suite.toml --on 'slurm(gpus=1)'
+    volbench suite run my/suite.toml --race
     """
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.suite import SuiteProgress, describe_suite
@@ -115,6 +122,7 @@ def command(
                     local_copy=local_copy,
                     callback=progress,
                     executor=executor,
+                    race=race,
                 )
             progress.summarise(results, out)
             failed = any(result.error is not None for result in results)

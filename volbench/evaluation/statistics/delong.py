@@ -188,6 +188,17 @@ class Areas:
     folds: int
     undefined: int
 
+    def pair(self, first: int, second: int) -> "Areas":
+        """Two of the models, the first one first."""
+        both = [first, second]
+        return Areas(
+            self.areas[both],
+            self.covariance[np.ix_(both, both)],
+            self.by_fold[both],
+            self.folds,
+            self.undefined,
+        )
+
 
 @dataclass(frozen=True)
 class AreaInterval:

@@ -181,8 +181,9 @@ def resolvable(folds: int) -> float:
 def incomplete(rows: Sequence[PublishedRow]) -> list[str]:
     """One note for each run that lacks folds."""
     return [
-        f"Incomplete: {row.run.name} has {len(row.run.predictions)} of "
-        f"{row.run.experiment['folds']} folds; its means are over those only."
+        f"{'Stopped by a race' if row.run.race else 'Incomplete'}: {row.run.name} has "
+        f"{len(row.run.predictions)} of {row.run.experiment['folds']} folds; its means are over "
+        "those only."
         for row in rows
         if row.run is not None and 0 < len(row.run.predictions) < row.run.experiment["folds"]
     ]

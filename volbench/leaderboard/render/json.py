@@ -108,7 +108,8 @@ def row_values(row: Candidate) -> dict[str, Any]:
 def progress_values(row: Candidate) -> dict[str, Any]:
     """How much of a row there is."""
     counted = ("status", "folds", "folds_total", "failed", "n")
-    return {name: getattr(row, name) for name in counted}
+    stopped = None if row.stop is None else row.stop.text
+    return {**{name: getattr(row, name) for name in counted}, "stopped": stopped}
 
 
 def score_values(metric: str, score: Estimate) -> dict[str, float]:

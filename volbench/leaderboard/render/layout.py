@@ -180,7 +180,9 @@ def _folds(row: Candidate, *, stacked: bool) -> str:
     done = f"{row.folds}/{row.folds_total}"
     if row.status == "complete":
         return done
-    state = "failed" if row.status == "failed" else "part" if stacked else "incomplete"
+    state = row.status
+    if row.status == "incomplete" and stacked:
+        return f"{done}\npart"
     return f"{done}\n{state}" if stacked else f"{done} {state}"
 
 

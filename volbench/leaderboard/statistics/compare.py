@@ -136,7 +136,9 @@ def score_row(scored: Sequence[Scored], classes: Sequence[str], *, ddof: int) ->
     loaded = tuple(each.run for each in scored)
     failed = sum(len(run.failed) for run in loaded)
     complete = all(each.complete for each in scored)
-    status: Status = "complete" if complete else "failed" if failed else "incomplete"
+    stopped = any(run.race for run in loaded)
+    short: Status = "failed" if failed else "stopped" if stopped else "incomplete"
+    status: Status = "complete" if complete else short
     units = dict.fromkeys(unit for each in scored for unit in each.other_units)
     return ScoredRow(
         scored=tuple(scored),

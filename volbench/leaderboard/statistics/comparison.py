@@ -9,6 +9,7 @@ import pandas as pd
 
 from volbench.evaluation import Unit
 from volbench.evaluation.statistics import Rope, Verdict
+from volbench.leaderboard.statistics.race import Stop
 from volbench.leaderboard.statistics.run_scores import Estimate, Scored
 from volbench.runs.load import LoadedRun
 
@@ -141,7 +142,8 @@ class Shortcut:
     label: bool = False
 
 
-Status: TypeAlias = Literal["complete", "incomplete", "failed"]
+Status: TypeAlias = Literal["complete", "incomplete", "failed", "stopped"]
+"""``stopped``: by a race, in which it was shown to be worse; it has fewer folds and no rank."""
 Test: TypeAlias = Literal["folds", "cases"]
 
 SLICES = "(slices)"
@@ -210,6 +212,12 @@ class ScoredRow:
     def seeds(self) -> tuple[int, ...]:
         """Seeds of the runs."""
         return tuple(int(run.experiment["seed"]) for run in self.runs)
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why a race stopped it; None if none did, or it has all folds by now."""
+        found = next((run.race for run in self.runs if run.race), None)
+        return None if found is None or self.status != "stopped" else Stop.from_json(found)
 
     @property
     def optimism(self) -> float:

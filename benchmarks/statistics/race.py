@@ -1,0 +1,186 @@
+"""Simulate races: how many folds it takes to the conclusion of training everything, and how often
+either claims a difference that is not there.
+
+    python benchmarks/statistics/race.py [--studies 400] [--seed 0] [--scenario NAME]...
+
+Candidates are those of studies.py, several at a time; each look is volbench's own
+(volbench.leaderboard.statistics.race), and the last word is that of `volbench compare`: the
+cross-validated z-test with Holm over the pairs of candidates that have all folds. Seeded, one line
+per scenario; a study depends on the seed, the scenario and its number only.
+"""
+
+import argparse
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from studies import FEATURES, Cohort, Scenario, _scores, cohorts
+
+from volbench.evaluation.statistics import cross_validated_test, delong, holm
+from volbench.leaderboard.statistics.race import shown_worse
+
+ALPHA = 0.05
+SHARED = 0.5
+
+
+@dataclass(frozen=True)
+class Race:
+    """Candidates of a race.
+
+    Attributes:
+        gaps: What each one's features tell beyond those of the weakest.
+        base: Patients, learner and folds.
+    """
+
+    gaps: tuple[float, ...]
+    base: Scenario
+
+
+BASE = Scenario(learner="noisy", patients=567, signal=0.3)
+RACES = {
+    "six equal": Race((0.0,) * 6, BASE),
+    "six equal, 150 patients": Race((0.0,) * 6, replace(BASE, patients=150)),
+    "six equal, crashing": Race((0.0,) * 6, replace(BASE, learner="crashing")),
+    "two of eight better by .09": Race((0.1, 0.1, *(0.0,) * 6), BASE),
+    "two of eight better by .15": Race((0.2, 0.2, *(0.0,) * 6), BASE),
+    "one of twelve better by .15": Race((0.2, *(0.0,) * 11), BASE),
+    "one of twelve better by .21": Race((0.35, *(0.0,) * 11), BASE),
+    "ladder of eight, .03 a step": Race((0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.0), BASE),
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One study.
+
+    Attributes:
+        folds: Trained in the race, over all candidates.
+        everything: Trained without one.
+        race: Candidates that the race, or compare after it, shows to be worse than another one.
+        full: Those that compare shows so with all folds.
+        false_race: Whether the race, or compare after it, claims a difference of equals.
+        false_full: Whether compare does with all folds.
+    """
+
+    folds: int
+    everything: int
+    race: frozenset[int]
+    full: frozenset[int]
+    false_race: bool
+    false_full: bool
+
+
+def features_of(race: Race, cohort: Cohort, random: np.random.Generator) -> np.ndarray:
+    """Features of each candidate, [candidate, case, feature].
+
+    They are different views of the same images: ``SHARED`` of the noise's variance is common.
+    """
+    shape = (len(cohort.labels), FEATURES)
+    common = random.normal(size=shape)
+    own = random.normal(size=(len(race.gaps), *shape))
+    signs = np.where((np.arange(FEATURES)[None] + np.arange(2)[:, None]) % 2, 1, -1)
+    signal = (race.base.signal + np.array(race.gaps))[:, None, None] / 2
+    return np.sqrt(SHARED) * common + np.sqrt(1 - SHARED) * own + signal * signs[cohort.labels]
+
+
+def one_race(race: Race, cohort: Cohort, random: np.random.Generator) -> Ended:
+    """Train everything, then see what a race would have trained of it."""
+    scores = np.stack(
+        [
+            _scores(race.base, features, cohort, random)
+            for features in features_of(race, cohort, random)
+        ]
+    )
+    total, everyone = race.base.folds, list(range(len(race.gaps)))
+    left, claims, trained = everyone, set[tuple[int, int]](), 0
+    for fold in range(total):
+        trained += len(left)
+        inside = cohort.folds <= fold
+        stops = shown_worse(
+            [str(each) for each in left],
+            cohort.labels[inside],
+            scores[left][:, inside],
+            patients=cohort.patients[inside],
+            folds=cohort.folds[inside],
+            folds_total=total,
+            alpha=ALPHA,
+        )
+        if fold < total - 1:  # after the last one, everything there is to save is saved
+            claims |= {(int(stop.against), int(name)) for name, stop in stops.items()}
+            left = [each for each in left if str(each) not in stops]
+    claims |= _compare(left, scores, cohort)
+    full = _compare(everyone, scores, cohort)
+    return Ended(
+        folds=trained,
+        everything=total * len(everyone),
+        race=frozenset(worse for _, worse in claims),
+        full=frozenset(worse for _, worse in full),
+        false_race=any(race.gaps[one] <= race.gaps[other] for one, other in claims),
+        false_full=any(race.gaps[one] <= race.gaps[other] for one, other in full),
+    )
+
+
+def _compare(who: list[int], scores: np.ndarray, cohort: Cohort) -> set[tuple[int, int]]:
+    """Pairs of which the first is shown to be better."""
+    pairs = list(combinations(who, 2))
+    if not pairs:
+        return set()
+    areas = delong(
+        cohort.labels, scores[who], clusters=cohort.patients, folds=cohort.folds, undefined="omit"
+    )
+    tests = [
+        cross_validated_test(areas.pair(who.index(one), who.index(other))) for one, other in pairs
+    ]
+    adjusted = holm(np.array([test.p for test in tests]))
+    return {
+        pair if test.z > 0 else (pair[1], pair[0])
+        for pair, test, p in zip(pairs, tests, adjusted, strict=True)
+        if p < ALPHA
+    }
+
+
+def simulate(name: str, studies: int, seed: int) -> list[Ended]:
+    """Run the studies of a scenario."""
+    race = RACES[name]
+    own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    divided = cohorts(race.base, seed)
+    ended = []
+    for number in range(studies):
+        random = np.random.default_rng((seed, own, number))
+        ended.append(one_race(race, divided[number % len(divided)][0], random))
+    return ended
+
+
+def line(name: str, ended: list[Ended]) -> str:
+    """What a scenario has shown, as a row of a table."""
+    share = np.mean([each.folds / each.everything for each in ended])
+    same = np.mean([each.race == each.full for each in ended])
+    agreed = np.mean([each.race >= each.full for each in ended])
+    wrong, wrong_full = (
+        np.mean([getattr(each, key) for each in ended]) for key in ("false_race", "false_full")
+    )
+    return (
+        f"| {name} | {len(ended)} | {1 / share:.2f} | {100 * same:.0f} | {100 * agreed:.0f} | "
+        f"{100 * wrong:.1f} | {100 * wrong_full:.1f} |"
+    )
+
+
+def main() -> None:
+    """Simulate."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--studies", type=int, default=400)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenario", action="append", choices=RACES, help="default: all")
+    options = parser.parse_args()
+    print("| candidates | studies | times fewer | same % | none missed % | false % | full % |")
+    print("| --- | --: | --: | --: | --: | --: | --: |")
+    for name in options.scenario or RACES:
+        started = time.monotonic()
+        ended = simulate(name, options.studies, options.seed)
+        print(line(name, ended), f"{time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
