@@ -195,6 +195,7 @@ class Areas:
             self.areas[both],
             self.covariance[np.ix_(both, both)],
             self.by_fold[both],
+            self.of_one_fold[np.ix_(both, both)],
             self.folds,
             self.undefined,
         )
