@@ -75,3 +75,20 @@ def test_without_spread_all_is_on_one_side(everywhere, expected):
 def test_a_negative_region_is_refused():
     with pytest.raises(UsageError, match=r"-0\.01 is negative"):
         rope(corrected_t_test(TEN), margin=-0.01)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01, 0.03])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_the_parts_are_those_of_the_authors_own_package(margin, runs):
+    """baycomp, by the authors of the test; for ten folds, and three divisions into ten."""
+    import baycomp
+
+    random = np.random.default_rng(runs)
+    one = 0.8 + 0.03 * random.normal(size=10 * runs)
+    other = one - 0.01 + 0.02 * random.normal(size=10 * runs)
+    theirs = baycomp.two_on_single(one, other, rope=margin, runs=runs)
+    better, *same, worse = theirs
+    differences = (one - other).reshape(runs, 10)
+    ours = rope(corrected_t_test(differences if runs > 1 else differences[0]), margin=margin)
+    assert (ours.better, ours.worse) == pytest.approx((better, worse), abs=1e-9)
+    assert ours.same == pytest.approx(sum(same), abs=1e-9)
