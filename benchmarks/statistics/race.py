@@ -93,17 +93,19 @@ def one_race(race: Race, cohort: Cohort, random: np.random.Generator) -> Ended:
             for features in features_of(race, cohort, random)
         ]
     )
+    cases, folds = cohort.items
+    labels, patients = cohort.labels[cases], cohort.patients[cases]
     total, everyone = race.base.folds, list(range(len(race.gaps)))
     left, claims, trained = everyone, set[tuple[int, int]](), 0
     for fold in range(total):
         trained += len(left)
-        inside = cohort.folds <= fold
+        inside = folds <= fold
         stops = shown_worse(
             [str(each) for each in left],
-            cohort.labels[inside],
+            labels[inside],
             scores[left][:, inside],
-            patients=cohort.patients[inside],
-            folds=cohort.folds[inside],
+            patients=patients[inside],
+            folds=folds[inside],
             folds_total=total,
             alpha=ALPHA,
         )
@@ -127,8 +129,13 @@ def _compare(who: list[int], scores: np.ndarray, cohort: Cohort) -> set[tuple[in
     pairs = list(combinations(who, 2))
     if not pairs:
         return set()
+    cases, folds = cohort.items
     areas = delong(
-        cohort.labels, scores[who], clusters=cohort.patients, folds=cohort.folds, undefined="omit"
+        cohort.labels[cases],
+        scores[who],
+        clusters=cohort.patients[cases],
+        folds=folds,
+        undefined="omit",
     )
     tests = [
         cross_validated_test(areas.pair(who.index(one), who.index(other))) for one, other in pairs

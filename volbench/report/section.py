@@ -10,6 +10,12 @@ from markupsafe import Markup
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.report import candidate_figures as rows
 from volbench.report import curves, tables
+from volbench.report.clinical import (
+    ClinicalFigures,
+    clinical_figures,
+    clinical_summaries,
+    clinical_table,
+)
 from volbench.report.examples import Examples, examples
 from volbench.report.misclassified import MisclassifiedCases, misclassified_cases
 from volbench.report.prepared_data import find_prepared
@@ -60,6 +66,8 @@ class ReportSection:
     roc_together: Markup | None
     calibration: Sequence[Panel]
     bins: tables.Table
+    clinical: Sequence[ClinicalFigures]
+    clinical_table: tables.Table
     folds: Markup | None
     differences: Markup | None
     confusions: Sequence[tables.Confusion]
@@ -110,6 +118,7 @@ def build_section(
     found_strata = tables.strata(comparison, candidates)
     shown_strata = [stratum for stratum in found_strata if stratum.has_areas]
     name = f"s{number}"
+    clinical = clinical_summaries(candidates)
     return ReportSection(
         anchor=name,
         title=f"{run.data}: {run.cases} cases, data {data[:8]}, split {split[:8]}",
@@ -126,6 +135,8 @@ def build_section(
             for row in candidates
         ),
         bins=_bins(candidates, positive),
+        clinical=clinical_figures(clinical, name=name),
+        clinical_table=clinical_table(clinical),
         folds=rows.folds(candidates, name=f"{name}-folds"),
         differences=rows.differences(comparison, candidates, name=f"{name}-differences"),
         confusions=tables.confusions(candidates),

@@ -241,6 +241,11 @@ def _race(
     executor: Executor | None,
 ) -> list[Result]:
     """Interleave the folds of the experiments; each experiment takes part once."""
+    if any(each.plan is not None and each.plan.split.repeated for each in planned):
+        raise UsageError(
+            "--race looks at each patient once, and random splits hold some out several times; use "
+            "a number of folds"
+        )
     plans = {each.plan.experiment.name: each.plan for each in planned if each.plan is not None}
     racers = dict(
         zip(plans, run_race(list(plans.values()), out, settings, callback, executor), strict=True)
