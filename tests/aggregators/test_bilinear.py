@@ -112,3 +112,12 @@ def test_a_negative_eps_is_refused():
     assert (
         str(caught.value) == "aggregator bilinear(eps=-1): eps must not be negative, but got eps=-1"
     )
+
+
+def test_autocast_rounds_nothing():
+    tokens, mask, _ = draw()
+    tokens = tokens.float()
+    plain = Bilinear(6)(tokens, mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = Bilinear(6)(tokens, mask)
+    assert torch.equal(plain, rounded)

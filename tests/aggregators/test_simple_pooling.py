@@ -1,5 +1,7 @@
 """Average, maximum and attention against NumPy and SciPy in float64."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.special
@@ -66,3 +68,13 @@ def test_none_of_them_has_anything_to_learn():
     for aggregator in (Average(5), Max(5), Attention(5)):
         assert not list(aggregator.parameters())
         assert not aggregator.state_dict()
+
+
+def test_the_weights_of_attention_add_up_to_one():
+    tokens = torch.tensor([[[0.0, 3.0], [2.0, 0.0], [1.0, 1.0]]])
+    mask = torch.tensor([[True, True, False]])
+    weights = Attention(2).slice_weights(tokens, mask)
+    assert weights.sum().item() == pytest.approx(1.0)
+    expected = [(1 / (1 + math.exp(2)) + 1 / (1 + math.exp(-3))) / 2]
+    assert weights[0, 0].item() == pytest.approx(expected[0])
+    assert weights[0, 2].item() == 0.0

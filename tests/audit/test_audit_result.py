@@ -305,3 +305,16 @@ def test_any_other_column_is_one_of_levels(cells):
 )
 def test_an_identifier_has_a_value_for_each_patient(cells, patients, names):
     assert is_identifier(cells, list(patients)) is names
+
+
+def test_a_few_known_cells_name_nobody_and_geometry_is_never_called_the_label():
+    from dataclasses import replace
+
+    from volbench.audit.columns import is_identifier
+    from volbench.audit.summary import AuditScore
+
+    patients = [f"p{n}" for n in range(40)]
+    assert not is_identifier(["a", "b", "c", "d", *[""] * 36], patients)
+    score = AuditScore("geometry", "logistic", "", "", 40, 5, 1.0, 0.0, 0.99, 1.0, 0.7)
+    assert score.finding == "beat this"
+    assert replace(score, features="stratum vote").finding == "nearly the label"

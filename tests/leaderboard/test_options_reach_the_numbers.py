@@ -12,6 +12,7 @@ from tests.helpers.written_runs import cohort, write_audit, write_rival
 from tests.leaderboard.test_compare import areas, compare, read
 from volbench.cli.main import main
 from volbench.errors import StateError
+from volbench.evaluation.statistics import holm
 from volbench.runs.folder import RunFolder
 from volbench.runs.tables import Prediction
 
@@ -273,3 +274,14 @@ def test_failed_and_missing_folds_have_their_word(tmp_path):
     part = write_rival(tmp_path, "part", done=3)
     assert [row.status for row in compare(failed).rows] == ["failed"]
     assert [row.status for row in compare(part).rows] == ["incomplete"]
+
+
+def test_the_verdicts_of_three_rows_are_adjusted_together(tmp_path):
+    paths = [
+        write_rival(tmp_path, f"r{n}", signal=signal, noise=n)
+        for n, signal in enumerate((1.6, 0.8, 0.4))
+    ]
+    pairs = compare(*paths).pairs
+    expected = holm(np.array([pair.p for pair in pairs]))
+    assert [pair.p_holm for pair in pairs] == pytest.approx(expected)
+    assert max(pair.p_holm / pair.p for pair in pairs) > 1.5

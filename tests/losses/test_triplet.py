@@ -197,3 +197,12 @@ def test_options_out_of_range_are_refused(spec, message):
     with pytest.raises(SpecError) as caught:
         losses.build(f"triplet({spec})", Loss, PROBLEM)
     assert str(caught.value) == f"loss triplet({spec}): {message}"
+
+
+def test_a_negative_at_the_edge_of_the_margin_forms_no_triplet():
+    """By hand: (1 to 0), (2 to 3) and (3 to 2) form one; of (0 to 1) the negative is at 1 + 3."""
+    loss = Triplet(Problem((2, 2), num_features=1), margin=3.0, normalize=False)
+    embedding = torch.tensor([[0.0], [1.0], [2.0], [2.5]])
+    output = Output(logits=torch.zeros(4, 1), embedding=embedding)
+    found = loss(output, torch.tensor([1, 1, 0, 0]))
+    assert found.item() == pytest.approx((1.75 + 2.25 + 1.0) / 3)

@@ -64,3 +64,19 @@ def test_evaluation_takes_every_case_once_in_the_order_of_slices():
     order = np.concatenate(evaluation_batches(SLICES, 16))
     assert sorted(order) == list(range(103))
     assert (np.diff(SLICES[order]) >= 0).all()
+
+
+def test_a_batch_of_three_classes_is_rounded_down_to_equal_shares():
+    labels = np.arange(90) % 3
+    for batch in draw("balanced", labels=labels, slices=np.ones(90, dtype=int)):
+        assert Counter(labels[batch]) == {0: 2, 1: 2, 2: 2}
+
+
+@pytest.mark.parametrize("name", ["balanced", "natural"])
+def test_every_seed_puts_other_cases_together(name):
+    alike = np.ones(103, dtype=int)
+    first, second = (
+        {frozenset(batch.tolist()) for batch in draw(name, seed=seed, slices=alike)}
+        for seed in (0, 1)
+    )
+    assert len(first & second) < len(first) / 2

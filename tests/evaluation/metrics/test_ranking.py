@@ -158,3 +158,11 @@ def test_a_specificity_that_is_reached_exactly_counts_whatever_floats_make_of_it
         scores = [0.9] * above + [0.1] * (items - above) + [0.5]
         labels = np.array([0] * items + [1])
         assert sensitivity_at_specificity(labels, binary(scores), 0.7) == 1
+
+
+def test_one_of_ten_spared_is_a_specificity_of_a_tenth():
+    """1 - 0.9 is less than 0.1 in floating point."""
+    labels = np.array([0] * 10 + [1] * 2)
+    second = np.array([0.9] * 9 + [0.1] + [0.5] * 2)
+    probabilities = np.stack([1 - second, second], axis=1)
+    assert sensitivity_at_specificity(labels, probabilities, 0.1) == 1.0

@@ -256,3 +256,15 @@ def test_a_thousand_cases_take_a_second_or_two():
     started = time.process_time()
     bootstrap_difference(labels, first, second, method="bca")
     assert time.process_time() - started < 5
+
+
+def test_a_smaller_level_makes_a_wider_interval():
+    draw = np.random.default_rng(3)
+    labels = np.tile([0, 1], 20)
+    second = 1 / (1 + np.exp(-(labels + draw.normal(size=40))))
+    both = np.stack([1 - second, second], axis=1)
+    reach = [
+        found.high - found.low
+        for found in (bootstrap_interval(labels, both, alpha=alpha) for alpha in (0.01, 0.05, 0.5))
+    ]
+    assert reach[0] > reach[1] > 1.5 * reach[2]

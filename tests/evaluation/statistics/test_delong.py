@@ -391,3 +391,13 @@ def test_the_variance_over_random_splits_is_that_of_drawing_patients():
         areas.append(found.areas[0])
         variances.append(found.covariance[0, 0])
     assert np.mean(variances) == pytest.approx(np.var(areas), rel=0.2)
+
+
+def test_a_smaller_level_makes_a_wider_interval():
+    draw = np.random.default_rng(3)
+    labels = np.tile([0, 1], 20)
+    first, second = (labels + draw.normal(size=40) for _ in range(2))
+    wide, narrow = (delong_test(labels, first, second, alpha=alpha) for alpha in (0.1, 0.5))
+    for found, alpha in ((wide, 0.1), (narrow, 0.5)):
+        reach = stats.norm.ppf(1 - alpha / 2) * found.standard_error
+        assert found.high - found.difference == pytest.approx(reach)
