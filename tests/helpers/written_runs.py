@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.small import small_case
-from volbench._utils.atomic_io import write_atomic, write_json
+from volbench._utils.atomic_io import write_json
 from volbench.audit import Audit, AuditRow
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.recipe import load_recipe
@@ -175,7 +175,7 @@ def write_run(
         },
     )
     if audit:
-        write_atomic(path / AUDIT, _audit(cases, classes).to_csv())
+        RunFolder(path).add(AUDIT, _audit(cases, classes).to_csv())
     return load_run(path)
 
 
@@ -331,7 +331,7 @@ def write_audit(path, names, fold_of, labels, classes, strengths):
                 row = Prediction(*names[i], fold, None, tuple(map(float, values)))
                 found.append(row)
         rows.append(AuditRow(features, "logistic", "", tuple(found)))
-    (path / AUDIT).write_text(Audit(tuple(classes), tuple(rows)).to_csv())
+    RunFolder(path).add(AUDIT, Audit(tuple(classes), tuple(rows)).to_csv())
 
 
 def rename_source(path, source):

@@ -30,6 +30,7 @@ def run(
     jobs: int | None = None,
     out: AnyPath = "runs",
     name: str | None = None,
+    allow_duplicates: bool = False,
 ) -> Outcome:
     """Train and score one candidate over all folds, as ``volbench run`` does.
 
@@ -54,6 +55,7 @@ def run(
         jobs: Folds at a time.
         out: Folder of runs.
         name: Folder in ``out``; by default named after the experiment.
+        allow_duplicates: Accept equal volumes in training and held-out parts, and record them.
 
     Returns:
         Its folder, ``path``, how its folds ended, ``results``, and the same of ``tabular``.
@@ -74,5 +76,6 @@ def run(
         precision=precision,
         tabular=column_names(tabular) if tabular else (),
         jobs=jobs,
+        allow_duplicates=allow_duplicates,
     )
     return run_plan(plan, out=Path(out), name=name, device=device, jobs=jobs)

@@ -59,6 +59,11 @@ jobs_option = click.option(
     metavar="N|auto",
     help="Parallel folds; auto, the default: one per core on a CPU, what fits and pays on GPUs.",
 )
+duplicates_option = click.option(
+    "--allow-duplicates",
+    is_flag=True,
+    help="Accept equal volumes in training and held-out parts; the run records them.",
+)
 dry_run_option = click.option(
     "--dry-run",
     is_flag=True,
@@ -122,6 +127,7 @@ EXPERIMENT: Sequence[Callable[[Any], Any]] = (
         type=click.IntRange(0),
         help="Random seed of the folds, the initial weights and the training.",
     ),
+    duplicates_option,
 )
 """Options that define the experiment: components, data, folds, seed."""
 

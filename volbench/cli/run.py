@@ -79,6 +79,7 @@ def command(
     only: tuple[int, ...],
     tabular: str | None,
     seed: int,
+    allow_duplicates: bool,
     device: str,
     precision: "Precision",
     jobs: int | None,
@@ -128,6 +129,7 @@ def command(
             tabular=() if tabular is None else column_names(tabular),
             jobs=jobs,
             on_case=on_case,
+            allow_duplicates=allow_duplicates,
         )
     path = out / (name or plan.experiment.name)
     with open_executor(on, path) as executor:

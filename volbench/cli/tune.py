@@ -103,6 +103,7 @@ def command(
     overrides: tuple[str, ...],
     folds: str,
     seed: int,
+    allow_duplicates: bool,
     trials: int,
     inner_folds: int,
     sampler: "SamplerName",
@@ -163,6 +164,7 @@ def command(
             precision=precision,
             jobs=jobs,
             on_case=on_case,
+            allow_duplicates=allow_duplicates,
         )
     if dry_run:
         click.echo(describe_tuning(tuning, out / (name or tuning.plan.experiment.name)))

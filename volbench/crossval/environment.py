@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -69,8 +70,8 @@ def _installation() -> dict[str, Any]:
     }
 
 
-def describe_data(prepared: Prepared) -> dict[str, Any]:
-    """Collect what data.json holds: the data set beside its cases."""
+def describe_data(prepared: Prepared, duplicates: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Collect what data.json holds: the data set beside its cases, and the copies allowed in it."""
     return {
         "source": relative_paths(prepared.source),
         "digest": prepared.digest,
@@ -78,6 +79,7 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "classes": list(prepared.classes),
         "channels": list(prepared.channels),
         **({"ordered": True} if prepared.ordered else {}),
+        **({"duplicates": [list(pair) for pair in duplicates]} if duplicates else {}),
         **prepared.card_fields,
     }
 

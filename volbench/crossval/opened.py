@@ -275,7 +275,7 @@ def open_folder(plan: Plan, path: Path, compute: Compute | None, *, jobs: int) -
         folder.open(
             plan.experiment,
             plan.split,
-            describe_data(plan.prepared),
+            describe_data(plan.prepared, plan.duplicates),
             describe_environment(compute, jobs=jobs),
         )
     return folder

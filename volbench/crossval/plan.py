@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from volbench.crossval.copies import check_copies
 from volbench.crossval.shared_inputs import Shared
 from volbench.crossval.tabular import check_columns, gaps
 from volbench.data.cache.packed import Prepared
@@ -50,6 +51,7 @@ class Plan:
     Attributes:
         parameters: How many are trained.
         notes: Defaults that followed from other options, a line each.
+        duplicates: Names of equal volumes on both sides of a fold, where they were allowed.
         tabular: Columns to predict from beside the images, checked; None for images alone.
     """
 
@@ -58,6 +60,7 @@ class Plan:
     split: Split
     parameters: int
     notes: tuple[str, ...] = ()
+    duplicates: tuple[tuple[str, str], ...] = ()
     tabular: Tabular | None = None
 
     def part(self, fold: int) -> FoldPartition:
@@ -88,6 +91,7 @@ def make_plan(
     jobs: int | None = None,
     on_case: Callable[[int, int], None] | None = None,
     shared: Shared | None = None,
+    allow_duplicates: bool = False,
 ) -> Plan:
     """Read and check everything, prepare the data, divide it; trains nothing.
 
@@ -141,6 +145,8 @@ def make_plan(
     if tabular:
         columns = check_columns(tabular, prepared, parts, seed=seed)
         plan = replace(plan, tabular=columns, notes=(*plan.notes, *gaps(columns)))
+    duplicates, warned = check_copies(prepared, parts, allow=allow_duplicates, cache=cache)
+    plan = replace(plan, duplicates=duplicates, notes=(*plan.notes, *warned))
     logger.info(
         "experiment %s: %d cases, %d folds, data %s, split %s",
         experiment.id[:8],

@@ -54,6 +54,7 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
         )
     notes += daggers(found)
     notes += _searches(found)
+    notes += copies_notes(found.rows)
     if not found.one_machine:
         notes.append(
             "Seconds and memory are left out: the rows were not run on one machine, with one "
@@ -98,6 +99,20 @@ def incomplete_notes(rows: Sequence[Candidate]) -> list[str]:
             )
         notes += [f"Failed: {run.name} fold {each.fold}: {each.error}" for each in run.failed]
     return notes
+
+
+def copies_notes(rows: Sequence[Candidate]) -> list[str]:
+    """One note for each run that was trained on copies of what it was tested on."""
+    return [
+        f"Duplicates: {run.name} was allowed {plural(len(run.duplicates), 'pair')} of equal "
+        "volumes in training and held-out parts, so its AUC may be too high: "
+        + ", ".join(f"{one} = {other}" for one, other in run.duplicates[:3])
+        + (" ..." if len(run.duplicates) > 3 else "")
+        + "."
+        for row in rows
+        for run in row.runs
+        if run.duplicates
+    ]
 
 
 def daggers(found: Comparison) -> list[str]:

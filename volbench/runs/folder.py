@@ -269,6 +269,17 @@ class RunFolder:
                 f"{self.path / name} is missing ({error.strerror}); run again"
             ) from None
 
+    def values(self, name: str) -> Mapping[str, Any] | None:
+        """What a JSON file says that a run may lack; None where it does.
+
+        Raises:
+            StateError: it is damaged, was changed, or has no digest in a run that is sealed.
+        """
+        found = read_json(self.path / name)
+        if found is not None and is_sealed(self.path):
+            self.content(name)
+        return found
+
     def keeps(self, name: str) -> bool:
         """Whether a file that can be made again is there and whole."""
         with suppress(StateError):

@@ -16,6 +16,7 @@ from volbench.experiment.experiment import short_source
 from volbench.experiment.splits import folds_of
 from volbench.runs.folder import (
     CASES,
+    DATA,
     HISTORY,
     PREDICTIONS,
     RACE,
@@ -26,7 +27,6 @@ from volbench.runs.folder import (
     FoldResult,
     RunFolder,
     is_sealed,
-    read_json,
 )
 from volbench.runs.tables import CaseRow, Grades, Prediction, read_cases, read_predictions
 
@@ -47,6 +47,7 @@ class LoadedRun:
         classes: Names of the classes, in the order of their index; empty before any fold is done.
         cases, patients: How many the data set has.
         tuning: Content of tuning.json, of a run whose hyperparameters were searched for.
+        duplicates: Names of equal volumes in training and held-out parts, which were allowed.
         repeated: Whether its folds are random splits, which hold out a patient several times or
             never.
         race: Content of race.json, of a run that took part in a race and was stopped.
@@ -63,6 +64,7 @@ class LoadedRun:
     cases: int
     patients: int
     tuning: Mapping[str, Any] | None = None
+    duplicates: tuple[tuple[str, str], ...] = ()
     repeated: bool = False
     race: Mapping[str, Any] | None = None
 
@@ -150,6 +152,7 @@ def load_run(path: Path) -> LoadedRun:
         if VALIDATION in result.sha256:
             validation[fold], _ = _predictions(place, result, VALIDATION)
     cases, patients, repeated = _count(folder)
+    data = _data(folder)
     return LoadedRun(
         path=path,
         experiment=experiment,
@@ -158,10 +161,11 @@ def load_run(path: Path) -> LoadedRun:
         predictions=predictions,
         validation=validation,
         case_rows=_case_rows(folder),
-        classes=Grades(classes) if _are_ordered(path) else classes,
+        classes=Grades(classes) if data.get("ordered", False) else classes,
         cases=cases,
         patients=patients,
-        tuning=read_json(path / TUNING),
+        tuning=folder.values(TUNING),
+        duplicates=tuple((str(one), str(other)) for one, other in data.get("duplicates", ())),
         repeated=repeated,
         race=_race(folder),
     )
@@ -229,6 +233,6 @@ def _count(folder: RunFolder) -> tuple[int, int, bool]:
     return len(patients), len(set(patients)), repeated
 
 
-def _are_ordered(path: Path) -> bool:
-    """Whether the data set said that its classes are grades; data.json may be missing."""
-    return bool((read_json(path / "data.json") or {}).get("ordered", False))
+def _data(folder: RunFolder) -> Mapping[str, Any]:
+    """What data.json says; runs of version 0.1 may lack it."""
+    return folder.data() if is_sealed(folder.path) else folder.values(DATA) or {}

@@ -69,6 +69,7 @@ def plan_suite(
     cache: Path | None = None,
     jobs: int | None = None,
     on_case: Callable[[int, int], None] | None = None,
+    allow_duplicates: bool = False,
 ) -> list[Planned]:
     """Plan every experiment; data are prepared and divided once for all that share them.
 
@@ -98,6 +99,7 @@ def plan_suite(
                 folds=suite.folds,
                 seed=suite.seed,
                 precision=precision,
+                allow_duplicates=allow_duplicates,
                 cache=cache,
                 jobs=jobs,
                 on_case=on_case,

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from volbench._utils.atomic_io import write_json
+from volbench._utils.atomic_io import json_text
 from volbench.experiment.experiment import SCHEMA
-from volbench.runs.folder import PREDICTIONS, RunFolder, read_json
+from volbench.runs.folder import PREDICTIONS, RunFolder
 from volbench.spec import show_value
 from volbench.tune.plan import TuningPlan
 from volbench.tune.search import Search
@@ -135,8 +135,7 @@ def write_outcome(outcome: TuningOutcome, tuning: TuningPlan) -> None:
         for fold, winner in sorted(outcome.winners.items())
     ]
     best = outcome.best
-    write_json(
-        outcome.path / TUNING,
+    content = json_text(
         {
             "schema": SCHEMA,
             "mode": "flat" if outcome.flat else "nested",
@@ -149,8 +148,9 @@ def write_outcome(outcome: TuningOutcome, tuning: TuningPlan) -> None:
             "best": None
             if best is None
             else {"fold": best.fold, "line": run_line(best.candidate, tuning)},
-        },
+        }
     )
+    RunFolder(outcome.path).add(TUNING, content)
 
 
 def read_outcome(path: Path) -> Mapping[str, Any] | None:
@@ -159,7 +159,7 @@ def read_outcome(path: Path) -> Mapping[str, Any] | None:
     Raises:
         StateError: it is damaged.
     """
-    return read_json(path / TUNING)
+    return RunFolder(path).values(TUNING)
 
 
 def run_line(candidate: TriedCandidate, tuning: TuningPlan) -> str:

@@ -120,6 +120,7 @@ def make_tuning_plan(
     cache: Path | None = None,
     jobs: int | None = None,
     on_case: Callable[[int, int], None] | None = None,
+    allow_duplicates: bool = False,
 ) -> TuningPlan:
     """Read and check everything, prepare the data, divide it twice; trains nothing.
 
@@ -144,6 +145,7 @@ def make_tuning_plan(
         cache=cache,
         jobs=jobs,
         on_case=on_case,
+        allow_duplicates=allow_duplicates,
     )
     settings.check(plan.experiment.recipe)
     tuning = {

@@ -76,7 +76,12 @@ def tune(
     folder = RunFolder(out / (name or experiment.name))
     with ExitStack() as stack:
         lock = stack.enter_context(SharedLock(folder.path))
-        folder.open(experiment, tuning.plan.split, describe_data(tuning.plan.prepared), environment)
+        folder.open(
+            experiment,
+            tuning.plan.split,
+            describe_data(tuning.plan.prepared, tuning.plan.duplicates),
+            environment,
+        )
         url = storage or f"sqlite:///{(folder.path / STORAGE).resolve()}"
         database = stack.enter_context(open_storage(url, heartbeat_s=heartbeat_s))
         searches = [

@@ -116,13 +116,14 @@ def test_no_cases_and_another_size_than_promised_are_problems():
 def test_a_doubtful_data_set_is_warned_of_but_clean():
     twin = ramp(101, name="twin", patient="another", label="b")
     both = [ramp(1, patient="P"), ramp(2, patient="P", label="b")]
-    report = check(enough(twin, *both))
+    report = check(enough(twin, *both), allow_duplicates=True)
     assert report.clean
     assert report.warnings == (
         "patients with cases of more than one class: 1, the first is P",
-        "volumes that are there more than once: 1, under different patients 1; the first are "
-        "case101 and twin",
+        "cases case101 and twin are equal voxel for voxel, of the patients 'p101' and 'another'; "
+        "remove one, or use --allow-duplicates",
     )
+    assert check(enough(twin, *both)).problems == report.warnings[1:]
 
 
 def test_a_tiny_class_is_warned_of():

@@ -18,8 +18,13 @@ SHOWN = 10
 @click.command("check")
 @click.argument("data")
 @click.option("--jobs", type=click.IntRange(1), help="Reader processes; default: one per core.")
+@click.option(
+    "--allow-duplicates", is_flag=True, help="Warn of equal volumes instead of refusing them."
+)
 @output_options("table", "json")
-def command(data: str, jobs: int | None, style: str | None, output: Path | None) -> None:
+def command(
+    data: str, jobs: int | None, allow_duplicates: bool, style: str | None, output: Path | None
+) -> None:
     """Read every volume and list all problems.
 
     DATA is a manifest.csv or the spec of a data set. The exit code is 3 if there are problems;
@@ -43,7 +48,12 @@ def command(data: str, jobs: int | None, style: str | None, output: Path | None)
             f"{data}: {plural(len(error.problems), 'problem')}; no volume was read"
         ) from None
     with counter("reading", "cases") as on_case:
-        report = check(dataset, jobs=jobs or available_cores(), on_case=on_case)
+        report = check(
+            dataset,
+            jobs=jobs or available_cores(),
+            on_case=on_case,
+            allow_duplicates=allow_duplicates,
+        )
     patients = {one.case.patient for one in report.surveyed}
     title = f"{spec}: {plural(len(report.surveyed), 'case')} of {plural(len(patients), 'patient')}"
     lines = [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from volbench._utils.text import plural
+from volbench._utils.text import plural, printable
 from volbench.cli.progress.counter import counter
 
 
@@ -26,7 +26,16 @@ from volbench.cli.progress.counter import counter
 @click.option(
     "--jobs", type=click.IntRange(min=1), help="Preprocessing processes; default: one per core."
 )
-def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | None) -> None:
+@click.option(
+    "--allow-duplicates", is_flag=True, help="Accept equal volumes on both sides of a fold."
+)
+def command(
+    data: str,
+    settings: tuple[str, ...],
+    out: Path | None,
+    jobs: int | None,
+    allow_duplicates: bool,
+) -> None:
     """Preprocess a data set once, before training.
 
     Runs then open the prepared volumes from the cache. Rerun the same command to resume an
@@ -35,6 +44,7 @@ def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | 
     """
     import time
 
+    from volbench.crossval.copies import check_prepared
     from volbench.data.cache.writing import copy_prepared, require_room
     from volbench.data.preparation.prepare_data import default_options, prepare
     from volbench.data.preprocessing.options import with_settings
@@ -47,6 +57,8 @@ def command(data: str, settings: tuple[str, ...], out: Path | None, jobs: int | 
         prepared = prepare(data, options, jobs=jobs, on_case=report)
     if Path(data).is_dir():
         prepared.check()
+    for note in check_prepared(prepared, allow=allow_duplicates):
+        click.echo(f"warning: {printable(note)}", err=True)
     if out is not None:
         prepared = copy_prepared(prepared, out)
     slices, channels, height, width = prepared.voxels.shape

@@ -9,6 +9,7 @@ from volbench.cli.executor import open_executor
 from volbench.cli.options import (
     device_option,
     dry_run_option,
+    duplicates_option,
     jobs_option,
     local_copy_option,
     on_option,
@@ -56,6 +57,7 @@ EXPERIMENT_FAILED = 1
 @jobs_option
 @on_option
 @local_copy_option
+@duplicates_option
 @dry_run_option
 def command(
     file: Path,
@@ -72,6 +74,7 @@ def command(
     jobs: int | None,
     on: str,
     local_copy: Path | None,
+    allow_duplicates: bool,
     dry_run: bool,
 ) -> None:
     """Run all experiments of a suite file.
@@ -102,7 +105,13 @@ def command(
         seed=seed,
     )
     with counter("preparing", "case") as on_case:
-        planned = plan_suite(suite, precision=precision, jobs=jobs, on_case=on_case)
+        planned = plan_suite(
+            suite,
+            precision=precision,
+            jobs=jobs,
+            on_case=on_case,
+            allow_duplicates=allow_duplicates,
+        )
     place = out or suite.out
     with open_executor(on, place) as executor:
         if dry_run:

@@ -7,6 +7,7 @@ two slices. Scaling of intensities changes no correlation.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -31,13 +32,15 @@ SAME = 0.98
 SHIFT = 2
 MOST = 5_000
 """Pairs that are compared in full, the most alike first."""
+MANY = 3
+"""What resembles more other patients than these is how this cohort looks, and no copy."""
 BLOCK = 1024
 FLIPS = tuple(product((1, -1), repeat=3))
 
-Thumbnail = Float[np.ndarray, "slice row column"]
+Thumbnail = Float[np.ndarray, "_ _ _"]
 
 
-def thumbnail(volume: Float[np.ndarray, "slice row column"]) -> Thumbnail:
+def thumbnail(volume: Float[np.ndarray, "_ _ _"]) -> Thumbnail:
     """Average the pixels of each slice into a small image."""
     volume = np.asarray(volume, np.float32)
     rows, columns = (_shares(size) for size in volume.shape[1:])
@@ -45,7 +48,7 @@ def thumbnail(volume: Float[np.ndarray, "slice row column"]) -> Thumbnail:
 
 
 @lru_cache(maxsize=16)
-def _shares(size: int) -> Float[np.ndarray, "small size"]:
+def _shares(size: int) -> Float[np.ndarray, "_ _"]:
     """What share each pixel has in each of the thumbnail's, by overlap; the same from both ends."""
     edges = np.linspace(0, size, SIDE + 1)
     pixels = np.arange(size)
@@ -61,11 +64,13 @@ def similar_pairs(thumbnails: Sequence[Thumbnail], patients: Sequence[str]) -> l
         patients: Of each case; two cases of one patient may well look alike.
     """
     candidates = sorted(_candidates(thumbnails, patients), key=lambda found: -found[0])[:MOST]
-    return sorted(
+    pairs = sorted(
         (one, other)
         for _, one, other in candidates
         if resemblance(thumbnails[one], thumbnails[other]) >= SAME
     )
+    others = Counter(index for pair in pairs for index in pair)
+    return [pair for pair in pairs if min(others[index] for index in pair) <= MANY]
 
 
 def similar_pairs_cached(prepared: Prepared, cache: Path) -> list[Pair]:
@@ -116,11 +121,13 @@ def _candidates(
         rows = slice(start, start + BLOCK)
         for flip in FLIPS:
             turned = grids[:, :: flip[0], :: flip[1], :: flip[2]].reshape(len(grids), -1)
-            np.maximum(alike, _unit(grids[rows].reshape(len(alike), -1)) @ _unit(turned).T, alike)
+            np.maximum(
+                alike, _unit(grids[rows].reshape(len(alike), -1)) @ _unit(turned).T, out=alike
+            )
         centre = _unit(middles[rows, SHIFT].reshape(len(alike), -1))
         for place, flip in product(range(2 * SHIFT + 1), product((1, -1), repeat=2)):
             turned = middles[:, place, :: flip[0], :: flip[1]].reshape(len(grids), -1)
-            np.maximum(alike, centre @ _unit(turned).T, alike)
+            np.maximum(alike, centre @ _unit(turned).T, out=alike)
         alike[np.arange(len(grids))[None] <= np.arange(start, start + len(alike))[:, None]] = -1
         alike[owners[rows][:, None] == owners[None]] = -1
         for row, column in zip(*np.nonzero(alike >= COARSE), strict=True):
@@ -133,7 +140,7 @@ def _grid(image: Thumbnail) -> Float[np.ndarray, "8 8 8"]:
     return _resampled(small, GRID)
 
 
-def _middles(image: Thumbnail) -> Float[np.ndarray, "place row column"]:
+def _middles(image: Thumbnail) -> Float[np.ndarray, "_ _ _"]:
     """The middle slice and its neighbours; ends are repeated."""
     middle = len(image) // 2 + np.arange(-SHIFT, SHIFT + 1)
     return image[np.clip(middle, 0, len(image) - 1)]
@@ -150,7 +157,7 @@ def _resampled(image: Thumbnail, count: int) -> Thumbnail:
     return np.asarray(image[lower] * (1 - share) + image[upper] * share)
 
 
-def _unit(rows: Float[np.ndarray, "row value"]) -> Float[np.ndarray, "row value"]:
+def _unit(rows: Float[np.ndarray, "_ _"]) -> Float[np.ndarray, "_ _"]:
     """Mean 0 and length 1, so that products are correlations; constants stay 0."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)

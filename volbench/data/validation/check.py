@@ -3,8 +3,10 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from volbench._utils.moved import renamed
+from volbench.data.duplicates import look_alikes, names_of, similar_pairs
 from volbench.data.formats.integrity import beside_series
 from volbench.data.subjects.read import believed_kind
 from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
@@ -12,6 +14,7 @@ from volbench.interfaces import Case, Dataset, Files
 
 FEW_PATIENTS = 10
 SPACING_RANGE = 1.5
+SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,20 @@ class ValidationReport:
         return not self.problems
 
 
-def check(dataset: Dataset, *, jobs: int = 1, on_case: OnCase | None = None) -> ValidationReport:
+def check(
+    dataset: Dataset,
+    *,
+    jobs: int = 1,
+    on_case: OnCase | None = None,
+    allow_duplicates: bool = False,
+) -> ValidationReport:
     """Read every case and judge the data set; collects problems instead of stopping at one.
 
     Args:
         dataset: What to check.
         jobs: Processes that read.
         on_case: Called with how many cases are done, and of how many.
+        allow_duplicates: Equal volumes are warnings, not problems.
 
     Raises:
         DataError: a worker process was killed.
@@ -51,10 +61,18 @@ def check(dataset: Dataset, *, jobs: int = 1, on_case: OnCase | None = None) -> 
     cases = [one.case for one in surveyed]
     problems = [one.problem for one in surveyed if one.problem]
     facts = [one.facts for one in surveyed if one.facts]
+    equal = _equal(surveyed)
+    copies = tuple(_copies(equal))
+    problems += [*_broken_promises(dataset, surveyed), *_mixed_up(dataset, cases)]
     return ValidationReport(
         surveyed=surveyed,
-        problems=(*problems, *_broken_promises(dataset, surveyed), *_mixed_up(dataset, cases)),
-        warnings=(*_doubtful(dataset, cases), *_twins(surveyed)),
+        problems=(*problems, *(() if allow_duplicates else copies)),
+        warnings=(
+            *_doubtful(dataset, cases),
+            *_look_alikes(cases),
+            *(copies if allow_duplicates else ()),
+            *_nearly_copies(surveyed, equal),
+        ),
         notes=(*_notes(facts), *_unverified(cases), *_left_out(cases)),
     )
 
@@ -103,20 +121,56 @@ def _doubtful(dataset: Dataset, cases: Sequence[Case]) -> Iterator[str]:
         yield f"patients with cases of more than one class: {len(mixed)}, the first is {mixed[0]}"
 
 
-def _twins(surveyed: Sequence[Surveyed]) -> Iterator[str]:
-    """Volumes that are equal voxel for voxel: copies, which may end up in two folds."""
+def _equal(surveyed: Sequence[Surveyed]) -> list[tuple[Case, Case]]:
+    """All pairs of volumes that are equal voxel for voxel, in the order of the data set."""
     by_digest: dict[str, list[Case]] = defaultdict(list)
     for one in surveyed:
         if one.facts:
             by_digest[one.facts.digest].append(one.case)
-    copies = [cases for cases in by_digest.values() if len(cases) > 1]
-    if copies:
-        first, second = copies[0][:2]
-        apart = sum(len({case.patient for case in cases}) > 1 for cases in copies)
-        yield (
-            f"volumes that are there more than once: {len(copies)}, under different patients "
-            f"{apart}; the first are {first.name} and {second.name}"
+    return [pair for cases in by_digest.values() for pair in combinations(cases, 2)]
+
+
+def _copies(pairs: Sequence[tuple[Case, Case]]) -> Iterator[str]:
+    """Copies, which may end up in two folds, or count twice."""
+    for one, other in pairs:
+        patients = (
+            f"both of patient {one.patient}"
+            if one.patient == other.patient
+            else f"of the patients {one.patient!r} and {other.patient!r}"
         )
+        yield (
+            f"cases {one.name} and {other.name} are equal voxel for voxel, {patients}; remove one, "
+            "or use --allow-duplicates"
+        )
+
+
+def _nearly_copies(
+    surveyed: Sequence[Surveyed], equal: Sequence[tuple[Case, Case]]
+) -> Iterator[str]:
+    """Volumes of two patients that are one scan: scaled, mirrored, resampled or shifted."""
+    read = [one for one in surveyed if one.facts and one.facts.thumbnail is not None]
+    if len(read) < 2:
+        return
+    thumbnails = [one.facts.thumbnail for one in read if one.facts]
+    known = {(one.name, other.name) for one, other in equal}
+    names = [one.case.name for one in read]
+    pairs = similar_pairs(
+        [image for image in thumbnails if image is not None], [one.case.patient for one in read]
+    )
+    left = [(one, other) for one, other in pairs if (names[one], names[other]) not in known]
+    if left:
+        yield (
+            f"volumes of different patients that are nearly one scan (scaled, mirrored, resampled "
+            f"or shifted): {names_of(left, names)}"
+        )
+
+
+def _look_alikes(cases: Sequence[Case]) -> Iterator[str]:
+    groups = look_alikes(case.patient for case in cases)
+    for group in groups[:SHOWN]:
+        yield f"patients that look like one: {', '.join(map(repr, group))}; write one if they are"
+    if len(groups) > SHOWN:
+        yield f"{len(groups) - SHOWN} more groups of patients that look like one"
 
 
 def _notes(facts: Sequence[VolumeFacts]) -> Iterator[str]:

@@ -2,10 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
 
 from volbench._utils.moved import renamed
 from volbench._utils.process_pool import each
+from volbench.data.duplicates import thumbnail
 from volbench.data.reading import read_case
 from volbench.errors import DataError, StorageError
 from volbench.interfaces import Case, Dataset
@@ -22,6 +26,7 @@ class VolumeFacts:
         region: Share of the voxels inside the mask; None without a mask.
         digest: SHA-256 over the voxels.
         representative: How many slices show the finding.
+        thumbnail: Of the first channel, to find scans that are nearly the same.
     """
 
     channels: int
@@ -32,6 +37,7 @@ class VolumeFacts:
     region: float | None
     digest: str
     representative: int
+    thumbnail: Float[np.ndarray, "_ _ _"] | None = field(default=None, repr=False, compare=False)
 
     @property
     def anisotropy(self) -> float:
@@ -97,6 +103,7 @@ def _look(task: tuple[int, Case]) -> tuple[int, VolumeFacts | None, str | None]:
         region=None if scan.mask is None else float(scan.mask.mean()),
         digest=hashlib.sha256(scan.image.tobytes()).hexdigest(),
         representative=len(scan.representative),
+        thumbnail=thumbnail(scan.image[0]),
     )
     return number, facts, None
 

@@ -35,7 +35,7 @@ from volbench.leaderboard.statistics.run_scores import (
     sorted_items,
     test_to_train,
 )
-from volbench.runs.folder import AUDIT
+from volbench.runs.folder import AUDIT, RunFolder
 from volbench.runs.load import LoadedRun
 
 Areas = Float[np.ndarray, "repeat fold"]
@@ -48,6 +48,7 @@ def audits_of(runs: Sequence[LoadedRun], splits: Sequence[str]) -> list[Audit]:
     for run in runs:
         split = run.experiment["split_digest"]
         if split not in found and (run.path / AUDIT).is_file():
+            RunFolder(run.path).content(AUDIT)  # refuses one that was changed
             found[split] = read_audit(run.path / AUDIT)
     return [found[split] for split in splits] if set(splits) <= found.keys() else []
 
