@@ -15,6 +15,7 @@ from tests.helpers.volumes_on_disk import write_series
 from volbench.cli.main import main
 
 TEXTS = {"PN", "LO", "SH", "LT", "ST", "UT"}
+pytestmark = pytest.mark.slow  # nine commands on twelve volumes
 GROUPS = {0x0008, 0x0010, 0x0032, 0x0038, 0x0040, 0x4000, 0x4008}
 """Studies, patients, requests, visits, procedures, comments and results."""
 FIELDS = 120

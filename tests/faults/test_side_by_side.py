@@ -10,6 +10,7 @@ from tests.faults.children import in_child
 from tests.faults.tiny_run import TINY, leftovers, numbers, train, write_volumes
 
 PROCESSES = 8
+pytestmark = pytest.mark.slow  # as many processes as that want cores of their own
 
 
 @pytest.fixture(scope="module")
