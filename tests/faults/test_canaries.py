@@ -76,7 +76,7 @@ def said_and_written(folder: Path) -> dict[str, bytes]:
         ["-vv", "data", "check", data, "--jobs", "1"],
         ["data", "describe", data],
         ["data", "audit", data, "--folds", "2"],
-        ["data", "prepare", data, str(out / "prepared")],
+        ["data", "prepare", data],
         [*run, "--data", data, "--out", str(out), "--name", "run", "--jobs", "1", *overrides],
         ["compare", str(out / "run"), "--format", "json"],
         ["report", str(out / "run"), "--output", str(out / "page.html")],

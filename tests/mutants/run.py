@@ -107,12 +107,12 @@ def main() -> int:
     known = json.loads(options.results.read_text()) if options.results.exists() else {}
     if options.again:
         known = {key: kind for key, kind in known.items() if kind == CAUGHT}
+    keys = {mutant: mutant.key for mutant in chosen}  # of the files as they are copied now
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     with _copy() as root:
-        for mutant in chosen:
-            key = mutant.key
+        for mutant, key in keys.items():
             if key in known:
                 continue
             began = time.monotonic()
@@ -120,7 +120,7 @@ def main() -> int:
             _keep(options.results, key, known[key])
             took = time.monotonic() - began
             print(f"{known[key]:9}{took:5.1f} s  {mutant.file}: {mutant.why}", flush=True)
-    return report([(mutant, known[mutant.key]) for mutant in chosen])
+    return report([(mutant, known[key]) for mutant, key in keys.items()])
 
 
 def report(found: list[tuple[Mutant, str]]) -> int:
@@ -152,6 +152,8 @@ def try_mutant(mutant: Mutant, root: Path, *, limit_s: float) -> str:
 
 def _tests_in_child(tests: tuple[str, ...], root: Path, limit_s: float) -> int | None:
     """Exit code of pytest; None if it took too long."""
+    done = root / ".done"  # a fault may end the process with 0 before the tests have ended
+    done.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
@@ -161,6 +163,7 @@ def _tests_in_child(tests: tuple[str, ...], root: Path, limit_s: float) -> int |
         code = 3
         try:
             code = _run_tests(tests, root)
+            (root / ".done").write_text("")
         except BaseException:
             traceback.print_exc()
         finally:  # nothing of the parent's is to be cleaned up here
@@ -168,9 +171,10 @@ def _tests_in_child(tests: tuple[str, ...], root: Path, limit_s: float) -> int |
             os._exit(code)
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code or done.exists() else 1
         time.sleep(0.05)
     with contextlib.suppress(OSError):
         os.killpg(child, signal.SIGKILL)
