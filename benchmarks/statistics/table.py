@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 from simulate import RESULTS, Line, place_of, read
-from studies import BETTER, NULL, REPEATED, SEEDS
+from studies import BETTER, CAPACITY, FEW, NULL, RANDOM, REPEATED, SEEDS
 
 from volbench.evaluation.statistics.cross_validated import FACTOR
 
@@ -75,6 +75,9 @@ def main() -> None:
         ("No candidate is better", NULL),
         ("One way of training, two seeds", SEEDS),
         ("The first is better", BETTER),
+        ("More features than patients can tell", CAPACITY),
+        ("Two and three folds", FEW),
+        ("Random splits", RANDOM),
         ("Three divisions into folds", REPEATED),
     ):
         print(f"\n{title}\n")

@@ -101,13 +101,19 @@ def sorted_items(items: Items) -> Items:
 
 
 def item_names(items: Items) -> list[tuple[str, int, int]]:
-    """Key of an item: the case, the case and slice, or the patient; and the fold."""
-    firsts = [rows[0] for rows in items.rows]
-    if items.unit == "patient":
-        return [(row.patient, 0, row.fold) for row in firsts]
-    if items.unit == "case":
-        return [(row.case, 0, row.fold) for row in firsts]
-    return [(row.case, row.slice or 0, row.fold) for row in firsts]
+    """Key of an item: the case, the case and slice, or the patient; of random splits the fold too.
+
+    Of divisions into folds it is left out, as repeats hold out the same items in other folds.
+    """
+    repeated = items.repeated
+    return [
+        (
+            rows[0].patient if items.unit == "patient" else rows[0].case,
+            (rows[0].slice or 0) if items.unit == "slice" else 0,
+            rows[0].fold if repeated else 0,
+        )
+        for rows in items.rows
+    ]
 
 
 def fold_areas(items: Items) -> Folds:
