@@ -219,7 +219,8 @@ def test_the_check_of_sound_files_ends_with_0(folder):
         f"manifest(path='{folder}/manifest.csv'): 20 cases of 20 patients",
         "note: 20 of 20 volumes have pixels that are not square",
         "note: 1 of 20 volumes have a mask",
-        "clean: every volume is whole and fits its data set",
+        "clean: every volume is whole and fits its data set; look at them: volbench data show "
+        f"{folder}/manifest.csv",
     ]
 
 
