@@ -211,10 +211,11 @@ def _thin_parts(parts: Sequence[FoldPartition], prepared: Prepared) -> Iterator[
         for label in range(len(classes))
     ]
     if counts and min(counts) < FEW_TO_SELECT:
-        yield (
-            f"the inner validation parts hold as few as {min(counts)} cases of a class, so which "
-            "epoch they pick is largely chance; --set selection.validation_fraction=0.3 holds back "
-            "more, --set selection.checkpoint=last needs none"
+        logger.info(
+            "the inner validation parts hold as few as %d cases of a class, so which epoch they "
+            "pick is largely chance; --set selection.validation_fraction=0.3 holds back more, "
+            "--set selection.checkpoint=last needs none",
+            min(counts),
         )
 
 
