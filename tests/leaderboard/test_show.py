@@ -508,3 +508,14 @@ def test_runs_that_differ_in_nothing_are_told_apart_by_their_names(tmp_path):
     for name in ("first", "second"):
         with_settings(write_rival(tmp_path, name, signal=len(name)), training={"epochs": 6})
     assert "| run | folds |" in compare(tmp_path, "--format", "md")
+
+
+def test_folds_from_different_hardware_are_told(tmp_path):
+    write_rival(tmp_path, "here", folds=5)
+    assert "different hardware" not in flat(compare(tmp_path))
+    path = tmp_path / "here/folds/03/environment.json"
+    path.write_text('{"schema": 1, "device": "NVIDIA T4", "processor": "B", "cores": 2}')
+    text = flat(compare(tmp_path))
+    assert "The folds of here come from different hardware: " in text
+    assert ": 0, 1, 2, 4; NVIDIA T4 (" in text
+    assert "were not run on one machine" in text

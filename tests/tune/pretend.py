@@ -57,11 +57,11 @@ class Pretender:
         self.tasks = []
         self.log = log
 
-    def __call__(self, task, on_epoch):
+    def __call__(self, task, on_epoch, **options):
         self.tasks.append(task)
         if self.log is not None:
             with self.log.open("a") as file:
-                file.write(f"{task.run.parent.parent.parent.name} {task.run.name} {task.fold}\n")
+                file.write(f"{task.run.parent.parent.name} {task.run.name} {task.fold}\n")
         folder = RunFolder(task.run).fold(task.fold)
         try:
             auc = self.score(task)
@@ -105,6 +105,7 @@ def pretended(plan, out, pretender=None, **options):
 
 
 if __name__ == "__main__":
-    data, out, seconds, log = sys.argv[1:]
+    data, out, seconds, log, *storage = sys.argv[1:]
     slow = Pretender(seconds=float(seconds), log=Path(log))
-    pretended(plan_for(data), Path(out), slow, heartbeat_s=1)
+    more = {"storage": storage[0]} if storage else {}
+    pretended(plan_for(data), Path(out), slow, heartbeat_s=1, **more)

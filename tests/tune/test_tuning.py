@@ -251,8 +251,9 @@ def test_the_page_shows_each_study_and_carries_no_script(tuned):
     assert "http://" not in text.replace("http://www.w3.org/", "")
 
 
-def start(data, out, *, seconds, log):
+def start(data, out, *, seconds, log, storage=None):
     command = [sys.executable, "-m", "tests.tune.pretend", *map(str, (data, out, seconds, log))]
+    command += [] if storage is None else [storage]
     root = Path(__file__).parent.parent.parent
     return subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
 

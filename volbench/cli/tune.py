@@ -4,14 +4,24 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from volbench.cli.options import FiniteRange, check_name, execution_options, experiment_options
+from volbench.cli.executor import open_executor
+from volbench.cli.options import (
+    FiniteRange,
+    check_name,
+    execution_options,
+    experiment_options,
+    on_option,
+)
 
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Level, Precision
+    from volbench.interfaces import Executor
+    from volbench.tune.outcome import TuningOutcome
+    from volbench.tune.plan import TuningPlan
     from volbench.tune.settings import PrunerName, SamplerName
 
 FOLD_FAILED, INTERRUPTED = 1, 130
@@ -71,9 +81,10 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
 )
 @click.option(
     "--storage",
-    metavar="URL",
-    help="Database shared by several machines, e.g. postgresql+psycopg://host/name; default: a "
-    "SQLite file in the run folder.",
+    metavar="URL|journal",
+    help="Database shared by several machines, e.g. postgresql+psycopg://host/name; or journal, a "
+    "file in the run folder for machines that share a disk only. Default: SQLite in the run "
+    "folder; with --on: journal.",
 )
 @click.option(
     "--heartbeat",
@@ -84,6 +95,7 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
     help="Heartbeat interval; a trial silent for four intervals is retried.",
 )
 @execution_options
+@on_option
 @click.option(
     "--show",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -118,6 +130,7 @@ def command(
     name: str | None,
     out: Path,
     checkpoint_seconds: float,
+    on: str,
     dry_run: bool,
 ) -> None:
     """Tune hyperparameters by nested cross-validation.
@@ -128,7 +141,8 @@ def command(
     part choose the hyperparameters; the outer fold only scores the winner.
 
     Rerun the same command to resume; processes started at the same time share the work. The first
-    Ctrl-C stops after the running trainings, a second one at once.
+    Ctrl-C stops after the running trainings, a second one at once. With --on, --jobs processes
+    (default: one per study) share the search on the executor's machines.
 
     \b
     volbench tune --encoder rmc5 --agg bilinear --loss focal+triplet
@@ -166,22 +180,39 @@ def command(
             on_case=on_case,
             allow_duplicates=allow_duplicates,
         )
-    if dry_run:
-        click.echo(describe_tuning(tuning, out / (name or tuning.plan.experiment.name)))
+    path = out / (name or tuning.plan.experiment.name)
+    with open_executor(on, path) as executor:
+        if executor is not None:
+            outcome = _tune_on(
+                executor,
+                tuning,
+                path,
+                dry_run=dry_run,
+                storage=storage,
+                device=device,
+                jobs=jobs,
+                heartbeat_s=heartbeat,
+                checkpoint_seconds=checkpoint_seconds,
+            )
+        elif dry_run:
+            click.echo(describe_tuning(tuning, path))
+            outcome = None
+        else:
+            with TuningProgress() as progress, _patience() as asked:
+                outcome = tune(
+                    tuning,
+                    out=out,
+                    name=name,
+                    storage=storage,
+                    device=device,
+                    jobs=jobs,
+                    heartbeat_s=heartbeat,
+                    checkpoint_seconds=checkpoint_seconds,
+                    callback=progress,
+                    stopped=lambda: bool(asked),
+                )
+    if outcome is None:
         return
-    with TuningProgress() as progress, _patience() as asked:
-        outcome = tune(
-            tuning,
-            out=out,
-            name=name,
-            storage=storage,
-            device=device,
-            jobs=jobs,
-            heartbeat_s=heartbeat,
-            checkpoint_seconds=checkpoint_seconds,
-            callback=progress,
-            stopped=lambda: bool(asked),
-        )
     if outcome.stopped:
         click.echo("volbench: interrupted; rerun the same command to resume", err=True)
         raise click.exceptions.Exit(INTERRUPTED)
@@ -190,6 +221,35 @@ def command(
     click.echo(f"plots: {page}\ncompare with: volbench compare {outcome.path.parent}")
     if outcome.errors:
         raise click.exceptions.Exit(FOLD_FAILED)
+
+
+def _tune_on(
+    executor: "Executor",
+    tuning: "TuningPlan",
+    path: Path,
+    *,
+    dry_run: bool,
+    storage: str | None,
+    **options: Any,
+) -> "TuningOutcome | None":
+    """Tune on other machines, or show what would be submitted."""
+    from volbench.cli.progress.tuning import describe_tuning
+    from volbench.crossval.run import EXECUTOR
+    from volbench.tune.on_executor import tune_on, tuning_tasks
+
+    tasks = tuning_tasks(tuning, path, storage=storage, **options)
+    if dry_run:
+        click.echo(describe_tuning(tuning, path))
+        click.echo(executor.describe(tasks, path / EXECUTOR))
+        return None
+    return tune_on(
+        executor,
+        tuning,
+        path,
+        tasks,
+        storage=storage,
+        on_line=lambda line: click.echo(line, err=True),
+    )
 
 
 @contextmanager

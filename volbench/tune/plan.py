@@ -60,6 +60,7 @@ class TuningPlan:
     Attributes:
         plan: Of the outer folds; its components and recipe are those of the middle candidate.
         inner: What each study may see, by its outer fold.
+        asked: Components and overrides with their search spaces, as given.
         recipe: Name or path, as given.
         data: As given.
         folds: As given.
@@ -69,6 +70,7 @@ class TuningPlan:
     template: Template
     settings: Settings
     inner: Mapping[int, Inner]
+    asked: TriedCandidate
     recipe: str
     data: str
     folds: str
@@ -159,7 +161,8 @@ def make_tuning_plan(
     for each in inner.values():
         for fold in each.split.folds:
             each.part(fold, plan.experiment)
-    return TuningPlan(plan, template, settings, inner, recipe, data, folds)
+    asked = TriedCandidate(encoder, aggregator, loss, overrides)
+    return TuningPlan(plan, template, settings, inner, asked, recipe, data, folds)
 
 
 def _inner(plan: Plan, outer: int, folds: int) -> Inner:

@@ -28,15 +28,16 @@ def train(
     jobs: int,
     on_epoch: OnEpoch,
     workers: Workers | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Task, FoldResult | None]]:
     """Train what ``feed`` hands out, ``jobs`` at a time; ends when nothing runs and none comes.
 
-    A single job runs in this process. Yields each task with its result; None for one that was
-    ended by ``on_epoch``.
+    A single job runs in this process, and keeps its state after an epoch if ``should_stop``.
+    Yields each task with its result; None for one that was ended by ``on_epoch``.
     """
     if jobs == 1:
         while (task := feed()) is not None:
-            yield task, _here(task, on_epoch)
+            yield task, _here(task, on_epoch, should_stop)
         return
     with ExitStack() as stack:
         workers = workers or stack.enter_context(Workers())
@@ -68,13 +69,13 @@ class _Ended(BaseException):
     """Ends a training from within; no `Exception`, or it would be recorded as a failure."""
 
 
-def _here(task: Task, on_epoch: OnEpoch) -> FoldResult | None:
+def _here(task: Task, on_epoch: OnEpoch, should_stop: Callable[[], bool]) -> FoldResult | None:
     def hear(report: EpochReport, task: Task) -> None:
         if not on_epoch(task, report):
             raise _Ended
 
     try:
-        return do_task(task, partial(hear, task=task))
+        return do_task(task, partial(hear, task=task), should_stop=should_stop)
     except OutOfMemoryError as error:
         return record_failure(task.run, task.fold, f"out of memory: {error}")
     except _Ended:

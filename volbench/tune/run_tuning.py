@@ -7,15 +7,20 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
+
+from volbench._utils.atomic_io import FolderLock
 from volbench._utils.cpu import available_cores
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
+from volbench.crossval.opened import OPENING_S
 from volbench.data.cache.location import cache_root
 from volbench.errors import TrainingError
 from volbench.executors.pool import Workers
 from volbench.runs.folder import AUDIT, RunFolder
 from volbench.training.compute import choose_compute
 from volbench.training.fold import CHECKPOINT_SECONDS
+from volbench.tune.leased_trials import JOURNAL, TrialLeases, open_journal
 from volbench.tune.outcome import TuningOutcome, find_outcome, write_outcome
 from volbench.tune.plan import FLAT, TuningPlan
 from volbench.tune.pool import train
@@ -43,6 +48,7 @@ def tune(
     callback: TuningCallback | None = None,
     workers: Workers | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    preempted: Callable[[], bool] = lambda: False,
 ) -> TuningOutcome:
     """Search, train the winners, score them on the outer folds; what is done is kept.
 
@@ -52,7 +58,9 @@ def tune(
         tuning: What `make_tuning_plan` checked.
         out: Folder of runs.
         name: Folder of this one in ``out``.
-        storage: URL of a database; by default a SQLite file in the run folder.
+        storage: URL of a database; ``journal``: a file in the run folder that needs no locks of
+            the file system, for machines that share nothing but a disk; by default a SQLite file
+            there.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: Trainings at a time; by default one per core on a CPU, one on a GPU.
         heartbeat_s: Seconds between two signs of life of a trial.
@@ -60,6 +68,7 @@ def tune(
         callback: Called on progress.
         workers: Processes that outlive this; by default it starts its own and ends them.
         stopped: Asked before anything is begun; once true, only what runs is finished.
+        preempted: Asked after each epoch, with one job; once true, its training keeps its state.
 
     Raises:
         StateError: the folder holds another experiment, or was damaged.
@@ -75,24 +84,32 @@ def tune(
     environment = _without_password(describe_environment(compute, jobs=jobs))
     folder = RunFolder(out / (name or experiment.name))
     with ExitStack() as stack:
-        lock = stack.enter_context(SharedLock(folder.path))
-        folder.open(
-            experiment,
-            tuning.plan.split,
-            describe_data(tuning.plan.prepared, tuning.plan.duplicates),
-            environment,
-        )
-        url = storage or f"sqlite:///{(folder.path / STORAGE).resolve()}"
-        database = stack.enter_context(open_storage(url, heartbeat_s=heartbeat_s))
+        describe = describe_data(tuning.plan.prepared, tuning.plan.duplicates)
+        database: optuna.storages.BaseStorage
+        heart: Heartbeat
+        lock: SharedLock | None = None
+        if storage == JOURNAL:
+            with FolderLock(folder.path, wait_s=OPENING_S, required=False):
+                folder.open(experiment, tuning.plan.split, describe, environment)
+            database = stack.enter_context(open_journal(folder.path))
+            heart = TrialLeases(heartbeat_s)
+        else:
+            lock = stack.enter_context(SharedLock(folder.path))
+            folder.open(experiment, tuning.plan.split, describe, environment)
+            url = storage or f"sqlite:///{(folder.path / STORAGE).resolve()}"
+            database = served = stack.enter_context(open_storage(url, heartbeat_s=heartbeat_s))
+            heart = Heartbeat(served.record_heartbeat, heartbeat_s)
+        room = "" if lock is None else lock.name
         searches = [
-            Search(tuning, inner, database, _folder(folder, inner.outer), lock.name)
+            Search(tuning, inner, database, _folder(folder, inner.outer), room)
             for inner in tuning.inner.values()
         ]
-        for search in searches:
-            search.recover_stale(exclusive=lock.exclusive, file=storage is None)
-        lock.downgrade()
+        if lock is not None:
+            for search in searches:
+                search.recover_stale(exclusive=lock.exclusive, file=storage is None)
+            lock.downgrade()
         callback.on_plan(tuning, folder.path, *_progress(searches))
-        with Heartbeat(database.record_heartbeat, heartbeat_s) as heart:
+        with heart:
             work = TuningWorker(
                 tuning,
                 folder,
@@ -105,7 +122,7 @@ def tune(
                 stopped=stopped,
             )
             try:
-                _do(work, jobs, callback, workers, stopped)
+                _do(work, jobs, callback, workers, stopped, preempted)
             finally:
                 work.release()
         for search in searches:
@@ -127,11 +144,16 @@ def _do(
     callback: TuningCallback,
     workers: Workers | None,
     stopped: Callable[[], bool],
+    preempted: Callable[[], bool],
 ) -> None:
     waiting = False
     while True:
         for task, result in train(
-            work.next_task, jobs=jobs, on_epoch=work.on_epoch, workers=workers
+            work.next_task,
+            jobs=jobs,
+            on_epoch=work.on_epoch,
+            workers=workers,
+            should_stop=preempted,
         ):
             waiting = False
             work.on_result(task, result)

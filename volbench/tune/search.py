@@ -7,9 +7,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from volbench._utils.seeds import derive_seed
 from volbench.spec import show_value
+from volbench.tune.leased_trials import TrialLeases
 from volbench.tune.plan import Inner, TuningPlan
 from volbench.tune.sampling import distribution, make_pruner, make_sampler
-from volbench.tune.storage import quietly
+from volbench.tune.storage import Heartbeat, make_retry, quietly
 from volbench.tune.tables import (
     BEST,
     CUT_OFF,
@@ -42,7 +43,7 @@ class Search:
         self,
         tuning: TuningPlan,
         inner: Inner,
-        storage: optuna.storages.RDBStorage,
+        storage: optuna.storages.BaseStorage,
         folder: Path,
         room: str,
     ) -> None:
@@ -168,6 +169,19 @@ class Search:
             if file or trial.user_attrs.get(ROOM) == self.room:
                 self.requeue(trial.number, CUT_OFF)
 
+    def take_over(self, heart: Heartbeat) -> None:
+        """Give trials to be tried again whose process holds a lease no more."""
+        if not isinstance(heart, TrialLeases):
+            return
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            with heart.taking_over(trial, self.lease_folder(trial.number)) as taken:
+                if taken:
+                    self.requeue(trial.number, CUT_OFF)
+
+    def lease_folder(self, number: int) -> Path:
+        """Where the leases of a trial are, one for each process that had it."""
+        return self.folder / "leases" / f"{number:03d}"
+
     def requeue(self, number: int, reason: str) -> None:
         """End a trial that was cut off, and have it tried again with the same values."""
         frozen = next(t for t in self.study.get_trials() if t.number == number)
@@ -175,7 +189,5 @@ class Search:
             return
         self.storage.set_trial_user_attr(frozen._trial_id, REASON, reason)
         ended = self.study.tell(number, state=TrialState.FAIL)
-        again = self.storage.get_heartbeat_stale_trial_callback()
-        assert again is not None
         with quietly():
-            again(self.study, ended)
+            make_retry()(self.study, ended)

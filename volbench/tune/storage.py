@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -33,6 +34,11 @@ def quietly() -> Iterator[None]:
         yield
 
 
+def make_retry() -> Any:
+    """What has a trial that was cut off tried again, with the same values."""
+    return optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=ATTEMPTS - 1)
+
+
 @contextmanager
 def open_storage(url: str, *, heartbeat_s: int) -> Iterator[optuna.storages.RDBStorage]:
     """Open a database for a ``with`` block, and make its tables if it has none.
@@ -59,7 +65,7 @@ def _connect(url: str, heartbeat_s: int) -> optuna.storages.RDBStorage:
     sqlite = url.startswith("sqlite")
     try:
         with quietly():
-            retry = optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=ATTEMPTS - 1)
+            retry = make_retry()
             # Several processes write the same file in turns: wait for the lock, do not fail. A
             # server may drop a connection that waits for hours between two trials: keep none.
             waiting = {"connect_args": {"timeout": 60}} if sqlite else {"poolclass": NullPool}
@@ -127,8 +133,8 @@ class Heartbeat:
         self._over.set()
         self._thread.join()
 
-    def add(self, trial: int) -> None:
-        """A trial of this process begins."""
+    def add(self, trial: int, folder: Path | None = None) -> None:
+        """A trial of this process begins; ``folder`` is for those that keep leases in it."""
         with self._guard:
             self._trials.add(trial)
         self._beat(trial)
@@ -137,6 +143,10 @@ class Heartbeat:
         """It ended."""
         with self._guard:
             self._trials.discard(trial)
+
+    def holds(self, trial: int) -> bool:
+        """Whether a trial is still this process's, as far as it can see."""
+        return True
 
     def _run(self) -> None:
         while not self._over.wait(self._seconds):

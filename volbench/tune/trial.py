@@ -3,12 +3,14 @@
 import math
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import TrialState
 
@@ -123,7 +125,7 @@ class ActiveTrial:
         if self.tuning.settings.pruner != "median" or report.auc is None:
             return True
         step = self.order.index(task.fold) * report.epochs + report.epoch
-        with quietly():
+        with quietly(), suppress(UpdateFinishedTrialError):  # another process has taken it over
             self.trial.report(report.auc, step=step)
             self.pruned = bool(self.trial.should_prune())
         return not self.pruned
@@ -190,10 +192,11 @@ class ActiveTrial:
         self._finish(values=self.mean)
 
     def _finish(self, *, values: float | None = None, state: TrialState | None = None) -> None:
-        self.trial.set_user_attr(SECONDS, round(self.seconds, 3))
         scores = {str(fold): auc for fold, auc in sorted(self.scores.items())}
-        self.trial.set_user_attr(SCORES, scores)
-        self.study.tell(self.trial, values, state=state)
+        with suppress(UpdateFinishedTrialError):  # another process has taken it over
+            self.trial.set_user_attr(SECONDS, round(self.seconds, 3))
+            self.trial.set_user_attr(SCORES, scores)
+            self.study.tell(self.trial, values, state=state, skip_if_finished=True)
         self.ended = True
 
 

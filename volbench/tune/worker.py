@@ -97,6 +97,10 @@ class TuningWorker:
         """Take a result of what was handed out."""
         trial = self.busy.pop((task.run, task.fold))
         if trial is not None:
+            if not self.heart.holds(trial.id):  # another process has it, and trains it to its end
+                trial.ended = True
+                self._settle(trial)
+                return
             trial.on_result(result)
             if task.fold in trial.scores:
                 self.callback.on_score(trial, task.fold)
@@ -122,9 +126,10 @@ class TuningWorker:
     def release(self) -> None:
         """Hand on what this process began and will not finish."""
         for trial in self.active:
-            self.heart.remove(trial.id)
             search = next(each for each in self.searches if each.inner is trial.inner)
-            search.requeue(trial.trial.number, "stopped; goes on when the tuning does")
+            if self.heart.holds(trial.id):
+                search.requeue(trial.trial.number, "stopped; goes on when the tuning does")
+            self.heart.remove(trial.id)
         self.active.clear()
         for lock in self.locks.values():
             lock.close()
@@ -160,7 +165,8 @@ class TuningWorker:
         winner = FoldWinner.of(search, fold)
         lock = ExitStack()
         try:
-            lock.enter_context(FolderLock(self.folder.path / "tuning" / f"{fold:02d}"))
+            place_of_lock = self.folder.path / "tuning" / f"{fold:02d}"
+            lock.enter_context(FolderLock(place_of_lock, required=False))
         except FolderInUseError:
             return None
         if place.result() is not None and fold not in self.tried and self._has_ended(fold):
@@ -195,6 +201,7 @@ class TuningWorker:
         """
         for search in self.searches:
             search.recover_stale(exclusive=False, file=False)
+            search.take_over(self.heart)
         open_ = [search for search in self.searches if search.may_start]
         number = len(self.searches)
         for search in sorted(
@@ -204,7 +211,7 @@ class TuningWorker:
             if (trial := search.start()) is None:
                 continue
             self.last = self.searches.index(search)
-            self.heart.add(trial.id)
+            self.heart.add(trial.id, search.lease_folder(trial.trial.number))
             self.active.append(trial)
             self.callback.on_trial(trial)
             try:

@@ -323,7 +323,7 @@ class Comparison:
     @property
     def one_machine(self) -> bool:
         """Whether speed and memory of the rows can be compared."""
-        return len({row.cost.machine for row in self.rows if row.folds}) <= 1
+        return len({one for row in self.rows if row.folds for one in row.cost.machine}) <= 1
 
     def shown_pairs(self) -> tuple[Pair, ...]:
         """Every other complete row against the one of ``against``, in the order of the rows."""

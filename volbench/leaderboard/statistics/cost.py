@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from volbench.leaderboard.statistics.comparison import Cost
+from volbench.runs.folder import RunFolder
 from volbench.runs.load import LoadedRun
 
 ENVIRONMENT = ("processor", "cores", "device", "precision", "threads")
@@ -31,16 +32,31 @@ def cost_of(runs: Sequence[LoadedRun]) -> Cost:
 
 
 def machine_of(runs: Sequence[LoadedRun]) -> tuple[str, ...]:
-    """Every machine, device, precision and number of threads that the folds were run with."""
-    used = {
-        ", ".join(
-            [
-                *(f"{key} {run.environment.get(key)}" for key in ENVIRONMENT),
+    """Every machine, device, precision and number of threads that the folds were run with.
+
+    Each fold keeps its own; one of version 0.1 was trained where its run was started.
+    """
+    used = set()
+    for run in runs:
+        for result in run.results.values():
+            if result.status != "finished":
+                continue
+            place = RunFolder(run.path).fold(result.fold)
+            environment = place.environment() or run.environment
+            facts = [
+                *(f"{key} {environment.get(key)}" for key in ENVIRONMENT),
                 *(f"{key} {getattr(result, key)}" for key in PER_FOLD),
             ]
-        )
-        for run in runs
-        for result in run.results.values()
-        if result.status == "finished"
-    }
+            used.add(", ".join(facts))
     return tuple(sorted(used))
+
+
+def hardware_of(run: LoadedRun) -> dict[str, list[int]]:
+    """Folds of a run by the device that trained them, with its precision."""
+    found: dict[str, list[int]] = {}
+    for fold, result in sorted(run.results.items()):
+        if result.status == "finished":
+            environment = RunFolder(run.path).fold(fold).environment() or run.environment
+            name = f"{environment.get('device')} ({result.precision})"
+            found.setdefault(name, []).append(fold)
+    return found

@@ -1,0 +1,137 @@
+"""Cost of scheduling: folds a second, `status`, reading for `compare`, and the share of lost work.
+
+    python benchmarks/performance/scheduling.py --folds 1000 --nodes 16 --die 0.01 --stall 0.01
+
+Folds are those of real runs of ten folds, with leases, attempts and all files; only the training is
+a nap of milliseconds on a simulated node (`volbench.testing.simulated`).
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from volbench.crossval import Plan, dispatch, make_plan
+from volbench.crossval.attempt import begin
+from volbench.crossval.callback import Callback, listener_of
+from volbench.crossval.on_node import OnNode
+from volbench.crossval.opened import fold_tasks, open_folder
+from volbench.crossval.settings import RunSettings
+from volbench.crossval.task import Task, executor_task
+from volbench.executors.status import fold_states
+from volbench.interfaces import ExecutorTask
+from volbench.runs.folder import FoldResult
+from volbench.runs.load import load_run
+from volbench.runs.tables import Prediction
+from volbench.testing.simulated import Fate, Simulated
+
+RENEWAL_S = 0.25
+DATA = "phantom(patients=40, size=16, slices=3)"
+
+
+def nap(payload: Mapping[str, Any], context: Fate) -> dict[str, Any]:
+    """Do a fold without training: its lease, its files, its publication."""
+    task = Task.from_json(payload["task"])
+    attempt = begin(task.run, task.fold, device="simulated", wait=True, renewal_s=RENEWAL_S)
+    if isinstance(attempt, FoldResult):
+        return {"status": attempt.status}
+    # Not renewed: a task is shorter than a lease lasts, and a stalled node gives no sign of life.
+    context.live()
+    rows = [
+        Prediction(f"case{n}", f"patient{n}", "ab"[n % 2], task.fold, None, (0.5, 0.5))
+        for n in range(40)
+    ]
+    attempt.files.write_success(
+        FoldResult(task.fold, "finished", seconds=1.0, parameters=1, selected_epoch=1, auc=0.5),
+        rows,
+        ("a", "b"),
+        [{"epoch": 1, "loss": 0.5}],
+        b"weights",
+    )
+    return {"status": attempt.publish().status}
+
+
+def measure(
+    folds: int, *, nodes: int, seconds: float, die: float, stall: float, out: Path
+) -> dict[str, float]:
+    """Run simulated folds; then read their states and results.
+
+    Args:
+        folds: How many, ten to a run.
+        nodes: Tasks at a time.
+        seconds: Length of a task.
+        die: Share of attempts in which the node dies.
+        stall: Share of attempts in which it falls silent and comes back.
+        out: Folder of the runs.
+    """
+    plan = make_plan(encoder="r2d(width=2)", aggregator="max", loss="focal", data=DATA)
+    began = time.perf_counter()
+    tasks = [task for number in range(folds // 10) for task in _tasks(plan, out, number)]
+    opening = time.perf_counter() - began
+    executor = Simulated(nodes=nodes, seconds=seconds, die=die, stall=stall, stall_s=8 * RENEWAL_S)
+    began = time.perf_counter()
+    before, dispatch.executor_task = dispatch.executor_task, _as_nap  # type: ignore[assignment]
+    try:
+        done = dispatch.do_tasks(tasks, executor, out / "executor", listener_of(Callback()))
+    finally:
+        dispatch.executor_task = before  # type: ignore[assignment]
+    scheduling = time.perf_counter() - began
+    assert len(done.results) == len(tasks)
+    assert all(result.status == "finished" for result in done.results.values())
+    runs = sorted({task.run for task in tasks})
+    began = time.perf_counter()
+    states = [state.state for run in runs for state in fold_states(run)]
+    status = time.perf_counter() - began
+    assert states == ["done"] * len(tasks)
+    began = time.perf_counter()
+    assert sum(len(load_run(run).predictions) for run in runs) == len(tasks)
+    reading = time.perf_counter() - began
+    return {
+        "folds": len(tasks),
+        "opening_ms_per_run": round(1000 * opening / len(runs), 2),
+        "folds_per_second": round(len(tasks) / scheduling, 1),
+        "status_ms_per_fold": round(1000 * status / len(tasks), 3),
+        "compare_reading_ms_per_fold": round(1000 * reading / len(tasks), 3),
+        "died": executor.counts.died,
+        "stalled": executor.counts.stalled,
+        "lost_work": round(executor.counts.begun / len(tasks) - 1, 4),
+    }
+
+
+def _tasks(plan: Plan, out: Path, number: int) -> list[Task]:
+    own = replace(plan, experiment=replace(plan.experiment, seed=number))
+    folder = open_folder(own, out / f"run{number:05d}", None, jobs=1)
+    settings = RunSettings(device="cpu")
+    asked = OnNode("cpu", 1, "auto", "auto", "off")
+    return fold_tasks(own, folder, own.split.folds, asked, settings)
+
+
+def _as_nap(task: Task, *, wait: bool, alone: bool = False) -> ExecutorTask:
+    return replace(
+        executor_task(task, wait=wait, alone=alone), function=f"{__name__}:{nap.__name__}"
+    )
+
+
+def main() -> None:
+    """Print what was measured, a line of JSON for each number of folds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folds", type=int, nargs="+", default=[1000])
+    parser.add_argument("--nodes", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=0.005)
+    parser.add_argument("--die", type=float, default=0.01)
+    parser.add_argument("--stall", type=float, default=0.01)
+    parser.add_argument("--out", type=Path, help="Folder for the runs; default: a temporary one.")
+    given = parser.parse_args()
+    for folds in given.folds:
+        with tempfile.TemporaryDirectory(dir=given.out) as folder:
+            options = {"seconds": given.seconds, "die": given.die, "stall": given.stall}
+            found = measure(folds, nodes=given.nodes, out=Path(folder), **options)
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""What is decided where a fold runs, not where it was submitted."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.crossval.test_profile import plan_for
+from tests.helpers.small import write_small
+from volbench.crossval import on_node
+from volbench.crossval.on_node import OnNode, decide
+from volbench.crossval.opened import describe_tasks
+from volbench.crossval.settings import RunSettings
+from volbench.crossval.task import Task, require_visible
+from volbench.errors import StateError, UsageError
+from volbench.executors.ray import Ray
+from volbench.executors.slurm import Slurm
+from volbench.training.compute import Compute
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    return plan_for(write_small(tmp_path_factory.mktemp("small") / "data", cases=12).folder)
+
+
+def test_a_head_without_a_gpu_asks_for_one_and_decides_nothing(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (task, *_) = describe_tasks(plan, tmp_path, (0,), RunSettings(), Slurm(gpus=1, cpus=4))
+    asked = Task.from_json(json.loads(json.dumps(task.payload["task"]))).compute
+    assert asked == OnNode("cuda", 4, "auto", "auto", "auto")
+    with pytest.raises(UsageError, match="this machine has no usable CUDA device"):
+        asked.choose("auto")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    chosen = asked.choose("auto")
+    assert (chosen.device, chosen.precision, chosen.threads, chosen.graphs) == (
+        "cuda",
+        "bfloat16",
+        4,
+        True,
+    )
+    assert asked.choose("float32").precision == "float32"
+
+
+def test_tasks_without_gpus_use_what_their_machine_has():
+    assert OnNode.of(RunSettings(), Ray(cpus=0.5)).device == "auto"
+    assert OnNode.of(RunSettings(), Ray(cpus=0.5)).threads == 1
+    assert OnNode.of(RunSettings(device="cpu"), Ray(gpus=0.5)).device == "cpu"
+    assert OnNode.of(RunSettings(profile=True), Ray()).features == "off"
+
+
+def test_a_process_tries_bfloat16_once_for_all_folds_of_an_experiment(plan, monkeypatch):
+    tried = []
+
+    def check(experiment, prepared, compute):
+        tried.append(compute)
+        return replace(compute, threads=7), ["goes wrong"]
+
+    monkeypatch.setattr(on_node, "check_bfloat16", check)
+    monkeypatch.setattr(on_node, "_DECIDED", {})
+    compute = Compute("cpu", "bfloat16", 1)
+    for _ in range(2):
+        chosen, stored, notes = decide(plan.experiment, plan.prepared, compute, features="auto")
+        assert (chosen.threads, stored, notes) == (7, None, ("goes wrong",))
+    assert len(tried) == 1
+
+
+def test_data_that_a_machine_cannot_see_are_named(plan, tmp_path):
+    (task, *_) = describe_tasks(plan, tmp_path, (0,), RunSettings(), Ray())
+    values = task.payload["task"]
+    (tmp_path / "experiment.json").write_text("{}")
+    blind = Task.from_json({**values, "prepared": str(tmp_path / "none")})
+    with pytest.raises(StateError, match=r"cannot see the prepared data .*; prepare them"):
+        require_visible(blind)
