@@ -56,7 +56,7 @@ def test_it_ends_with_winners_optimism_and_a_line_to_paste_and_shows_them_again(
 def test_ctrl_c_ends_after_the_training_that_runs_and_the_command_continues(data, tmp_path):
     pretender = Pretender()
 
-    def interrupt(task, on_epoch):
+    def interrupt(task, on_epoch, **options):
         if len(pretender.tasks) == 4:
             os.kill(os.getpid(), signal.SIGINT)
         return pretender(task, on_epoch)
