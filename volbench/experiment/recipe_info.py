@@ -90,7 +90,7 @@ def _fields(kind: Any) -> Iterator[tuple[str, Any, list[Any]]]:
 def _meanings(kind: type) -> dict[str, str]:
     """What the docstring says of each attribute."""
     text = kind.__doc__ or ""
-    found = {}
+    found: dict[str, str] = {}
     for names, said in ENTRY.findall(text):
         meaning = " ".join(said.split()).replace("``", "")
         found |= dict.fromkeys(names.split(", "), meaning)

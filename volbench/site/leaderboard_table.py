@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from volbench.leaderboard.render.layout import chosen_metrics, identities
+from volbench.leaderboard.identity import identities
+from volbench.leaderboard.render.layout import chosen_metrics
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.report.report_row import ReportRow, number
 from volbench.report.tables import mean_std
