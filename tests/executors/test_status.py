@@ -42,7 +42,7 @@ def test_status_prints_plain_lines_or_json(tmp_path):
     assert lines[0] == "a  fold 0  done"
     assert lines[1] == "a  fold 1  failed  out of memory | really <now>"
     assert lines[-1] == "1 done, 1 failed, 1 waiting"
-    rows = json.loads(volbench("status", tmp_path / "a", "--format", "json").output)
+    rows = json.loads(volbench("status", tmp_path / "a", "--format", "json").output)["folds"]
     assert [row["state"] for row in rows] == ["done", "failed", "waiting"]
 
 

@@ -57,9 +57,9 @@ def watched(tmp_path_factory):
         gathered.extend((current[-1], int(case)) for case in cases)
         return gather(self, cases)
 
-    def watch_task(task, on_epoch):
+    def watch_task(task, on_epoch, **settings):
         current.append(task)
-        return do_task(task, on_epoch)
+        return do_task(task, on_epoch, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Loader, "_gather", watch_gather)

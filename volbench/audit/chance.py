@@ -47,7 +47,8 @@ def permutation_variance(
 
     >>> labels = np.array([0, 0, 0, 1, 1])
     >>> scores = np.linspace(0, 1, 5)
-    >>> permutation_variance(labels, np.stack([1 - scores, scores], axis=1)) * 12 * 3 * 2
+    >>> variance = permutation_variance(labels, np.stack([1 - scores, scores], axis=1))
+    >>> round(float(variance) * 12 * 3 * 2, 9)
     6.0
     """
     cases, classes = probabilities.shape

@@ -29,6 +29,7 @@ CONTENTS = (
     ("leaderboard", "Leaderboard"),
     ("roc", "ROC curves"),
     ("calibration", "Calibration"),
+    ("clinical", "Clinical use"),
     ("folds", "Fold by fold"),
     ("differences", "Differences"),
     ("confusion", "Confusion matrices"),

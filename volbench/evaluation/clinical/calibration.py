@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import expit
 
 from volbench.errors import DataError
 
@@ -81,7 +82,7 @@ def _fitted(
     """Coefficients of a logistic regression; NaN where they run away (separated classes)."""
     found = np.zeros(columns.shape[1])
     for _ in range(MOST_STEPS):
-        mean = 1 / (1 + np.exp(-(offset + columns @ found)))
+        mean = expit(offset + columns @ found)
         information = (columns * (mean * (1 - mean))[:, None]).T @ columns
         try:
             step = np.linalg.solve(information, columns.T @ (labels - mean))

@@ -31,7 +31,7 @@ from volbench.evaluation.statistics import (
 )
 from volbench.leaderboard.statistics.comparison import Decides, Pair, PowerAnalysis, Test
 from volbench.leaderboard.statistics.intervals import Draws, interval, two_sided
-from volbench.leaderboard.statistics.run_scores import Scored, test_to_train
+from volbench.leaderboard.statistics.run_scores import Scored, held_out_ratio
 
 FoldAreas = Float[np.ndarray, "repeat fold"]
 
@@ -122,7 +122,7 @@ def decide(
         repeated = first.runs[0].run.repeated
         over_folds = corrected_t_test(
             differences,
-            test_to_train=test_to_train(first.runs[0].run),
+            test_to_train=held_out_ratio(first.runs[0].run),
             undefined="omit",
             alpha=alpha,
         )

@@ -143,7 +143,7 @@ def matrix(runs: Sequence[Scored], metric: str) -> list[Folds]:
     ]
 
 
-def test_to_train(run: LoadedRun) -> float | None:
+def held_out_ratio(run: LoadedRun) -> float | None:
     """Held-out cases per case learned from, where it is not that of a division into folds."""
     if not run.repeated:
         return None

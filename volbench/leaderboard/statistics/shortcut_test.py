@@ -33,7 +33,6 @@ from volbench.leaderboard.statistics.run_scores import (
     estimate,
     fold_areas,
     sorted_items,
-    test_to_train,
 )
 from volbench.runs.folder import AUDIT, RunFolder
 from volbench.runs.load import LoadedRun
@@ -94,7 +93,7 @@ def compare_with_shortcut(
         tests = against_bar_by_case(cases, bar.items, alpha=alpha)
     elif over_folds:
         areas = [case_areas(each.runs) for each in contenders]
-        tests = against_bar(areas, bar.areas, alpha=alpha, test_to_train=test_to_train(run))
+        tests = against_bar(areas, bar.areas, alpha=alpha, test_to_train=held_out_ratio(run))
     else:
         return {}
     return dict(zip([each.place for each in contenders], tests, strict=True))
