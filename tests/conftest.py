@@ -7,6 +7,11 @@ import sys
 # Read by the thread pools when they are first loaded, in this process and in those it starts.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Output is as wide as in a pipe, whatever terminal the tests are run from: readline, which pytest
+# imports, writes that terminal's size here.
+for size in ("COLUMNS", "LINES"):
+    os.environ.pop(size, None)
+
 # Without a GPU, kernels written in Triton are interpreted; read when their module is imported.
 if not os.path.exists("/dev/nvidiactl"):
     os.environ["TRITON_INTERPRET"] = "1"

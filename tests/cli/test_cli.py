@@ -140,7 +140,7 @@ def failing(error):
     def fail():
         raise error
 
-    group = Volbench("volbench", modules={"fail": "nowhere"})
+    group = Volbench("volbench", modules={})
     group.get_command = lambda ctx, name: fail
     return group
 
@@ -212,7 +212,7 @@ def test_a_terminated_command_says_so_and_returns_143():
         "def wait():\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"
-        "group = Volbench('volbench', modules={'wait': 'nowhere'})\n"
+        "group = Volbench('volbench', modules={})\n"
         "group.get_command = lambda ctx, name: wait\n"
         "group.main(['wait'])\n"
     )
@@ -227,7 +227,7 @@ def test_a_terminated_command_says_so_and_returns_143():
 
 
 def listed(*arguments):
-    done = CliRunner(env={"COLUMNS": "1000"}).invoke(main, ["list", *arguments])
+    done = CliRunner().invoke(main, ["list", *arguments])
     assert done.exit_code == 0
     return done.stdout
 
@@ -250,18 +250,15 @@ def test_list_names_every_component_with_its_origin_and_its_docstring(kinds):
         assert records[name]["summary"] == (of_module if "$" in line else line)
         assert "$" not in records[name]["summary"], "an equation is nothing for a terminal"
     lines = listed(kinds).splitlines()
-    firsts = [line.split()[0] for line in lines if line.strip()]
-    assert set(records) <= set(firsts)
-    for name, record in records.items():
-        assert any(line.startswith(name) and line.endswith(record["summary"]) for line in lines)
+    assert [line.split()[0] for line in lines] == sorted(records)
+    for line, name in zip(lines, sorted(records), strict=True):
+        assert line.endswith(records[name]["summary"])
 
 
 def test_list_without_a_kind_shows_all_of_them():
-    words = [line.split()[0] for line in listed().splitlines() if line.strip()]
-    kinds = [*REGISTRIES, "recipes", "plugins"]
-    assert words[0] == kinds[0]
-    assert {"encoders", "losses", "datasets", "executors"} <= set(words)
-    assert list(json.loads(listed("--json"))) == kinds
+    sections = [line for line in listed().splitlines() if line and not line.startswith(" ")]
+    assert sections == [*REGISTRIES, "recipes", "plugins"]
+    assert list(json.loads(listed("--json"))) == sections
 
 
 def test_list_shows_recipes_with_their_summary_and_plugins_with_what_they_provide():

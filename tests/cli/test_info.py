@@ -131,7 +131,7 @@ def test_what_every_encoder_takes_is_known(options: str) -> None:
     assert plain.profile.frozen_parameters == 0
     assert described.profile.frozen_parameters == plain.profile.parameters
     assert (described.profile.parameters == 0) == (options == "freeze=true")
-    shown = CliRunner(env={"COLUMNS": "400"}).invoke(command, [f"r2d(width=2, {options})"]).stdout
+    shown = CliRunner().invoke(command, [f"r2d(width=2, {options})"]).stdout
     assert f" trained, {plain.profile.parameters:,} frozen\n" in shown
     assert "adapt=None (every encoder does)\n" in shown
 
@@ -159,12 +159,9 @@ def test_it_names_signature_source_and_citation() -> None:
 def test_it_shows_where_its_author_would_search() -> None:
     (described,) = describe("focal")
     assert described.search_space == {"gamma": "uniform(high=5, low=0)"}
-    shown = CliRunner(env={"COLUMNS": "400"}).invoke(command, ["triplet"]).stdout
+    shown = CliRunner().invoke(command, ["triplet"]).stdout
     assert "\nsearch space  margin: uniform(high=1, low=0.05)\n" in shown
-    assert (
-        "\nsearch space  none proposed\n"
-        in CliRunner(env={"COLUMNS": "400"}).invoke(command, ["max"]).stdout
-    )
+    assert "\nsearch space  none proposed\n" in CliRunner().invoke(command, ["max"]).stdout
 
 
 def test_a_broken_component_of_another_kind_stands_in_nobodys_way() -> None:
@@ -181,7 +178,7 @@ def test_a_component_without_a_module_of_its_own_is_described_all_the_same() -> 
 
 
 def test_piped_output_is_plain_lines() -> None:
-    result = CliRunner(env={"COLUMNS": "400"}).invoke(command, ["rmc5(width=2)"])
+    result = CliRunner().invoke(command, ["rmc5(width=2)"])
     assert result.exit_code == 0, result.output
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert lines["encoder"] == "rmc5(width=2)"
@@ -192,9 +189,7 @@ def test_piped_output_is_plain_lines() -> None:
 
 
 def test_json_holds_the_same_figures() -> None:
-    result = CliRunner(env={"COLUMNS": "400"}).invoke(
-        command, ["mc2(width=2)", "--json", "--in-channels", "3"]
-    )
+    result = CliRunner().invoke(command, ["mc2(width=2)", "--json", "--in-channels", "3"])
     assert result.exit_code == 0, result.output
     (entry,) = json.loads(result.stdout)
     assert entry["kind"] == "encoder"
@@ -253,7 +248,7 @@ def test_help_imports_no_torch() -> None:
 
 
 def test_a_recipe_shows_every_key_with_its_default_and_meaning():
-    result = CliRunner(env={"COLUMNS": "400"}).invoke(command, ["standard", "--format", "json"])
+    result = CliRunner().invoke(command, ["standard", "--format", "json"])
     keys = {each["key"]: each for each in json.loads(result.stdout)["keys"]}
     assert list(keys) == recipe_keys()
     recipe = load_recipe("standard")
@@ -262,11 +257,7 @@ def test_a_recipe_shows_every_key_with_its_default_and_meaning():
         default = getattr(getattr(recipe, section), name)
         assert each["default"] == (list(default) if isinstance(default, tuple) else default)
         assert each["meaning"], key
-    shown = (
-        CliRunner(env={"COLUMNS": "400"})
-        .invoke(command, ["standard"], env={"COLUMNS": "80"})
-        .stdout
-    )
+    shown = CliRunner().invoke(command, ["standard"], env={"COLUMNS": "80"}).stdout
     assert "training.epochs" in shown
     assert max(map(len, shown.splitlines())) <= 80
 

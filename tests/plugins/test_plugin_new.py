@@ -67,7 +67,7 @@ def test_each_passes_its_suite(site, kinds):
     done = volbench(site, "plugin", "check", *(f"my_{kind}" for kind in kinds))
     assert done.returncode == 0, done.stdout + done.stderr
     head, *rows = done.stdout.splitlines()
-    assert head.split()[:2] == ["component", "kind"]
+    assert head.split()[:3] == ["component", "kind", "from"]
     for kind, row in zip(kinds, rows, strict=True):
         name, of, distribution, version, passed, failed, _ = row.split()
         assert (name, of, distribution) == (f"my_{kind}", kind, f"volbench-my-{kind}")

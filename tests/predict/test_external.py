@@ -112,7 +112,7 @@ def test_the_command_shows_tables_a_page_and_the_same_numbers_as_json(
     arguments = ["evaluate", *map(str, runs), "--data", str(elsewhere), "--by", "scanner"]
     shown = CliRunner().invoke(main, arguments)
     assert shown.exit_code == 0, shown.output
-    for words in ("16 cases", "8 patients", "At the frozen threshold", "Pairs", "AUC by scanner"):
+    for words in ("16 cases of 8 patients", "At the frozen threshold", "Pairs", "AUC by scanner"):
         assert words in shown.output, words
     page = tmp_path / "external.html"
     one_run = [*arguments[:2], *arguments[3:], "--output", str(page)]

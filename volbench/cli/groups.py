@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand; suggest the nearest one to a name that is none."""
         name = args[0]
-        if name not in self.modules and not name.startswith("-"):
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
             hint = did_you_mean(name, self.modules)
             raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
