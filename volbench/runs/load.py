@@ -10,10 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from volbench._utils.csv_text import csv_records
 from volbench.errors import StateError, UsageError
 from volbench.experiment.experiment import short_source
-from volbench.experiment.splits import folds_of
 from volbench.runs.folder import (
     CASES,
     DATA,
@@ -28,7 +26,15 @@ from volbench.runs.folder import (
     RunFolder,
     is_sealed,
 )
-from volbench.runs.tables import CaseRow, Grades, Prediction, read_cases, read_predictions
+from volbench.runs.tables import (
+    CaseRow,
+    Grades,
+    Prediction,
+    SplitRow,
+    parse_splits,
+    read_cases,
+    read_predictions,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +157,8 @@ def load_run(path: Path) -> LoadedRun:
         predictions[fold], classes = rows, named
         if VALIDATION in result.sha256:
             validation[fold], _ = _predictions(place, result, VALIDATION)
-    cases, patients, repeated = _count(folder)
+    split = _split(folder)
+    _require_held_out(folder, predictions, split)
     data = _data(folder)
     return LoadedRun(
         path=path,
@@ -162,11 +169,11 @@ def load_run(path: Path) -> LoadedRun:
         validation=validation,
         case_rows=_case_rows(folder),
         classes=Grades(classes) if data.get("ordered", False) else classes,
-        cases=cases,
-        patients=patients,
+        cases=len(split),
+        patients=len({row.patient for row in split}),
         tuning=folder.values(TUNING),
         duplicates=tuple((str(one), str(other)) for one, other in data.get("duplicates", ())),
-        repeated=repeated,
+        repeated=any(len(row.folds) > 1 for row in split),
         race=_race(folder),
     )
 
@@ -220,17 +227,29 @@ def _is_run(path: Path) -> bool:
     return (path / "experiment.json").is_file()
 
 
-def _count(folder: RunFolder) -> tuple[int, int, bool]:
-    """Cases and patients of the data set, and whether a case is held out by several folds."""
+def _split(folder: RunFolder) -> list[SplitRow]:
     try:
-        rows = csv_records(folder.content(SPLITS).decode("utf-8"))
-        patients = [row["patient"] for row in rows]
-        repeated = any(len(folds_of(row["fold"])) > 1 for row in rows)
+        return parse_splits(folder.content(SPLITS).decode("utf-8"))
     except (KeyError, ValueError) as error:
         raise StateError(
             f"{folder.path / SPLITS} is missing or damaged ({error}); run again"
         ) from None
-    return len(patients), len(set(patients)), repeated
+
+
+def _require_held_out(
+    folder: RunFolder,
+    predictions: Mapping[int, Sequence[Prediction]],
+    split: Sequence[SplitRow],
+) -> None:
+    """Refuse a prediction of a case that its fold does not hold out: it would score training."""
+    held_out = {row.case: row.folds for row in split}
+    for fold, rows in predictions.items():
+        for row in rows:
+            if fold not in held_out.get(row.case, ()):
+                raise StateError(
+                    f"{folder.path}: fold {fold} predicts case {row.case!r}, which {SPLITS} does "
+                    "not hold out there; run again"
+                )
 
 
 def _data(folder: RunFolder) -> Mapping[str, Any]:

@@ -139,6 +139,16 @@ class SplitRow:
         return folds_of(self.fold)
 
 
+def parse_splits(text: str) -> list[SplitRow]:
+    """Understand the text of splits.csv.
+
+    Raises:
+        KeyError, ValueError: it is damaged.
+    """
+    rows = csv_records(text)
+    return [SplitRow(row["case"], row["patient"], row["label"], row["fold"]) for row in rows]
+
+
 def read_splits(path: Path) -> list[SplitRow]:
     """Read splits.csv.
 
@@ -146,8 +156,7 @@ def read_splits(path: Path) -> list[SplitRow]:
         StateError: it is missing or damaged.
     """
     try:
-        rows = csv_records(path.read_bytes().decode("utf-8"))
-        return [SplitRow(row["case"], row["patient"], row["label"], row["fold"]) for row in rows]
+        return parse_splits(path.read_bytes().decode("utf-8"))
     except (OSError, KeyError, ValueError) as error:
         raise StateError(f"{path} is missing or damaged ({error}); run again") from None
 

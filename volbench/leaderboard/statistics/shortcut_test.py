@@ -32,6 +32,7 @@ from volbench.leaderboard.statistics.run_scores import (
     case_items,
     estimate,
     fold_areas,
+    held_out_ratio,
     sorted_items,
 )
 from volbench.runs.folder import AUDIT, RunFolder
