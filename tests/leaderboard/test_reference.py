@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from tests.helpers.written_runs import write_folds
 from volbench._utils.atomic_io import write_json
 from volbench.cli.main import main
-from volbench.errors import UsageError
+from volbench.errors import StateError, UsageError
 from volbench.leaderboard import load_run
 from volbench.leaderboard.published.references import load_reference, reference_names
 from volbench.leaderboard.published.side_by_side import (
@@ -62,7 +62,9 @@ def write_run(
     write_json(folder.path / "experiment.json", {"schema": 1, **experiment})
     environment = {"schema": 1, "device": "cpu", "precision": "float32"}
     write_json(folder.path / "environment.json", environment)
-    (folder.path / "splits.csv").write_text("case,patient,label,fold\n")
+    cases = [(f"{fold}-{n}", fold, n) for fold in range(folds) for n in range(NEGATIVES + 1)]
+    rows = (f"{case},{case},{classes[n == NEGATIVES]},{fold}\n" for case, fold, n in cases)
+    (folder.path / "splits.csv").write_text("case,patient,label,fold\n" + "".join(rows))
 
     def held_out(fold):
         below = round(aucs[fold] * NEGATIVES)
@@ -342,3 +344,11 @@ def test_a_misspelt_reference_is_answered():
     with pytest.raises(UsageError) as info:
         load_reference("rectal2020")
     assert str(info.value) == "unknown --reference 'rectal2020'; did you mean 'rectal2022'?"
+
+
+def test_a_prediction_of_a_case_that_its_fold_was_trained_on_is_refused(tmp_path):
+    path = write_run(tmp_path, "rmc5", "max", "focal", [0.9, 0.8], folds=2)
+    splits = path / "splits.csv"
+    splits.write_text(splits.read_text().replace("1-3,1-3,T2,1", "1-3,1-3,T2,0"))
+    with pytest.raises(StateError, match="fold 1 predicts case '1-3', which splits.csv does not"):
+        load_run(path)
