@@ -350,5 +350,5 @@ def test_a_prediction_of_a_case_that_its_fold_was_trained_on_is_refused(tmp_path
     path = write_run(tmp_path, "rmc5", "max", "focal", [0.9, 0.8], folds=2)
     splits = path / "splits.csv"
     splits.write_text(splits.read_text().replace("1-3,1-3,T2,1", "1-3,1-3,T2,0"))
-    with pytest.raises(StateError, match="fold 1 predicts case '1-3', which splits.csv does not"):
+    with pytest.raises(StateError, match=r"fold 1 predicts case '1-3', which splits\.csv does not"):
         load_run(path)
