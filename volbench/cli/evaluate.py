@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from volbench.cli.options import device_option
+from volbench.cli.options import inference_options
 from volbench.cli.output import chosen_format, emit, output_options
 from volbench.cli.progress.counter import counter
 
@@ -42,22 +42,7 @@ FORMATS = ("table", "md", "json", "html")
     help="Random seed of the bootstrap.",
 )
 @output_options(*FORMATS)
-@device_option
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="Inference precision; auto: that of the run.",
-)
-@click.option(
-    "--jobs", type=click.IntRange(1), help="Preprocessing processes; default: one per core."
-)
-@click.option(
-    "--anyway",
-    is_flag=True,
-    help="Accept volumes outside the range of training spacings, with a warning.",
-)
+@inference_options
 def command(
     paths: tuple[Path, ...],
     manifest: Path,

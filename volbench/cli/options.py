@@ -64,6 +64,16 @@ duplicates_option = click.option(
     is_flag=True,
     help="Accept equal volumes in training and held-out parts; the run records them.",
 )
+inference_precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Inference precision; auto: that of the run.",
+)
+preprocessing_jobs_option = click.option(
+    "--jobs", type=click.IntRange(1), help="Preprocessing processes; default: one per core."
+)
 dry_run_option = click.option(
     "--dry-run",
     is_flag=True,
@@ -181,6 +191,18 @@ def experiment_options(function: Function) -> Function:
 def execution_options(function: Function) -> Function:
     """Add the options of execution."""
     return _added(function, EXECUTION)
+
+
+def inference_options(function: Function) -> Function:
+    """Add the options of scoring new volumes with trained networks, ``--anyway`` last."""
+    anyway = click.option(
+        "--anyway",
+        is_flag=True,
+        help="Accept volumes outside the range of training spacings, with a warning.",
+    )
+    return _added(
+        function, (device_option, inference_precision_option, preprocessing_jobs_option, anyway)
+    )
 
 
 def check_name(name: str | None) -> None:

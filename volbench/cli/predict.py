@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from volbench.cli.options import device_option
+from volbench.cli.options import inference_options
 from volbench.cli.output import chosen_format, emit, output_options
 from volbench.cli.progress.counter import counter
 
@@ -30,22 +30,7 @@ if TYPE_CHECKING:
     help="Region-of-interest mask of the volume, if the run crops to it.",
 )
 @output_options("csv", "json")
-@device_option
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    show_default=True,
-    help="Inference precision; auto: that of the run.",
-)
-@click.option(
-    "--jobs", type=click.IntRange(1), help="Preprocessing processes; default: one per core."
-)
-@click.option(
-    "--anyway",
-    is_flag=True,
-    help="Predict volumes outside the range of training spacings, with a warning.",
-)
+@inference_options
 def command(
     run: Path,
     volumes: tuple[Path, ...],
