@@ -25,9 +25,9 @@ from volbench.crossval.task import Task, executor_task
 from volbench.executors.simulated import Fate, Simulated
 from volbench.executors.status import fold_states
 from volbench.interfaces import ExecutorTask
-from volbench.runs.folder import FoldResult
+from volbench.runs.folder import SPLITS, FoldResult
 from volbench.runs.load import load_run
-from volbench.runs.tables import Prediction
+from volbench.runs.tables import Prediction, read_splits
 
 RENEWAL_S = 0.25
 DATA = "phantom(patients=40, size=16, slices=3)"
@@ -42,13 +42,14 @@ def nap(payload: Mapping[str, Any], context: Fate) -> dict[str, Any]:
     # Not renewed: a task is shorter than a lease lasts, and a stalled node gives no sign of life.
     context.live()
     rows = [
-        Prediction(f"case{n}", f"patient{n}", "ab"[n % 2], task.fold, None, (0.5, 0.5))
-        for n in range(40)
+        Prediction(row.case, row.patient, row.label, task.fold, None, (0.5, 0.5))
+        for row in read_splits(task.run / SPLITS)
+        if task.fold in row.folds
     ]
     attempt.files.write_success(
         FoldResult(task.fold, "finished", seconds=1.0, parameters=1, selected_epoch=1, auc=0.5),
         rows,
-        ("a", "b"),
+        ("T2", "T3"),
         [{"epoch": 1, "loss": 0.5}],
         b"weights",
     )

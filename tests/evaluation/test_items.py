@@ -86,10 +86,6 @@ def test_slices_cannot_be_made_of_cases():
         ([row("A", "T3", math.nan)], "case 'A': .* are not probabilities"),
         ([row("A", "T3", 1.5)], "case 'A': .* are not probabilities"),
         ([row("A", "T3", 0.5)] * 2, "case 'A' is predicted twice; score one run at a time"),
-        (
-            [row("A", "T3", 0.5), row("A", "T3", 0.5, fold=1)],
-            "case 'A' is predicted twice; score one run at a time",
-        ),
     ],
 )
 def test_rows_that_are_no_predictions_of_one_run_are_refused(rows, message):
