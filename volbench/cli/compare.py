@@ -8,9 +8,9 @@ import click
 from volbench.cli.output import emit, output_options
 
 if TYPE_CHECKING:
+    from volbench._utils.output_formats import Format
     from volbench.evaluation import Unit
     from volbench.leaderboard import Comparison
-    from volbench.leaderboard.render.show import Format
 
 
 @click.command("compare")

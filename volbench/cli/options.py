@@ -74,6 +74,13 @@ inference_precision_option = click.option(
 preprocessing_jobs_option = click.option(
     "--jobs", type=click.IntRange(1), help="Preprocessing processes; default: one per core."
 )
+prepared_option = click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Prepared folder with the images, besides the cache; repeatable.",
+)
 dry_run_option = click.option(
     "--dry-run",
     is_flag=True,

@@ -8,19 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from volbench._utils.output_formats import SUFFIXES
 from volbench._utils.text_table import Column, draw_table, fold, is_narrow, output_width
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-SUFFIXES = {
-    ".txt": "table",
-    ".md": "md",
-    ".csv": "csv",
-    ".json": "json",
-    ".tex": "latex",
-    ".html": "html",
-    ".htm": "html",
-}
 SCHEMA = 1
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from volbench._utils.text import plural
+from volbench.cli.options import prepared_option
 from volbench.cli.output import emit
 
 
@@ -25,13 +26,7 @@ from volbench.cli.output import emit
     help="Write a model card with reporting checklists of one run, as Markdown.",
 )
 @click.option("--title", metavar="TEXT", help="Title of the report; default: the data set.")
-@click.option(
-    "--data",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="FOLDER",
-    help="Prepared folder with the images, besides the cache; repeatable.",
-)
+@prepared_option
 def command(
     paths: tuple[Path, ...],
     output: Path | None,

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from volbench._utils.text import plural
+from volbench.cli.options import prepared_option
 
 
 @click.command("site")
@@ -23,13 +24,7 @@ from volbench._utils.text import plural
     help="Replace the names of cases and patients by hashes keyed with this text.",
 )
 @click.option("--images", is_flag=True, help="Show slices of scans, which by default are left out.")
-@click.option(
-    "--data",
-    multiple=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    metavar="FOLDER",
-    help="Prepared folder with the images, besides the cache; repeatable.",
-)
+@prepared_option
 def command(
     paths: tuple[Path, ...],
     out: Path,

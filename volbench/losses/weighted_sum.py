@@ -54,8 +54,8 @@ class WeightedSum(Loss):
 
     def take_means(self) -> dict[str, float]:
         """Mean of each weighted term over the batches since this was asked last."""
-        count = float(self.count)
-        means = [value / count if count else 0.0 for value in self.totals.tolist()]
+        *totals, count = torch.cat([self.totals, self.count[None]]).tolist()  # one wait
+        means = [value / count if count else 0.0 for value in totals]
         self.totals.zero_()
         self.count.zero_()
         return dict(zip(self.names, means, strict=True))

@@ -352,7 +352,7 @@ class FoldTrainer:
             total += self._step(batch)
             if self.average is not None:
                 self.average.update(self.model, step + (epoch - 1) * len(order))
-        mean = float(total) / len(order)  # the epoch's only wait for the device
+        mean = float(total) / len(order)  # waits for the device once an epoch
         if not np.isfinite(mean):
             raise TrainingError(self._not_finite(mean, epoch))
         return mean

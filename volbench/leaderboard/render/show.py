@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
+from volbench._utils.output_formats import SUFFIXES, Format
 from volbench.errors import UsageError
 from volbench.leaderboard.published.base import Reference, TextTable
 from volbench.leaderboard.render.csv import to_csv
@@ -18,18 +19,6 @@ from volbench.leaderboard.render.strata import stratum_sections
 from volbench.leaderboard.render.terminal import markdown, terminal
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.leaderboard.statistics.strata import ByStratum
-
-Format: TypeAlias = Literal["table", "md", "csv", "json", "latex", "html"]
-
-SUFFIXES: dict[str, Format] = {
-    ".txt": "table",
-    ".md": "md",
-    ".csv": "csv",
-    ".json": "json",
-    ".tex": "latex",
-    ".html": "html",
-    ".htm": "html",
-}
 
 SEPARATE = "Tables of other data or other folds cannot be compared with one another."
 
