@@ -62,3 +62,8 @@ def test_the_width_is_of_the_environment_else_a_hundred_in_a_pipe(monkeypatch):
     assert output_width() == 100
     monkeypatch.delenv("COLUMNS")
     assert output_width() == 100
+
+
+def test_a_heading_of_one_long_word_is_not_cut():
+    text, _ = draw_table([Column("augmentations", ["a"]), Column("n", ["1"], "number")], 40)
+    assert text.splitlines()[0] == "augmentations  n"

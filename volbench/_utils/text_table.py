@@ -161,7 +161,13 @@ def _pieces(word: str, width: int) -> list[str]:
 
 
 def _heading(column: Column) -> str:
-    return "\n".join(line for one in column.heading.split("\n") for line in fold(one, HEADING))
+    width = max(HEADING, *(_longest(word) for word in ("", *column.heading.split())))
+    return "\n".join(line for one in column.heading.split("\n") for line in fold(one, width))
+
+
+def _longest(word: str) -> int:
+    """Width of the longest piece of a word that cannot be folded."""
+    return max(map(cells, BREAK.split(word)))
 
 
 def _ideal(column: Column) -> int:
@@ -174,8 +180,7 @@ def _least(column: Column) -> int:
     if column.kind != "text":
         return ideal
     words = (word for text in (column.heading, *column.cells) for word in text.split())
-    longest = max((cells(piece) for word in words for piece in BREAK.split(word)), default=0)
-    return min(ideal, max(longest, SHORTEST))
+    return min(ideal, max(SHORTEST, *map(_longest, ("", *words))))
 
 
 def _fitted(columns: Sequence[Column], width: int) -> Part | None:
