@@ -114,7 +114,7 @@ def command(
     from volbench.crossval.settings import RunSettings
     from volbench.crossval.tabular import column_names
 
-    with counter("preparing", "case") as on_case:
+    with counter("preparing", "cases") as on_case:
         plan = make_plan(
             encoder=encoder,
             aggregator=aggregator,

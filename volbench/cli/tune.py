@@ -163,7 +163,7 @@ def command(
         prune_below=prune_below,
         flat=flat,
     )
-    with counter("preparing", "case") as on_case:
+    with counter("preparing", "cases") as on_case:
         tuning = make_tuning_plan(
             encoder=encoder,
             aggregator=aggregator,

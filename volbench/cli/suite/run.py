@@ -104,7 +104,7 @@ def command(
         folds=folds,
         seed=seed,
     )
-    with counter("preparing", "case") as on_case:
+    with counter("preparing", "cases") as on_case:
         planned = plan_suite(
             suite,
             precision=precision,
