@@ -1,8 +1,10 @@
 """Benchmark encoders, slice pooling and losses on anisotropic medical volumes.
 
 >>> import volbench
+>>> volbench.list("aggregators").names[:3]
+('attention', 'average', 'bilinear')
 >>> outcome = volbench.run(encoder="rmc5", aggregator="bilinear", loss="focal")  # doctest: +SKIP
->>> volbench.load_runs("runs").summary  # doctest: +SKIP
+>>> volbench.load_runs("runs").leaderboard  # doctest: +SKIP
 """
 
 from volbench._utils.lazy import lazy_attributes
@@ -12,9 +14,14 @@ from volbench._utils.moved import keep_old_paths
 __version__ = "0.1.0"
 
 _SOURCES = {
-    **dict.fromkeys(("Runs", "load_prepared", "load_runs", "run"), "volbench._api"),
+    **dict.fromkeys(("Runs", "load_runs"), "volbench._api.runs"),
+    "load_prepared": "volbench._api.prepared",
+    "run": "volbench._api.run",
     "Ensemble": "volbench.predict",
-    "compare": "volbench._api",
+    "compare": "volbench._api.compare",
+    "info": "volbench._api.info",
+    "list": "volbench._api.listing:list_components",
+    "plot": "volbench.plot",
     **dict.fromkeys(
         ("Aggregator", "Augmentation", "Dataset", "Encoder", "Loss"), "volbench.interfaces"
     ),
@@ -33,10 +40,13 @@ __all__ = [
     "VolbenchError",
     "__version__",
     "compare",
+    "info",
     "load_prepared",
     "load_runs",
+    "plot",
     "run",
 ]
+"""``volbench.list`` is left out: a star import must not take the place of Python's ``list``."""
 
 __getattr__, _listed = lazy_attributes(__name__, _SOURCES)
 

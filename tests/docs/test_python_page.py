@@ -46,7 +46,8 @@ loss = "focal"
 # What is looked at after a block, as Python, with the names that the block leaves.
 ASKED = {
     "volbench.run(": "[str(done.path), len(done.failed)]",
-    "savefig": "[*scores.shape, *map(int, scores.columns)]",
+    "savefig": "[len(runs.leaderboard), runs.leaderboard['folds'][0]]",
+    "volbench.info": "volbench.list('encoders').names",
     "known =": "[len(known), 'slice_mm' in known]",
     "runs.pairs": "len(runs.summary)",
     "Ensemble": "sorted(predicted.probabilities)",
@@ -137,8 +138,14 @@ def test_the_shown_call_makes_a_run_that_the_others_use(answers, folder):
 
 @pytest.mark.slow
 def test_three_lines_make_a_figure(slow_answers, folder):
-    assert slow_answers["savefig"][0] == [1, 2, 0, 1]
+    assert slow_answers["savefig"][0] == [1, "2/2"]
     assert (folder / "auc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_components_are_listed_and_described(answers):
+    names, printed = answers["volbench.info"]
+    assert "rmc5" in names
+    assert "training.epochs" in printed
 
 
 def test_frames_merge_by_their_common_columns(answers):

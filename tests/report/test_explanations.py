@@ -14,12 +14,12 @@ from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.report import make_report
 from volbench.report.attribution import slice_values
 from volbench.report.curves import sensitivities
+from volbench.report.drawings import printable
 from volbench.report.examples import examples
 from volbench.report.gradcam import grad_cam
 from volbench.report.images import windowed
 from volbench.report.prepared_data import find_prepared
 from volbench.report.report_row import report_rows
-from volbench.report.svg import printable
 from volbench.spec import parse
 from volbench.training.classifier import Classifier, SliceIndex, build_classifier
 

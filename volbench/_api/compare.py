@@ -1,9 +1,9 @@
 """Compare runs in one call: leaderboards with intervals and corrected tests, as values."""
 
+from volbench._api.comparisons import Comparisons
 from volbench._api.runs import AnyPath, load_runs
 from volbench.evaluation.items import Unit
 from volbench.evaluation.statistics import PairTest
-from volbench.leaderboard.statistics.comparison import Comparison
 
 
 def compare(
@@ -12,7 +12,7 @@ def compare(
     threshold: str | float = 0.5,
     repeats: bool = False,
     test: PairTest = "combined",
-) -> tuple[Comparison, ...]:
+) -> Comparisons:
     """Compare runs as ``volbench compare`` does: one comparison per data set and split.
 
     Args:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from volbench.evaluation import Unit
 from volbench.evaluation.metrics import metrics_for
+from volbench.leaderboard.identity import identities
 from volbench.leaderboard.render.json import COMPARED, cost_values, progress_values, score_values
 from volbench.leaderboard.selection import COSTS
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
@@ -60,6 +61,29 @@ def summary_row(number: int, comparison: Comparison, candidate: Candidate) -> Ro
         "beats_audit": None if candidate.bar is None else candidate.bar.beaten,
         **cost_values(candidate.cost),
     }
+
+
+def leaderboard_frame(comparison: Comparison) -> pd.DataFrame:
+    """What tells the rows apart, their folds, AUC with its interval, letters, headline metrics."""
+    rows = comparison.rows
+    columns, _ = identities(rows)
+    areas = [row.score("auc") for row in rows]
+    means = {
+        metric.name: [row.score(metric.name).mean for row in rows]
+        for metric in metrics_for(comparison.classes).values()
+        if metric.headline and metric.name != "auc"
+    }
+    return pd.DataFrame(
+        {
+            **{name.replace("\n", " "): texts for name, texts in columns.items()},
+            "folds": [f"{row.folds}/{row.folds_total}" for row in rows],
+            "auc": [area.mean for area in areas],
+            "low": [area.low for area in areas],
+            "high": [area.high for area in areas],
+            "letters": [row.letters for row in rows],
+            **means,
+        }
+    )
 
 
 def pair_row(number: int, comparison: Comparison, pair: Pair) -> Row:

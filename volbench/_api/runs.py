@@ -8,22 +8,27 @@ from typing import TypeAlias
 
 import pandas as pd
 
+from volbench._api.comparisons import Comparisons
 from volbench._api.frame_rows import (
     PAIRS,
     case_rows,
     fold_rows,
     history,
+    leaderboard_frame,
     pair_row,
     predictions,
     summary_row,
 )
+from volbench._utils.text import plural
 from volbench.evaluation import Unit
 from volbench.evaluation.statistics import PairTest
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
-from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.runs.load import LoadedRun, find_runs, load_run
 
 AnyPath: TypeAlias = str | PathLike[str]
+
+SHOWN = 4
+"""Runs that a line names; the others are counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +53,20 @@ class Runs:
     repeats: bool = False
     test: PairTest = "combined"
 
+    def __repr__(self) -> str:
+        names = [run.name for run in self.loaded]
+        shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+        total = sum(int(run.experiment["folds"]) for run in self.loaded)
+        finished = sum(len(run.predictions) for run in self.loaded)
+        return f"<{plural(len(names), 'run')}, {finished} of {total} folds finished: {shown}>"
+
+    def _repr_html_(self) -> str:
+        return self.comparisons._repr_html_()
+
     @cached_property
-    def comparisons(self) -> tuple[Comparison, ...]:
+    def comparisons(self) -> Comparisons:
         """One comparison per table: runs on the same data and folds."""
-        return tuple(
+        return Comparisons(
             compare_runs(
                 together,
                 unit=self.unit,
@@ -61,6 +76,20 @@ class Runs:
             )
             for together in tables_of(self.loaded, repeats=self.repeats)
         )
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """The leaderboard in a few columns; `summary` has all of them.
+
+        Columns: ``table`` if there are several; what tells the rows apart (components, and the
+        settings in which they differ); ``folds`` finished; ``auc`` with ``low`` and ``high`` of
+        its 95 % interval; ``letters``, which rows share that cannot be told apart; the means of
+        the other headline metrics.
+        """
+        frames = [leaderboard_frame(comparison) for comparison in self.comparisons]
+        if len(frames) == 1:
+            return frames[0]
+        return pd.concat(frames, keys=range(len(frames)), names=["table"]).reset_index("table")
 
     @cached_property
     def summary(self) -> pd.DataFrame:

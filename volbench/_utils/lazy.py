@@ -12,16 +12,19 @@ def lazy_attributes(
 
     Args:
         package: ``__name__`` of the package.
-        sources: Module that holds each name.
+        sources: Module that holds each name; ``module:name`` where it has another name there. A
+            module of the package may be named as itself.
 
-    >>> getter, lister = lazy_attributes("numbers", {"sqrt": "math"})
-    >>> getter("sqrt")(9.0), lister()
-    (3.0, ['sqrt'])
+    >>> getter, lister = lazy_attributes("numbers", {"sqrt": "math", "root": "math:sqrt"})
+    >>> getter("sqrt")(9.0), getter("root")(4.0), lister()
+    (3.0, 2.0, ['root', 'sqrt'])
     """
 
     def get(name: str) -> Any:
         if name not in sources:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(sources[name]), name)
+        path, _, there = sources[name].partition(":")
+        module = import_module(path)
+        return module if path == f"{package}.{name}" else getattr(module, there or name)
 
     return get, lambda: sorted(sources)

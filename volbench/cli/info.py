@@ -42,7 +42,9 @@ def command(
     recipe, whose keys are listed with defaults and meanings. The cost, shown for encoders, is
     parameters, GFLOPs per slice and receptive field.
     """
-    if _is_recipe(name):
+    from volbench._api.info import is_recipe
+
+    if is_recipe(name):
         _show_recipe(name, chosen_format(style, output, ("table", "json")), output)
         return
     described = _describe(name, in_channels)
@@ -54,21 +56,16 @@ def command(
         emit("\n".join(facts_text([*_rows(one)], least=14) for one in described), output)
 
 
-def _is_recipe(name: str) -> bool:
-    from volbench.experiment.recipe import ALIASES, recipe_names
-
-    return name.endswith(".toml") or name in (*recipe_names(), *ALIASES)
-
-
 def _show_recipe(name: str, style: str, output: Path | None) -> None:
     """Every key of a recipe: where the defaults stand, and what they mean."""
-    from volbench.experiment.recipe import load_recipe
-    from volbench.experiment.recipe_info import recipe_info
+    from volbench._api.info import RecipeInfo, info
 
-    keys, summary = recipe_info(name), load_recipe(name).summary
+    described = info(name)
+    assert isinstance(described, RecipeInfo)
+    keys = described.keys
     if style == "json":
         records = [dataclasses.asdict(each) for each in keys]
-        emit(json_text({"recipe": name, "summary": summary, "keys": records}), output)
+        emit(json_text({"recipe": name, "summary": described.summary, "keys": records}), output)
         return
     columns = [
         Column("--set", [each.key for each in keys], "word", lead=True),
@@ -77,7 +74,7 @@ def _show_recipe(name: str, style: str, output: Path | None) -> None:
         Column("allowed", [each.allowed for each in keys], spare=2),
         Column("search space", [each.search_space for each in keys], spare=1),
     ]
-    title = facts_text([(name, summary)])
+    title = facts_text([(name, described.summary)])
     emit(f"{title}\n{table_text(columns, to_file=output is not None)}", output)
 
 

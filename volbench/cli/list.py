@@ -7,13 +7,11 @@ from pathlib import Path
 
 import click
 
+from volbench._api.listing import KINDS, list_components
 from volbench._utils.text_table import Column, is_narrow
 from volbench.cli.output import chosen_format, emit, json_text, output_options, table_text
-from volbench.experiment.recipes import built_in_recipes
 from volbench.plugins import catalog
-from volbench.plugins.registry import REGISTRIES
 
-KINDS = (*REGISTRIES, "recipes", "plugins")
 Row = tuple[str, ...]
 
 
@@ -27,17 +25,15 @@ def command(kind: str | None, style: str | None, output: Path | None, as_json: b
     is imported, and a broken plugin gives one warning line. `volbench list plugins` also imports
     the components of each plugin in a subprocess and reports the result.
     """
-    kinds = (kind,) if kind else KINDS
     if kind != "plugins":  # whose table has a column for it
         for warning in catalog.warnings():
             click.echo(f"volbench: warning: {warning}", err=True)
-    plugins = catalog.plugins(trial=kind == "plugins") if "plugins" in kinds else []
+    listed = {kind: list_components(kind)} if kind else list_components()
     if as_json or chosen_format(style, output, ("table", "json")) == "json":
-        found = {name: plugins if name == "plugins" else _items(name) for name in kinds}
-        records = {name: [asdict(item) for item in items] for name, items in found.items()}
+        records = {name: [asdict(item) for item in items] for name, items in listed.items()}
         emit(json.dumps(records, indent=2) if as_json else json_text(records), output)
         return
-    tables = {name: _plugin_rows(plugins) if name == "plugins" else _rows(name) for name in kinds}
+    tables = {name: _rows(items) for name, items in listed.items()}
     if output is None and is_narrow():
         text = "\n".join(_table(name, rows) for name, rows in tables.items())
     else:
@@ -46,28 +42,19 @@ def command(kind: str | None, style: str | None, output: Path | None, as_json: b
     emit(text, output)
 
 
-def _items(kind: str) -> list[catalog.Item]:
-    return built_in_recipes() if kind == "recipes" else catalog.components(kind)
-
-
-def _rows(kind: str) -> list[Row]:
-    """Name, distribution and summary of each component."""
+def _rows(items: Sequence[catalog.Item | catalog.Plugin]) -> list[Row]:
     return [
-        (item.name, f"{item.distribution} {item.version}", item.summary) for item in _items(kind)
+        _plugin_row(item)
+        if isinstance(item, catalog.Plugin)
+        else (item.name, f"{item.distribution} {item.version}", item.summary)
+        for item in items
     ]
 
 
-def _plugin_rows(plugins: Sequence[catalog.Plugin]) -> list[Row]:
-    """Distribution, version, state and components of each plugin."""
-    return [
-        (
-            plugin.distribution,
-            plugin.version,
-            plugin.state,
-            "; ".join(f"{of}: {', '.join(names)}" for of, names in plugin.components.items()),
-        )
-        for plugin in plugins
-    ]
+def _plugin_row(plugin: catalog.Plugin) -> Row:
+    """Distribution, version, state and components of a plugin."""
+    provided = "; ".join(f"{of}: {', '.join(names)}" for of, names in plugin.components.items())
+    return plugin.distribution, plugin.version, plugin.state, provided
 
 
 def _plain(kind: str, rows: Sequence[Row], *, heading: bool) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from volbench._utils.atomic_io import FolderLock
+from volbench._utils.text import plural
 from volbench.audit import audit_cached
 from volbench.crossval.attempt import finished
 from volbench.crossval.callback import Callback
@@ -47,6 +48,11 @@ class Outcome:
     path: Path
     results: dict[int, FoldResult]
     tabular: "tuple[Outcome, ...]" = ()
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        finished = len(self.results) - len(self.failed)
+        return f"<run {str(self.path)!r}: {plural(finished, 'fold')} finished{failed}>"
 
     @property
     def failed(self) -> list[FoldResult]:

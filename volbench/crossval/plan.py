@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from volbench._utils.text import plural
 from volbench.crossval.copies import check_copies
 from volbench.crossval.shared_inputs import Shared
 from volbench.crossval.tabular import check_columns, gaps
@@ -62,6 +63,10 @@ class Plan:
     notes: tuple[str, ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
     tabular: Tabular | None = None
+
+    def __repr__(self) -> str:
+        cases = plural(len(self.prepared.cases), "case")
+        return f"<plan of {self.experiment!r}, {cases}, {self.parameters:,} parameters>"
 
     def part(self, fold: int) -> FoldPartition:
         """The cases of one fold."""

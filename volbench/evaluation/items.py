@@ -37,6 +37,9 @@ class Items:
     probabilities: ProbabilityArray
     thresholds: Float[np.ndarray, " item"]
 
+    def __repr__(self) -> str:
+        return f"<{plural(len(self.labels), self.unit)} of {', '.join(self.classes)}>"
+
     @property
     def folds(self) -> Int[np.ndarray, " item"]:
         """The fold that held each item out."""

@@ -74,6 +74,10 @@ class Experiment:
     weights: str | None = None
     tabular: Tabular | None = None
 
+    def __repr__(self) -> str:
+        parts = ", ".join(str(part) for part in (self.encoder, self.aggregator, self.loss) if part)
+        return f"<experiment {self.id[:8]}: {parts}; {self.folds} folds, seed {self.seed}>"
+
     @property
     def level(self) -> Level:
         """Slice level is what remains when there is no aggregator."""

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from jaxtyping import Float
 
+from volbench._utils.text import plural
 from volbench.data.cache.packed import Prepared
 from volbench.data.loading.loader import Loader
 from volbench.data.preparation.case import CaseGeometry
@@ -65,6 +66,10 @@ class Ensemble:
         )
         self.range = training_range(self.trained.run, self.folds)
         self.split = read_splits(self.trained.run.path / "splits.csv")
+
+    def __repr__(self) -> str:
+        where = f"{plural(len(self.folds), 'fold')} on {self.compute.device}"
+        return f"<ensemble of {str(self.trained.run.path)!r}: {where}>"
 
     def predict(
         self,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from volbench._utils.text import plural
 from volbench.interfaces import Case
 
 NOTICE = "Research software; not for clinical use."
@@ -55,6 +56,10 @@ class Predicted:
     spacing_mm: tuple[float, float, float]
     in_sample: InSample | None
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in self.probabilities.items())
+        return f"<{self.case.name}: {self.label} ({shares}; {plural(len(self.folds), 'fold')})>"
 
     @property
     def probabilities(self) -> dict[str, float]:

@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from volbench.leaderboard.statistics.comparison import Comparison, Pair
+from volbench.report.drawings import draw_folds, draw_row_titles
+from volbench.report.palette import PAGE
 from volbench.report.report_row import ReportRow, number, signed
-from volbench.report.svg import ACCENT, FAINT, INK, MUTED, PAPER, SECOND, figure, write
+from volbench.report.svg import ACCENT, FAINT, INK, MUTED, PAPER, SECOND, figure
 
 WIDTH = 640
 ROW = 46
@@ -25,18 +26,14 @@ def folds(rows: Sequence[ReportRow], *, name: str) -> Markup | None:
     keys = sorted({key for row in with_areas for key in row.areas})
 
     def draw(sheet: Figure) -> None:
-        axes = sheet.add_subplot()
-        axes.grid(axis="x")
-        heights = range(len(with_areas))
-        for key in keys:
-            line = [row.areas.get(key, math.nan) for row in with_areas]
-            axes.plot(line, heights, color=MUTED, lw=0.8, alpha=0.55)
-            axes.plot(line, heights, color=MUTED, ls="none", marker="o", ms=3.5)
-        for height, row in zip(heights, with_areas, strict=True):
-            mean = row.candidate.score("auc").mean
-            axes.plot([mean], [height], color=ACCENT, marker="D", ms=8, mec=PAPER)
-        _rows(axes, [row.title for row in with_areas])
-        axes.set_xlabel("AUC of a fold")
+        scores = [row.candidate.score("auc") for row in with_areas]
+        draw_folds(
+            sheet.add_subplot(),
+            [row.title for row in with_areas],
+            [row.areas for row in with_areas],
+            [(score.mean, score.low, score.high) for score in scores],
+            PAGE,
+        )
 
     said = "; ".join(
         f"{row.label}: mean {number(row.candidate.score('auc').mean)}, folds "
@@ -69,7 +66,7 @@ def differences(comparison: Comparison, rows: Sequence[ReportRow], *, name: str)
             axes.plot([pair.low, pair.high], [height] * 2, color=tone, lw=2, solid_capstyle="butt")
             filled = tone if tone == ACCENT else PAPER
             axes.plot([pair.difference], [height], color=tone, marker="s", ms=7, mfc=filled)
-        _rows(axes, [rows[pair.first].title for pair in pairs], [*map(_said, pairs)])
+        draw_row_titles(axes, [rows[pair.first].title for pair in pairs], [*map(_said, pairs)])
         axes.set_xlabel("difference in AUC (right: better)")
 
     against = rows[pairs[0].second].label
@@ -103,7 +100,7 @@ def strata(
             shift = 0.12 * ((place % 3) - 1)
             heights = [height + shift for height in range(len(groups))]
             axes.plot(each, heights, ls="none", color=tone, marker=marker, ms=6, mec=PAPER)
-        _rows(axes, list(groups))
+        draw_row_titles(axes, list(groups))
         axes.set_xlabel("AUC, all folds together")
 
     said = "; ".join(
@@ -122,14 +119,3 @@ MARKS = [(tone, marker) for marker in "oDs^v" for tone in (ACCENT, SECOND, INK)]
 def _said(pair: Pair) -> str:
     interval = f"[{signed(pair.low)}, {signed(pair.high)}]"
     return f"{signed(pair.difference)} {interval}: {pair.verdict}"
-
-
-def _rows(axes: Axes, titles: Sequence[str], findings: Sequence[str] = ()) -> None:
-    """Write each row's title above it: no margin is wide enough for a long one."""
-    axes.set_ylim(len(titles) - 0.6, -0.75)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    for height, title in enumerate(titles):
-        write(axes, 0, height - 0.25, title)
-    for height, finding in enumerate(findings):
-        write(axes, 1, height - 0.25, finding, right=True)

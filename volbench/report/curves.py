@@ -10,24 +10,29 @@ from matplotlib.figure import Figure
 
 from volbench.evaluation import Items
 from volbench.evaluation.metrics import ReliabilityBin, RocCurve, reliability_bins, roc_curve
+from volbench.report.drawings import (
+    GRID,
+    draw_calibration,
+    draw_calibration_frame,
+    draw_counts,
+    draw_history,
+    draw_roc_band,
+    draw_roc_frame,
+    draw_roc_mean,
+    mean_history,
+    shown_histories,
+    write,
+)
+from volbench.report.palette import PAGE
 from volbench.report.report_row import ReportRow, number
-from volbench.report.svg import ACCENT, FAINT, FOURTH, INK, MUTED, SECOND, THIRD, figure, write
+from volbench.report.svg import INK, figure
 
 WIDTH, HEIGHT = 300, 270
 TOGETHER = 640
 """Width of the figure with all curves and its key."""
 
-GRID = np.linspace(0, 1, 401)
-TICKS = (0, 0.25, 0.5, 0.75, 1)
 TOLD = (0.1, 0.2, 0.3)
 """False positive rates at which the text beside a curve gives the sensitivity."""
-
-LINES = [
-    (tone, dashes)
-    for dashes in ("solid", (0, (5, 2)), (0, (1, 1.5)))
-    for tone in (ACCENT, SECOND, THIRD, FOURTH, INK)
-]
-"""Curves that lie over one another: colours first, then dashes."""
 
 Sensitivity = Float[np.ndarray, " rate"]
 
@@ -61,19 +66,12 @@ def roc(shown: ReportRow, *, name: str) -> Markup | None:
     curves = fold_curves(shown.by_fold, GRID)
     if not curves:
         return None
-    mean = np.mean(curves, axis=0)
-    std = np.std(curves, axis=0, ddof=1) if len(curves) > 1 else None
 
     def draw(sheet: Figure) -> None:
         axes = sheet.add_subplot()
-        axes.grid()
-        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (2, 3)))
-        if std is not None:
-            low, high = np.clip(mean - std, 0, 1), np.clip(mean + std, 0, 1)
-            axes.fill_between(GRID, low, high, color=ACCENT, alpha=0.22, lw=0)
-        axes.plot([0.0, *GRID], [0.0, *mean], color=ACCENT, lw=2)
-        axes.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=TICKS, yticks=TICKS)
+        draw_roc_frame(axes, PAGE)
+        draw_roc_band(axes, curves, PAGE)
+        draw_roc_mean(axes, curves, color=PAGE.accent)
 
     told = np.mean(fold_curves(shown.by_fold, np.array(TOLD)), axis=0)
     said = ", ".join(f"{at:.2f} at {1 - rate:.1f}" for rate, at in zip(TOLD, told, strict=True))
@@ -87,37 +85,34 @@ def roc(shown: ReportRow, *, name: str) -> Markup | None:
 
 def roc_together(rows: Sequence[ReportRow], *, name: str) -> Markup | None:
     """The mean curves of all candidates laid over one another; None for fewer than two."""
-    means = {}
+    found = {}
     for row in rows:
         if curves := fold_curves(row.by_fold, GRID):
-            means[row.number] = (row, np.mean(curves, axis=0))
-    if len(means) < 2:
+            found[row.number] = (row, curves)
+    if len(found) < 2:
         return None
     step, side = 18, 330
-    height = max(side, step * len(means) + 60)
+    height = max(side, step * len(found) + 60)
 
     def draw(sheet: Figure) -> None:
         axes = sheet.add_axes(
             (54 / TOGETHER, 1 - (side - 42) / height, 290 / TOGETHER, 280 / height)
         )
-        axes.grid()
-        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (2, 3)))
+        draw_roc_frame(axes, PAGE)
         key = sheet.add_axes((360 / TOGETHER, 0, 280 / TOGETHER, 1))
         key.set(xlim=(0, 1), ylim=(height, 0))
         key.set_axis_off()
-        for line, (row, mean) in enumerate(means.values()):
-            tone, dashes = LINES[line % len(LINES)]
-            axes.plot([0.0, *GRID], [0.0, *mean], color=tone, ls=dashes, lw=1.8)
+        for line, (row, curves) in enumerate(found.values()):
+            tone, dashes = PAGE.line(line)
+            draw_roc_mean(axes, curves, color=tone, ls=dashes, lw=1.8)
             at = 20 + step * line
             key.plot([0, 0.1], [at] * 2, color=tone, ls=dashes, lw=2)
             write(key, 0.13, at + 5, row.title, most=34)
-        axes.set(xlabel="1 − specificity", ylabel="sensitivity", aspect="equal")
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=TICKS, yticks=TICKS)
 
     said = "; ".join(
-        f"{row.title}: AUC {number(row.candidate.score('auc').mean)}" for row, _ in means.values()
+        f"{row.title}: AUC {number(row.candidate.score('auc').mean)}" for row, _ in found.values()
     )
-    label = f"Mean ROC curves of {len(means)} candidates. {said}."
+    label = f"Mean ROC curves of {len(found)} candidates. {said}."
     return figure(draw, width=TOGETHER, height=height, name=name, label=label)
 
 
@@ -136,15 +131,11 @@ def calibration(shown: ReportRow, *, name: str, x: str, y: str) -> Markup | None
 
     def draw(sheet: Figure) -> None:
         axes, counts = sheet.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-        axes.grid()
-        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (2, 3)))
-        points = [each.probability for each in bins], [each.observed for each in bins]
-        axes.plot(*points, color=ACCENT, lw=1.5, marker="o", ms=5)
-        axes.set(ylabel=y, xlim=(-0.02, 1.02), ylim=(-0.04, 1.04), yticks=TICKS)
-        most = max(each.items for each in bins)
-        middle = [(each.low + each.high) / 2 for each in bins]
-        counts.bar(middle, [each.items for each in bins], width=0.08, color=FAINT)
-        counts.set(xlabel=x, ylabel="n", yticks=(0, most), ylim=(0, most * 1.05), xticks=TICKS)
+        draw_calibration_frame(axes, PAGE)
+        draw_calibration(axes, bins, PAGE)
+        axes.set(ylabel=y)
+        draw_counts(counts, bins, PAGE)
+        counts.set(xlabel=x)
 
     said = "; ".join(
         f"predicted {each.probability:.2f}, observed {each.observed:.2f}, n {each.items}"
@@ -158,34 +149,17 @@ def learning(histories: Sequence[pd.DataFrame], *, title: str, name: str) -> Mar
     """Training and validation loss by epoch: every fold thin, their mean bold."""
     if not histories:
         return None
-    kinds = [
-        (key, text, tone, dashes)
-        for key, text, tone, dashes in (
-            ("train_loss", "training", ACCENT, "solid"),
-            ("validation_loss", "validation", SECOND, (0, (4, 2))),
-        )
-        if all(key in history for history in histories)
-    ]
-    means = {
-        key: pd.concat([history.set_index("epoch")[key] for history in histories], axis=1)
-        .mean(axis=1)
-        .dropna()
-        for key, *_ in kinds
-    }
+    kinds = shown_histories(histories)
+    means = {key: mean_history(histories, key) for key, *_ in kinds}
 
     def draw(sheet: Figure) -> None:
         axes = sheet.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0]
         sheet.subplots_adjust(top=1 - 24 / HEIGHT, hspace=0.3)
-        for place, (key, text, tone, dashes) in zip(axes, kinds, strict=True):
-            place.grid()
-            marker = "o" if len(means[key]) < 3 else None
-            for history in histories:
-                place.plot(history["epoch"], history[key], color=tone, alpha=0.35, lw=0.8)
-            mean = means[key]
-            place.plot(mean.index, mean, color=tone, lw=2.2, ls=dashes, marker=marker, ms=4)
+        for place, (key, text, tone) in zip(axes, kinds, strict=True):
+            dashes = "solid" if key == "train_loss" else (0, (4, 2))
+            draw_history(place, histories, key, getattr(PAGE, tone), dashes)
             # Above, not beside: no margin is wide enough for every number on the axis.
             place.set_title(f"{text} loss", loc="left", fontsize="medium", pad=3, color=INK)
-            place.locator_params(axis="y", nbins=4)
         axes[-1].set_xlabel("epoch")
         axes[-1].xaxis.get_major_locator().set_params(integer=True)
 

@@ -8,51 +8,20 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import astuple
 from html import escape
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from xml.etree import ElementTree
 
 import matplotlib
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-INK, MUTED, FAINT, ACCENT, SECOND, THIRD, FOURTH, PAPER = (
-    f"#0{tone}0{tone}0{tone}" for tone in range(1, 9)
-)
-"""Tones: stand-ins for the colours that the page's style sheet sets."""
+from volbench.report.drawings import UNITS_PER_INCH
+from volbench.report.palette import PAGE, TONES
 
-TONES = {
-    **{INK: "ink", MUTED: "muted", FAINT: "faint", PAPER: "paper"},
-    **{ACCENT: "accent", SECOND: "second", THIRD: "third", FOURTH: "fourth"},
-}
-UNITS_PER_INCH = 72
-LONGEST = 52
-"""Signs of a text in a figure; the middle of longer ones is left out."""
-
-
-SETTINGS: Any = {
-    "svg.fonttype": "none",  # text stays text: small, searchable, readable aloud
-    "svg.hashsalt": "volbench",
-    "font.size": 11,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.unicode_minus": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "path.simplify_threshold": 0.3,
-}
+INK, MUTED, FAINT, ACCENT, SECOND, THIRD, FOURTH, PAPER = astuple(PAGE)
 
 Draw: TypeAlias = Callable[[Figure], object]
 KEPT = {
@@ -95,7 +64,7 @@ def figure(
         label: What the figure says, for those who do not see it.
         left: Room for the numbers and the name of the vertical axis.
     """
-    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+    with matplotlib.rc_context(PAGE.settings()), warnings.catch_warnings():
         # A name in a script that matplotlib's own font lacks; the reader's browser has it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         canvas = Figure(figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH))
@@ -112,33 +81,6 @@ def figure(
         FigureCanvasSVG(canvas).print_svg(text, metadata=nothing)  # type: ignore[no-untyped-call]
     root = ElementTree.fromstring(text.getvalue())
     return Markup(_inline(root, name, label))  # every text and attribute in it was escaped
-
-
-def write(
-    axes: Axes, x: float, y: float, text: str, *, right: bool = False, most: int = LONGEST
-) -> None:
-    """Write text that others chose: a dollar is a dollar, and no control character is left.
-
-    ``x`` is a share of the axes' width, ``y`` a value of their vertical axis.
-    """
-    axes.text(
-        *(x, y, printable(text, most=most)),
-        transform=axes.get_yaxis_transform(),
-        ha="right" if right else "left",
-        va="bottom",
-        color=INK,
-        parse_math=False,
-        clip_on=False,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 1},
-    )
-
-
-def printable(text: str, *, most: int = LONGEST) -> str:
-    """Replace what cannot stand in a figure, and shorten the middle of what is very long."""
-    shown = "".join(sign if sign.isprintable() else "�" for sign in text)
-    if len(shown) <= most:
-        return shown
-    return f"{shown[: most // 2 - 1]}…{shown[-most // 2 :]}"
 
 
 def _inline(root: ElementTree.Element, name: str, label: str) -> str:

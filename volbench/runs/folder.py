@@ -81,7 +81,7 @@ class FoldResult:
     device: str | None = None
     precision: str | None = None
     threads: int | None = None
-    sha256: Mapping[str, str] = field(default_factory=dict[str, str])
+    sha256: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 class FoldFolder:

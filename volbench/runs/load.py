@@ -74,6 +74,11 @@ class LoadedRun:
     repeated: bool = False
     race: Mapping[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        folds = f"{len(self.predictions)} of {self.experiment['folds']} folds"
+        parts = (self.encoder, self.experiment["aggregator"], self.experiment["loss"])
+        return f"<run {self.name}: {', '.join(filter(None, parts))}; {self.data}, {folds}>"
+
     @property
     def name(self) -> str:
         """Name of the folder."""

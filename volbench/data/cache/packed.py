@@ -75,7 +75,7 @@ class PreparedCase:
     file_type: str | None = None
     plane: str | None = None
     affine: tuple[float, ...] | None = None
-    header: Mapping[str, str] = field(default_factory=dict[str, str])
+    header: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     def matrix(self) -> Float[np.ndarray, "4 4"] | None:
         """The affine as a matrix; None if the cache does not know it."""

@@ -33,13 +33,14 @@ def page(sections: Sequence[TextTable], *, title: str = "volbench compare") -> s
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>",
             f"<style>{STYLE}</style></head><body><main>",
-            *map(_section, sections),
+            *map(section_html, sections),
             "</main></body></html>\n",
         ]
     )
 
 
-def _section(section: TextTable) -> str:
+def section_html(section: TextTable) -> str:
+    """Write a table with its title and notes, all text escaped."""
     parts = ["<section>", f"<h2>{escape(section.title)}</h2>"]
     if section.cells:
         names = list(section.cells)

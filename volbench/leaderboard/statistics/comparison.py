@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import pandas as pd
 
+from volbench._utils.text import plural
 from volbench.evaluation import Unit
 from volbench.evaluation.statistics import Rope, Verdict
 from volbench.leaderboard.statistics.race import Stop
@@ -177,6 +178,11 @@ class ScoredRow:
     other_units: Mapping[Unit, Estimate]
     cost: Cost
 
+    def __repr__(self) -> str:
+        area = self.score("auc")
+        parts = ", ".join((self.encoder, self.aggregator, self.loss))
+        return f"<{parts}: AUC {area.mean:.3f}, {self.folds} of {self.folds_total} folds>"
+
     @property
     def runs(self) -> tuple[LoadedRun, ...]:
         """Its runs as they were loaded."""
@@ -248,6 +254,8 @@ class Candidate(ScoredRow):
     letters: str = ""
     bar: ShortcutTest | None = None
 
+    __repr__ = ScoredRow.__repr__
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -290,6 +298,11 @@ class Comparison:
     resamples: int = 2000
     seed: int = 0
     splits: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        run = self.first_run
+        what = f"{plural(len(self.rows), 'candidate')} on {run.data}, {plural(run.cases, 'case')}"
+        return f"<{what}; first: {self.rows[0]!r}>"
 
     @property
     def first_run(self) -> LoadedRun:

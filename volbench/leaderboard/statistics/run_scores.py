@@ -53,6 +53,9 @@ class Scored:
     by_fold: pd.DataFrame
     other_units: Mapping[Unit, Folds]
 
+    def __repr__(self) -> str:
+        return f"<scores of {self.run!r}>"
+
     @property
     def slice_areas(self) -> Folds:
         """AUC of each fold at the run's own unit: that of cases where each has one slice."""
