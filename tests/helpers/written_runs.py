@@ -116,6 +116,7 @@ def write_run(
     strata=lambda number: {"site": "north" if number % 3 else "south"},
     data=DATA,
     digest="d" * 64,
+    **others,
 ) -> LoadedRun:
     cases = cases_of(strata)
     split = Split(cases, tuple(map(fold_of, range(CASES))))
@@ -129,6 +130,7 @@ def write_run(
         split_digest=split.digest,
         folds=FOLDS,
         seed=seed,
+        **others,
     )
     folder = RunFolder(path)
     folder.open(experiment, split, {**data, "classes": list(classes)}, ENVIRONMENT)

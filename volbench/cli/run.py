@@ -13,12 +13,16 @@ from volbench.cli.options import (
     local_copy_option,
     on_option,
 )
+from volbench.cli.variants import variant_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
-    from volbench.crossval import Plan
+    from volbench.crossval import Outcome, Plan
+    from volbench.crossval.settings import RunSettings
     from volbench.experiment.experiment import Level, Precision
+    from volbench.interfaces import Executor
     from volbench.training.compile import Compile
     from volbench.training.graphs import Graphs
 
@@ -39,6 +43,7 @@ FOLD_FAILED = 1
     metavar="COLUMN,...",
     help="Clinical columns of the data set: also score them alone, and fused with the network.",
 )
+@variant_options
 @execution_options
 @click.option(
     "--compile",
@@ -80,6 +85,10 @@ def command(
     tabular: str | None,
     seed: int,
     allow_duplicates: bool,
+    repeats: int,
+    seeds: int,
+    shares: tuple[float, ...],
+    permuted: bool,
     device: str,
     precision: "Precision",
     jobs: int | None,
@@ -104,73 +113,154 @@ def command(
     volbench run --encoder r2d --agg average --loss focal --data my/manifest.csv
     volbench run --encoder rmc5 --agg bilinear --loss focal --on 'slurm(gpus=1)'
     volbench run --encoder rmc5 --agg average --loss focal --data my/manifest.csv --tabular age,sex
+    volbench run --encoder rmc5 --agg average --loss focal --repeats 3
     """
     check_name(name)
     from volbench.cli.progress.counter import counter
-    from volbench.cli.progress.training import TrainingProgress
-    from volbench.crossval import make_plan, run
-    from volbench.crossval.opened import asked_folds, describe_tasks
-    from volbench.crossval.run import EXECUTOR
+    from volbench.crossval import Shared, make_plan
     from volbench.crossval.settings import RunSettings
     from volbench.crossval.tabular import column_names
+    from volbench.crossval.variants import variants
 
-    with counter("preparing", "cases") as on_case:
-        plan = make_plan(
-            encoder=encoder,
-            aggregator=aggregator,
-            loss=loss,
-            data=data,
-            level=level,
-            recipe=recipe,
-            overrides=overrides,
-            folds=folds,
-            seed=seed,
-            precision=precision,
-            tabular=() if tabular is None else column_names(tabular),
-            jobs=jobs,
-            on_case=on_case,
-            allow_duplicates=allow_duplicates,
-        )
-    path = out / (name or plan.experiment.name)
-    with open_executor(on, path) as executor:
-        if dry_run:
-            _show_plan(plan, path, device)
-            if executor is not None:
-                asked = asked_folds(plan, only or None)
-                settings = RunSettings(device=device, jobs=jobs, profile=profile)
-                tasks = describe_tasks(plan, path, asked, settings, executor)
-                click.echo(executor.describe(tasks, path / EXECUTOR))
-            return
-        with TrainingProgress() as progress:
-            outcome = run(
-                plan,
-                out=out,
-                name=name,
-                folds=only or None,
-                device=device,
+    shared = Shared()
+    plans: dict[Path, Plan] = {}
+    for variant in variants(
+        seed=seed, folds=folds, repeats=repeats, seeds=seeds, train_shares=shares
+    ):
+        with counter("preparing", "cases") as on_case:
+            plan = make_plan(
+                encoder=encoder,
+                aggregator=aggregator,
+                loss=loss,
+                data=data,
+                level=level,
+                recipe=recipe,
+                overrides=overrides,
+                folds=folds,
+                seed=variant.seed,
+                folds_seed=variant.folds_seed,
+                precision=precision,
+                tabular=() if tabular is None else column_names(tabular),
+                permuted=permuted,
+                train_share=variant.train_share,
                 jobs=jobs,
-                checkpoint_seconds=checkpoint_seconds,
-                compiled=compiled,
-                graphs=graphs,
-                features=features,
-                local_copy=local_copy,
-                profile=profile,
-                callback=progress,
-                executor=executor,
+                on_case=on_case,
+                allow_duplicates=allow_duplicates,
+                shared=shared,
             )
-    progress.summarise(outcome)
+        plans[out / variant.named(name or plan.experiment.name, given=name is not None)] = plan
+    settings = RunSettings(
+        device=device,
+        jobs=jobs,
+        checkpoint_seconds=checkpoint_seconds,
+        compiled=compiled,
+        graphs=graphs,
+        profile=profile,
+        features=features,
+        local_copy=local_copy,
+    )
+    if dry_run:
+        _show_plans(plans, only, settings, on)
+        return
+    outcomes = _train(plans, only, settings, on)
     if profile:
         from volbench.cli.profile_table import show_profile
 
-        show_profile(outcome)
-    if any(each.failed for each in (outcome, *outcome.tabular)):
+        for outcome in outcomes:
+            show_profile(outcome)
+    if any(each.failed for outcome in outcomes for each in (outcome, *outcome.tabular)):
         raise click.exceptions.Exit(FOLD_FAILED)
 
 
-def _show_plan(plan: "Plan", path: Path, device: str) -> None:
-    """Try every component on a few cases, then print the plan and what it will cost."""
+def _show_plans(
+    plans: "Mapping[Path, Plan]", only: tuple[int, ...], settings: "RunSettings", on: str
+) -> None:
+    """Try every component on a few cases, then print the plans and what the first will cost."""
     from volbench.cli.progress.plan import describe_plan
+    from volbench.crossval.opened import asked_folds, describe_tasks
+    from volbench.crossval.run import EXECUTOR
     from volbench.crossval.trial import try_plan
 
+    first = next(iter(plans))
     click.echo("trying every component on a few cases", err=True)
-    click.echo(describe_plan(plan, path, try_plan(plan, device=device)))
+    cost = try_plan(plans[first], device=settings.device)
+    with open_executor(on, first) as executor:
+        for path, plan in plans.items():
+            click.echo(describe_plan(plan, path, cost))
+        if executor is not None:
+            tasks = [
+                task
+                for path, plan in plans.items()
+                for task in describe_tasks(
+                    plan, path, asked_folds(plan, only or None), settings, executor
+                )
+            ]
+            click.echo(executor.describe(tasks, first / EXECUTOR))
+
+
+def _train(
+    plans: "Mapping[Path, Plan]", only: tuple[int, ...], settings: "RunSettings", on: str
+) -> "list[Outcome]":
+    """Train the runs one after another here, or all their folds as tasks of one executor."""
+    first = next(iter(plans))
+    with open_executor(on, first) as executor:
+        if executor is not None and len(plans) > 1:
+            return _train_together(plans, only, settings, executor)
+        return _train_in_turn(plans, only, settings, executor)
+
+
+def _train_in_turn(
+    plans: "Mapping[Path, Plan]",
+    only: tuple[int, ...],
+    settings: "RunSettings",
+    executor: "Executor | None",
+) -> "list[Outcome]":
+    from volbench.cli.progress.training import TrainingProgress
+    from volbench.crossval import Workers, run
+
+    outcomes = []
+    with Workers() as workers:  # which are not started anew for each run
+        for path, plan in plans.items():
+            with TrainingProgress() as progress:
+                outcome = run(
+                    plan,
+                    out=path.parent,
+                    name=path.name,
+                    folds=only or None,
+                    callback=progress,
+                    workers=workers,
+                    executor=executor,
+                    **vars(settings),
+                )
+            progress.summarise(outcome)
+            outcomes.append(outcome)
+    return outcomes
+
+
+def _train_together(
+    plans: "Mapping[Path, Plan]",
+    only: tuple[int, ...],
+    settings: "RunSettings",
+    executor: "Executor",
+) -> "list[Outcome]":
+    from volbench.cli.progress.together import TogetherProgress, finished_folds, progress_console
+    from volbench.cli.progress.training import outcome_lines
+    from volbench.crossval.run import EXECUTOR, Member, run_together
+    from volbench.errors import VolbenchError
+
+    first = next(iter(plans))
+    total = sum(len(only) or len(plan.split.folds) for plan in plans.values())
+    done = sum(len(finished_folds(path, only)) for path in plans)
+    with TogetherProgress(progress_console(), total=total, done=done) as board:
+        members = [
+            Member(plan, path, board.of(path.name), only or None) for path, plan in plans.items()
+        ]
+        ended = run_together(members, executor, first / EXECUTOR, settings)
+    outcomes = []
+    for outcome in ended:
+        if isinstance(outcome, VolbenchError):
+            raise outcome
+        click.echo("\n".join(outcome_lines(outcome)))
+        outcomes.append(outcome)
+    click.echo(f"compare with: volbench compare {first.parent}")
+    return outcomes

@@ -22,6 +22,7 @@ from volbench.crossval.tabular import TabularRuns
 from volbench.crossval.task import Task, executor_task, task_key
 from volbench.data.cache.features import StoredFeatures
 from volbench.data.cache.location import cache_root
+from volbench.data.cache.packed import Prepared, open_prepared
 from volbench.errors import UsageError
 from volbench.executors.local import Local
 from volbench.executors.pool import Workers
@@ -145,7 +146,7 @@ def open_here(
         if settings.features == "auto" and not settings.profile:
             stored, reason = store_for_run(
                 plan.experiment,
-                plan.prepared,
+                _images(plan),
                 replace(compute, device=sharing.device(0)),
                 on_case=callback.on_features,
             )
@@ -302,6 +303,11 @@ def _open(
     logger.info("run %s: %d of %d folds finished; %s", path, len(results), len(asked), how)
     callback.on_plan(plan, folder.path, sorted(results), asked)
     return folder, results, [fold for fold in asked if fold not in results]
+
+
+def _images(plan: Plan) -> Prepared:
+    """The data as they were prepared: tokens are the same whatever the labels."""
+    return open_prepared(plan.prepared.folder) if plan.experiment.permuted else plan.prepared
 
 
 def _opened(

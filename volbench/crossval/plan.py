@@ -22,6 +22,7 @@ from volbench.experiment.experiment import (
     Tabular,
     parse_components,
 )
+from volbench.experiment.permuted import permute_labels
 from volbench.experiment.recipe import Recipe, load_recipe
 from volbench.experiment.splits import FoldPartition, Split
 from volbench.interfaces import Encoder, Problem
@@ -76,6 +77,7 @@ class Plan:
             fold,
             validation_fraction=selection.validation_fraction if uses_validation else None,
             seed=self.experiment.seed,
+            train_share=self.experiment.train_share,
         )
 
 
@@ -92,6 +94,9 @@ def make_plan(
     seed: int = 0,
     precision: Precision = "auto",
     tabular: tuple[str, ...] = (),
+    folds_seed: int | None = None,
+    permuted: bool = False,
+    train_share: float = 1.0,
     cache: Path | None = None,
     jobs: int | None = None,
     on_case: Callable[[int, int], None] | None = None,
@@ -103,9 +108,15 @@ def make_plan(
     Specs and recipe are checked before any volume is read. Plans that are given the same
     ``shared`` have their data prepared and divided once.
 
+    ``folds_seed`` is the seed of the folds where it is not that of training, so that several seeds
+    are trained on the same folds. ``permuted`` exchanges labels between patients: a check, which
+    must give chance. ``train_share`` is the share of each training part that is learned from.
+
     Raises:
         VolbenchError: anything that would stop the run later.
     """
+    if not 0 < train_share <= 1:
+        raise UsageError(f"--train-share {train_share:g} is not a share above 0 and at most 1")
     encoder_spec, aggregator_spec, loss_sum = parse_components(encoder, aggregator, loss, level)
     resolved = load_recipe(recipe, overrides, preprocessing=default_options(data))
     build_views(resolved, seed)
@@ -117,7 +128,9 @@ def make_plan(
     prepared = shared.prepare(data, resolved.preprocessing, root=cache, jobs=jobs, on_case=on_case)
     if level == "slice":
         check_representative(prepared.cases)
-    split = shared.split(folds, prepared, seed)
+    if permuted:
+        prepared = permute_labels(prepared, seed)
+    split = shared.split(folds, prepared, seed if folds_seed is None else folds_seed)
     _check_batch(resolved, len(prepared.classes), loss_sum)
     model = build_classifier(
         encoder_spec,
@@ -143,6 +156,8 @@ def make_plan(
         seed=seed,
         precision=precision,
         weights=weights,
+        permuted=permuted,
+        train_share=train_share,
     )
     plan = Plan(experiment, prepared, split, count_parameters(model), notes)
     parts = [plan.part(fold) for fold in split.folds]  # what cannot be divided stops the run now

@@ -50,7 +50,7 @@ class Shared:
 
         The split holds the cases of ``prepared``, so another preprocessing is another one.
         """
-        key = (folds, str(prepared.folder), seed)
+        key = (folds, f"{prepared.folder} {prepared.digest}", seed)
         if key not in self._splits:
             self._splits[key] = choose_split(folds, prepared.cases, seed)
         return self._splits[key]

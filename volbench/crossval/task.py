@@ -31,6 +31,7 @@ from volbench.evaluation import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.executors.worker import is_out_of_memory
 from volbench.experiment.experiment import Experiment, experiment_from_json, experiment_json
+from volbench.experiment.permuted import permute_labels
 from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import ExecutorTask, TaskContext
 from volbench.profiling.fold_timings import Timings
@@ -142,6 +143,8 @@ def do_task(
             prepared, notes = _data(task)
             compute, features, more = _decided(task, prepared, compute)
             notes = (*notes, *more)
+            if task.experiment.permuted:
+                prepared = permute_labels(prepared, task.experiment.seed)
             for note in notes:
                 attempt.log(note)
 

@@ -13,6 +13,8 @@ from volbench.experiment.search_space import refuse_search_spaces
 from volbench.spec import Spec, Sum, parse, parse_sum
 
 SCHEMA = 1
+PERMUTED = "permuted labels of "
+"""Stands before the source of data whose labels are exchanged, so that every table says so."""
 Level: TypeAlias = Literal["volume", "slice"]
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 
@@ -58,6 +60,8 @@ class Experiment:
         weights: Where the file lies that the encoder starts from, if one does. Its digest stands in
             the encoder's spec and identifies it.
         tabular: Columns that it predicts from; None for images alone.
+        permuted: Whether labels are exchanged between patients, so that only chance is right.
+        train_share: Share of the patients of each fold's training part that it learns from.
     """
 
     encoder: Spec
@@ -73,6 +77,8 @@ class Experiment:
     tuning: Mapping[str, Any] | None = None
     weights: str | None = None
     tabular: Tabular | None = None
+    permuted: bool = False
+    train_share: float = 1.0
 
     def __repr__(self) -> str:
         parts = ", ".join(str(part) for part in (self.encoder, self.aggregator, self.loss) if part)
@@ -97,6 +103,8 @@ class Experiment:
             "seed": self.seed,
             "precision": self.precision,
             **({} if self.tabular is None else {"tabular": self.tabular.canonical()}),
+            **({"permuted": True} if self.permuted else {}),
+            **({} if self.train_share == 1 else {"train_share": self.train_share}),
         }
         if self.tuning is None:
             return given
@@ -114,6 +122,7 @@ class Experiment:
         aggregator = "slice" if self.aggregator is None else self.aggregator.name
         loss = "+".join(term.spec.name for term in self.loss.terms)
         name = f"{self.encoder.name}-{aggregator}-{loss}-{self.id[:8]}"
+        name = f"permuted-{name}" if self.permuted else name
         return name if self.tuning is None else f"tuned-{name}"
 
     def to_json(self) -> dict[str, Any]:
@@ -140,6 +149,8 @@ def experiment_json(experiment: Experiment) -> dict[str, Any]:
             "seed",
             "precision",
             "weights",
+            "permuted",
+            "train_share",
         )
     }
     return {
@@ -212,7 +223,11 @@ def short_source(source: str) -> str:
     'b/manifest.csv'
     >>> short_source("medmnist(keep_every=4, path='/a/b/adrenalmnist3d.npz')")
     'b/adrenalmnist3d.npz, keep_every=4'
+    >>> short_source("permuted labels of manifest(path='/a/b/manifest.csv')")
+    'permuted labels of b/manifest.csv'
     """
+    if source.startswith(PERMUTED):
+        return PERMUTED + short_source(source.removeprefix(PERMUTED))
     try:
         spec = parse(source)
     except SpecError:

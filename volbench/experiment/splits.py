@@ -84,18 +84,29 @@ class Split:
         )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
-    def part(self, fold: int, *, validation_fraction: float | None, seed: int) -> FoldPartition:
+    def part(
+        self,
+        fold: int,
+        *,
+        validation_fraction: float | None,
+        seed: int,
+        train_share: float = 1.0,
+    ) -> FoldPartition:
         """Divide the cases for one fold.
 
         Args:
             fold: The fold to hold out.
             validation_fraction: Share of the training patients kept to pick the checkpoint with;
                 None keeps none. A split with its own validation cases uses those.
-            seed: Seed of the inner division.
+            seed: Seed of the inner division, and of who is learned from.
+            train_share: Share of the other patients that are learned from, the inner part among
+                them: at least two of each class, and those of a smaller share are among them.
         """
         test = self.held_out(fold)
         own = tuple(index for index, word in enumerate(self.assigned) if word == VALIDATION)
         rest = tuple(sorted(set(range(len(self.cases))) - set(test) - set(own)))
+        if train_share < 1:
+            rest = self._some_of(rest, train_share, derive_seed(seed, "train share", fold))
         if not rest:
             raise DataError(
                 f"fold {fold}: no case is left to train on, all others are held out or validation "
@@ -120,6 +131,16 @@ class Split:
             validation=tuple(sorted(kept)),
             test=test,
         )
+
+    def _some_of(self, places: tuple[int, ...], share: float, seed: int) -> tuple[int, ...]:
+        """Cases of the first so many patients of each class, in an order drawn at random."""
+        random = np.random.default_rng(seed)
+        kept: set[str] = set()
+        for patients in _patients_by_classes([self.cases[index] for index in places]):
+            order = random.permutation(len(patients))
+            take = max(2, math.ceil(share * len(patients)))
+            kept.update(patients[place] for place in order[:take])
+        return tuple(index for index in places if self.cases[index].patient in kept)
 
 
 def make_split(cases: Sequence[PreparedCase], folds: int, seed: int) -> Split:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from volbench._utils.text import plural
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides, PowerAnalysis
 from volbench.leaderboard.statistics.cost import hardware_of
+from volbench.leaderboard.statistics.next_design import recommendation
 from volbench.leaderboard.statistics.per_class import DEFINITION
+from volbench.leaderboard.statistics.seed_variance import seed_notes
 
 NAMES: Mapping[Decides, str] = {
     "combined": "cross-validated z-test",
@@ -53,6 +55,7 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
             f"AUC is undefined in fold {numbers}, where a class is missing, and so is any mean "
             "over all folds; pairs are tested on the other folds."
         )
+    notes += seed_notes(found.rows)
     notes += daggers(found)
     notes += _searches(found)
     notes += copies_notes(found.rows)
@@ -215,6 +218,7 @@ def _groups(found: Comparison) -> list[str]:
     ]
     if found.design:
         notes.append(_power(found.design, len(found.pairs)))
+        notes += filter(None, [recommendation(found)])
     return notes
 
 

@@ -28,10 +28,12 @@ CANONICAL = (
     "precision",
     "tuning",
     "tabular",
+    "permuted",
+    "train_share",
 )
 """Keys of experiment.json that its id is the digest of; of ``OPTIONAL`` those that there are."""
 
-OPTIONAL = ("tuning", "tabular")
+OPTIONAL = ("tuning", "tabular", "permuted", "train_share")
 
 
 def seal(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -5,19 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from volbench._utils.text import plural
 from volbench._utils.text_table import Column, draw_table, output_width
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
-from volbench.cli.progress.together import TogetherProgress
+from volbench.cli.progress.together import TogetherProgress, finished_folds, progress_console
 from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import Plan
 from volbench.crossval.run import Callback
 from volbench.experiment.differing import COMPONENTS, differing_settings
 from volbench.leaderboard.statistics.race import Stop
-from volbench.runs.folder import FoldResult, RunFolder
+from volbench.runs.folder import FoldResult
 from volbench.suite import Result, Suite, SuiteCallback
 from volbench.suite.labels import candidate_labels, known_settings
 from volbench.suite.race import Racer
@@ -93,7 +92,7 @@ class SuiteProgress(Closing, SuiteCallback):
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self.labels = candidate_labels(suite)
-        self.console = Console(stderr=True, highlight=False)
+        self.console = progress_console()
         self.left = TimeLeft(0)
         self.number, self.total = 0, 0
         self.run: TrainingProgress | None = None
@@ -216,7 +215,4 @@ class SuiteProgress(Closing, SuiteCallback):
 
 
 def _done(plan: Plan, out: Path) -> int:
-    folder = RunFolder(out / plan.experiment.name)
-    if not (folder.path / "experiment.json").is_file():
-        return 0
-    return sum(result.status == "finished" for result in folder.results().values())
+    return len(finished_folds(out / plan.experiment.name))

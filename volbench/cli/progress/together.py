@@ -11,7 +11,7 @@ from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.crossval import Plan
 from volbench.crossval.run import Callback
-from volbench.runs.folder import FoldResult
+from volbench.runs.folder import FoldResult, RunFolder
 from volbench.training.fold import EpochReport
 
 
@@ -116,3 +116,17 @@ class _Experiment(Callback):
         task = self.board.bar.tasks[0]
         count = f"({task.completed:.0f} of {task.total:.0f} folds, {self.board.state})"
         self.board.say(f"{self.label}  fold {result.fold:>2}  {how}  {count}")
+
+
+def progress_console() -> Console:
+    """The console of progress displays."""
+    return Console(stderr=True, highlight=False)
+
+
+def finished_folds(path: Path, only: Sequence[int] = ()) -> list[int]:
+    """Numbers of the folds that are finished in a run's folder; of some folds only, if named."""
+    folder = RunFolder(path)
+    if not (path / "experiment.json").is_file():
+        return []
+    done = [fold for fold, result in folder.results().items() if result.status == "finished"]
+    return [fold for fold in done if not only or fold in only]

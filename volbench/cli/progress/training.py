@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from volbench._utils.text import plural
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
+from volbench.cli.progress.together import progress_console
 from volbench.crossval import Outcome, Plan
 from volbench.crossval.run import Callback
 from volbench.crossval.task import fold_auc
@@ -39,7 +40,7 @@ class TrainingProgress(Closing, Callback):
 
     def __init__(self, *, beyond: Callable[[], str] = str) -> None:
         self.beyond = beyond
-        self.console = Console(stderr=True, highlight=False)
+        self.console = progress_console()
         self.aucs: list[float] = []
         self.path = Path()
         self.said = time.monotonic()
@@ -133,12 +134,8 @@ class TrainingProgress(Closing, Callback):
 
     def summarise(self, outcome: Outcome) -> None:
         """Print the outcome of the run and the command that compares it."""
-        finished = len(outcome.results) - len(outcome.failed)
-        failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
         mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""
-        click.echo(f"{mean}{plural(finished, 'finished fold')}{failed}: {outcome.path}")
-        for beside in outcome.tabular:
-            click.echo(_beside(beside))
+        click.echo("\n".join(outcome_lines(outcome, mean=mean)))
         click.echo(f"compare with: volbench compare {outcome.path.parent}")
 
     def _state(self) -> str:
@@ -148,6 +145,14 @@ class TrainingProgress(Closing, Callback):
     def _say(self, text: str) -> None:
         self.said = time.monotonic()
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def outcome_lines(outcome: Outcome, *, mean: str = "") -> list[str]:
+    """How many folds of a run are finished, and where; then its runs of clinical columns."""
+    finished = len(outcome.results) - len(outcome.failed)
+    failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+    line = f"{mean}{plural(finished, 'finished fold')}{failed}: {outcome.path}"
+    return [line, *map(_beside, outcome.tabular)]
 
 
 def _beside(outcome: Outcome) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from volbench.evaluation.metrics import Metric, metrics_for
 from volbench.leaderboard.identity import identities, row_labels
 from volbench.leaderboard.published.base import TextTable
+from volbench.leaderboard.render.learning_curve import learning_curve_sections
 from volbench.leaderboard.render.terminal import mean_std
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
 from volbench.leaderboard.statistics.run_scores import Estimate
@@ -37,6 +38,7 @@ def sections(
     parts = [_headline(found, metrics, stacked=stacked)]
     if found.shortcuts:
         parts.append(_shortcuts(found))
+    parts += learning_curve_sections(found)
     if found.pairs:
         parts.append(_pairs(found, all_pairs=all_pairs))
     return parts

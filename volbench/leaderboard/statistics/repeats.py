@@ -7,7 +7,7 @@ from volbench.runs.load import LoadedRun
 
 OTHERWISE = (
     *("encoder", "aggregator", "loss", "level", "recipe", "precision", "folds"),
-    *("tuning", "tabular"),
+    *("tuning", "tabular", "permuted", "train_share"),
 )
 """What repeats have in common beside the data; the seed, and the folds that follow it, differ."""
 

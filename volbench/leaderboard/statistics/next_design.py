@@ -1,0 +1,119 @@
+"""What to train next: which design would show smaller differences, and what it would cost.
+
+From the spread of the fold differences at hand, by the corrected t-test that decides on such
+designs: a prediction for the same candidates on the same patients, not a promise.
+"""
+
+import math
+from dataclasses import dataclass
+
+from volbench.evaluation.statistics import detectable_effect
+from volbench.leaderboard.statistics.comparison import Comparison
+
+REPEATS = (3, 5, 10)
+SPLITS = (15, 30)
+HELD_OUT = 0.1
+WORTH_IT = 0.95
+"""A design is worth a word if it shows differences smaller by at least this factor."""
+
+
+@dataclass(frozen=True)
+class NextDesign:
+    """A design that would show smaller differences.
+
+    Attributes:
+        options: Of ``volbench run``.
+        detectable: True difference found with a chance of 80 %, at the strictest step of Holm.
+        trainings: How many more, over all complete rows.
+        seconds: They would take one after another, as measured; None where nothing was.
+    """
+
+    options: str
+    detectable: float
+    trainings: int
+    seconds: float | None
+
+
+def detectable_by(
+    std: float, differences: int, test_to_train: float, *, alpha: float, power: float = 0.8
+) -> float:
+    """True difference that the corrected t-test finds with a power.
+
+    >>> round(detectable_by(0.03, 10, 1 / 9, alpha=0.05), 3)
+    0.043
+    >>> round(detectable_by(0.03, 30, 1 / 9, alpha=0.05), 3)
+    0.033
+    """
+    error = math.sqrt(1 / differences + test_to_train) * std
+    return detectable_effect(differences - 1, alpha=alpha, power=power) * error
+
+
+def next_designs(found: Comparison) -> list[NextDesign]:
+    """Designs that would show smaller differences than the one at hand, the cheapest first.
+
+    Only for one division into folds, of rows of one run each: that is where one begins.
+    """
+    design = found.design
+    complete = [row for row in found.rows if row.status == "complete"]
+    run = found.first_run
+    if design is None or found.repeats > 1 or run.repeated or any(
+        len(row.runs) > 1 for row in complete
+    ):  # fmt: skip
+        return []
+    folds, rows = int(run.experiment["folds"]), len(complete)
+    alpha = found.alpha / len(found.pairs)
+    one_fold = [row.cost.seconds for row in complete if row.cost.seconds is not None]
+    mean = sum(one_fold) / rows if len(one_fold) == rows else None
+
+    def planned(options: str, std: float, differences: int, ratio: float, new: int) -> NextDesign:
+        return NextDesign(
+            options,
+            detectable_by(std, differences, ratio, alpha=alpha),
+            new * rows,
+            None if mean is None else mean * new * rows,
+        )
+
+    repeats = [
+        planned(f"--repeats {r}", design.std, r * folds, 1 / (folds - 1), (r - 1) * folds)
+        for r in REPEATS
+    ]
+    # A part of another size: the variance of its score goes with one over its patients.
+    scaled = design.std * math.sqrt(1 / folds / HELD_OUT)
+    splits = [
+        planned(
+            f"--folds 'random(splits={count}, test={HELD_OUT:g})'",
+            *(scaled, count, HELD_OUT / (1 - HELD_OUT), count),
+        )
+        for count in SPLITS
+    ]
+    better = [
+        each
+        for each in (*repeats, *splits)
+        if each.detectable < min(1.0, WORTH_IT * design.detectable_holm)
+    ]
+    return sorted(better, key=lambda each: (each.trainings, each.detectable))
+
+
+def recommendation(found: Comparison) -> str | None:
+    """Say which design to run next, and what it costs; None where none applies."""
+    designs = next_designs(found)
+    if not designs:
+        return None
+    cheapest, best = designs[0], min(designs, key=lambda each: each.detectable)
+    said = f"Next: {_said(cheapest)}"
+    return f"{said}; {_said(best)}." if best != cheapest else f"{said}."
+
+
+def _said(design: NextDesign) -> str:
+    time = "" if design.seconds is None else f", about {_duration(design.seconds)} one by one"
+    return (
+        f"{design.options} would show {design.detectable:.3f} "
+        f"({design.trainings} more trainings{time})"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
