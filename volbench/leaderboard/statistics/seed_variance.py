@@ -30,9 +30,9 @@ def seed_variance(row: ScoredRow) -> SeedVariance | None:
     """Compare the two; None for a row without several seeds on the same folds."""
     areas: dict[str, list[float]] = defaultdict(list)
     for scored in row.scored:
-        if scored.complete:
-            mean = float(np.nanmean(scored.by_fold["auc"]))
-            areas[scored.run.experiment["split_digest"]].append(mean)
+        known = scored.by_fold["auc"].dropna() if scored.complete else ()
+        if len(known):
+            areas[scored.run.experiment["split_digest"]].append(float(np.mean(known)))
     several = [each for each in areas.values() if len(each) > 1]
     if not several:
         return None
