@@ -343,7 +343,7 @@ def test_a_process_that_was_killed_is_tried_again_alone(data, tmp_path):
         (0, "out of memory (the process training it ended with SIGKILL; was memory short?); "
             "it is tried again alone")
     ]  # fmt: skip
-    whole = run(plan, out=tmp_path, name="whole", jobs=2, device="cpu")
+    whole = run(plan, out=tmp_path, name="whole", jobs=1, device="cpu")
     wanted = ("predictions.csv", "model.safetensors")
     assert fold_bytes(outcome.path, *wanted) == fold_bytes(whole.path, *wanted)
 
@@ -358,21 +358,30 @@ def test_a_worker_that_dies_again_fails_its_fold_only(data, tmp_path):
     ]
 
 
+LONG = ("--jobs", "1", "--fold", "0", "--checkpoint-seconds", "1000", "--set", "training.epochs=60")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory):
+    """The predictions and weights of a fold that nothing stopped."""
+    out = tmp_path_factory.mktemp("whole")
+    command_here(data, out, *LONG)
+    return fold_bytes(out / "a", "predictions.csv", "model.safetensors")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_warning_keeps_a_checkpoint_and_the_same_command_resumes(data, tmp_path, number):
-    out = tmp_path / "cut"
-    more = ("--jobs", "1", "--checkpoint-seconds", "1000", "--set", "training.epochs=60")
-    command_here(data, tmp_path / "whole", *more)
-    with Process(data, out, *more) as process:
-        process.until(lambda: list(out.glob("a/attempts/00/0001/progress.json")))
+def test_a_warning_keeps_a_checkpoint_and_the_same_command_resumes(
+    data, tmp_path, uninterrupted, number
+):
+    with Process(data, tmp_path, *LONG) as process:
+        process.until(lambda: list(tmp_path.glob("a/attempts/00/0001/progress.json")))
         process.send_signal(number)
         process.end(143)
     assert "rerun the same command to resume" in process.log.read_text()
-    assert list(out.glob("a/attempts/00/0001/checkpoint.safetensors"))
-    command_here(data, out, *more)
-    wanted = ("predictions.csv", "model.safetensors")
-    assert fold_bytes(out / "a", *wanted) == fold_bytes(tmp_path / "whole" / "a", *wanted)
-    epochs = (out / "a/attempts/00/0002/log.txt").read_text()
+    assert list(tmp_path.glob("a/attempts/00/0001/checkpoint.safetensors"))
+    command_here(data, tmp_path, *LONG)
+    assert fold_bytes(tmp_path / "a", "predictions.csv", "model.safetensors") == uninterrupted
+    epochs = (tmp_path / "a/attempts/00/0002/log.txt").read_text()
     assert "epoch 1 of 60" not in epochs
 
 
