@@ -19,15 +19,15 @@ from volbench.crossval import Plan, dispatch, make_plan
 from volbench.crossval.attempt import begin
 from volbench.crossval.callback import Callback, listener_of
 from volbench.crossval.on_node import OnNode
-from volbench.crossval.opened import fold_tasks, open_folder
+from volbench.crossval.open_run import fold_tasks, open_folder
 from volbench.crossval.settings import RunSettings
 from volbench.crossval.task import Task, executor_task
 from volbench.executors.simulated import Fate, Simulated
 from volbench.executors.status import fold_states
 from volbench.interfaces import ExecutorTask
+from volbench.runs.csv_files import Prediction, read_splits
 from volbench.runs.folder import SPLITS, FoldResult
 from volbench.runs.load import load_run
-from volbench.runs.tables import Prediction, read_splits
 
 RENEWAL_S = 0.25
 DATA = "phantom(patients=40, size=16, slices=3)"

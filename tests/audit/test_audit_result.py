@@ -26,7 +26,7 @@ from volbench.audit.summary import AuditScore
 from volbench.errors import StateError
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.splits import make_split
-from volbench.runs.tables import Prediction
+from volbench.runs.csv_files import Prediction
 
 
 @pytest.fixture(scope="module", autouse=True)

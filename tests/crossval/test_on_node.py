@@ -10,7 +10,7 @@ from tests.crossval.test_profile import plan_for
 from tests.helpers.small import write_small
 from volbench.crossval import on_node
 from volbench.crossval.on_node import OnNode, decide
-from volbench.crossval.opened import describe_tasks
+from volbench.crossval.open_run import describe_tasks
 from volbench.crossval.settings import RunSettings
 from volbench.crossval.task import Task, require_visible
 from volbench.errors import StateError, UsageError

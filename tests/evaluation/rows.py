@@ -1,6 +1,6 @@
 """Rows of predictions, written in a line each."""
 
-from volbench.runs.tables import Prediction
+from volbench.runs.csv_files import Prediction
 
 CLASSES = ("T2", "T3")
 

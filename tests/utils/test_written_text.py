@@ -21,8 +21,8 @@ from volbench.leaderboard.render.html import page
 from volbench.leaderboard.render.latex import ESCAPES, escape, latex
 from volbench.leaderboard.render.over_datasets import TextTable
 from volbench.model_card.markdown import SPECIAL, safe
+from volbench.runs.csv_files import Prediction, cases_csv, read_cases, read_splits, splits_csv
 from volbench.runs.folder import read_json
-from volbench.runs.tables import Prediction, cases_csv, read_cases, read_splits, splits_csv
 from volbench.spec import Spec, parse
 
 ANY = st.text(max_size=12)

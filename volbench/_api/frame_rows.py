@@ -11,8 +11,8 @@ from volbench.leaderboard.identity import identities
 from volbench.leaderboard.render.json import COMPARED, cost_values, progress_values, score_values
 from volbench.leaderboard.selection import COSTS
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
+from volbench.runs.csv_files import STRATUM, Prediction
 from volbench.runs.load import LoadedRun, read_history
-from volbench.runs.tables import STRATUM, Prediction
 
 Row: TypeAlias = dict[str, object]
 

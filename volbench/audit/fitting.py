@@ -22,7 +22,7 @@ from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow
 from volbench.data.cache.packed import Prepared, PreparedCase
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.splits import Split
-from volbench.runs.tables import Prediction
+from volbench.runs.csv_files import Prediction
 
 OnFit = Callable[[int, int], None]
 DIGITS = 9

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sklearn
 
-from volbench._utils.sealed import read_sealed, write_sealed
+from volbench._utils.digested_files import read_sealed, write_sealed
 from volbench.audit.fitting import audit
 from volbench.audit.result import Audit
 from volbench.data.cache.packed import Prepared

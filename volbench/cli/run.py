@@ -177,9 +177,9 @@ def _show_plans(
 ) -> None:
     """Try every component on a few cases, then print the plans and what the first will cost."""
     from volbench.cli.progress.plan import describe_plan
-    from volbench.crossval.opened import asked_folds, describe_tasks
+    from volbench.crossval.dry_run import try_plan
+    from volbench.crossval.open_run import asked_folds, describe_tasks
     from volbench.crossval.run import EXECUTOR
-    from volbench.crossval.trial import try_plan
 
     first = next(iter(plans))
     click.echo("trying every component on a few cases", err=True)

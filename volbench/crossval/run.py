@@ -10,7 +10,7 @@ from volbench._utils.atomic_io import FolderInUseError
 from volbench._utils.moved import renamed
 from volbench.crossval.callback import Callback, listener_of
 from volbench.crossval.dispatch import Done, Listener, do_tasks
-from volbench.crossval.opened import (
+from volbench.crossval.open_run import (
     OpenedRun,
     Outcome,
     asked_folds,

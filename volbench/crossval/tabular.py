@@ -26,9 +26,9 @@ from volbench.evaluation import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment, Tabular
 from volbench.experiment.splits import FoldPartition
+from volbench.runs.csv_files import Prediction
 from volbench.runs.folder import FUSION, PREDICTIONS, FoldResult, RunFolder, read_json
 from volbench.runs.load import LoadedRun, load_run
-from volbench.runs.tables import Prediction
 from volbench.spec import Spec, parse_sum
 from volbench.training.compute import Compute
 

@@ -35,8 +35,8 @@ from volbench.experiment.permuted import permute_labels
 from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import ExecutorTask, TaskContext
 from volbench.profiling.fold_timings import Timings
+from volbench.runs.csv_files import Prediction, read_predictions
 from volbench.runs.folder import PREDICTIONS, FoldFolder, FoldResult, RunFolder, read_json
-from volbench.runs.tables import Prediction, read_predictions
 from volbench.training.compute import Compute
 from volbench.training.fold import EpochReport, FoldTrainer, Trained
 from volbench.training.inference import Scores

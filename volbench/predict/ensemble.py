@@ -26,7 +26,7 @@ from volbench.predict.training_range import (
     training_range,
 )
 from volbench.predict.volumes import find_cases
-from volbench.runs.tables import read_splits
+from volbench.runs.csv_files import read_splits
 from volbench.training.compute import choose_compute
 from volbench.training.inference import Scores, predict
 

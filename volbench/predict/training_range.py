@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from volbench._utils.text import plural
 from volbench.data.preparation.case import CaseGeometry
+from volbench.runs.csv_files import CaseRow
 from volbench.runs.load import LoadedRun
-from volbench.runs.tables import CaseRow
 
 TOLERANCE = 0.1
 """Part by which a spacing may lie beyond those of the training cases."""

@@ -24,6 +24,7 @@ from volbench._utils.atomic_io import json_text, write_atomic, write_json
 from volbench.errors import SpecError, StateError
 from volbench.experiment.experiment import SCHEMA, Experiment, differing_keys
 from volbench.experiment.splits import Split
+from volbench.runs.csv_files import Prediction, cases_csv, history_csv, predictions_csv, splits_csv
 from volbench.runs.sealing import (
     DIGESTS,
     OPTIONAL,
@@ -35,7 +36,6 @@ from volbench.runs.sealing import (
     verified,
     vouched,
 )
-from volbench.runs.tables import Prediction, cases_csv, history_csv, predictions_csv, splits_csv
 from volbench.spec import Spec, parse
 
 PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (

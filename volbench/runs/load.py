@@ -12,6 +12,15 @@ import pandas as pd
 
 from volbench.errors import StateError, UsageError
 from volbench.experiment.experiment import short_source
+from volbench.runs.csv_files import (
+    CaseRow,
+    Grades,
+    Prediction,
+    SplitRow,
+    parse_splits,
+    read_cases,
+    read_predictions,
+)
 from volbench.runs.folder import (
     CASES,
     DATA,
@@ -25,15 +34,6 @@ from volbench.runs.folder import (
     FoldResult,
     RunFolder,
     is_sealed,
-)
-from volbench.runs.tables import (
-    CaseRow,
-    Grades,
-    Prediction,
-    SplitRow,
-    parse_splits,
-    read_cases,
-    read_predictions,
 )
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from volbench.crossval import Outcome, Plan, Workers
-from volbench.crossval.opened import local_executor, share
+from volbench.crossval.open_run import local_executor, share
 from volbench.crossval.run import EXECUTOR, Callback, Member, run_together
 from volbench.crossval.settings import RunSettings
 from volbench.errors import VolbenchError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from volbench._utils.atomic_io import FolderInUseError
 from volbench.crossval import Outcome, Plan, Shared, Workers, make_plan, run
-from volbench.crossval.opened import describe_tasks
+from volbench.crossval.open_run import describe_tasks
 from volbench.crossval.run import EXECUTOR, Callback, Member, run_together
 from volbench.crossval.settings import RunSettings
 from volbench.errors import PreemptedError, StorageError, UsageError, VolbenchError

@@ -20,8 +20,8 @@ from volbench.errors import StateError, VolbenchError
 from volbench.evaluation import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment
+from volbench.runs.csv_files import read_predictions
 from volbench.runs.folder import MODEL, PREDICTIONS, FoldResult, RunFolder
-from volbench.runs.tables import read_predictions
 from volbench.training.compute import Compute
 from volbench.training.fold import EpochReport
 from volbench.tune.plan import Inner, TuningPlan

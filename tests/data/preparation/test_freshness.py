@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.volumes_on_disk import image, write
+from volbench._utils.digested_files import MAGIC, read_sealed, write_sealed
 from volbench._utils.file_state import FileState
-from volbench._utils.sealed import MAGIC, read_sealed, write_sealed
 from volbench.data import reading
 from volbench.data.cache.fingerprints import fingerprints_of
 from volbench.data.preparation.prepare_data import prepare

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from volbench.errors import DataError, UsageError
 from volbench.evaluation.metrics import area_under_curve, brier
 from volbench.evaluation.statistics import bootstrap_difference, bootstrap_interval, delong_test
-from volbench.evaluation.statistics.resampling import clusters_of, weighted_areas
+from volbench.evaluation.statistics.patient_bootstrap import clusters_of, weighted_areas
 
 
 def binary(positive):

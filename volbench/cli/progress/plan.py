@@ -13,7 +13,7 @@ from volbench.crossval import Plan
 from volbench.crossval.tabular import gaps
 from volbench.data.cache.packed import PreparedCase
 from volbench.experiment.splits import FoldPartition
-from volbench.training.trial import TrialCost
+from volbench.training.component_check import TrialCost
 
 SCORING = 1 / 3
 """What a forward pass costs of a step, which also has a backward pass of about twice its work."""

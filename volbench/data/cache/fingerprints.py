@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from volbench._utils.digested_files import read_sealed, write_sealed
 from volbench._utils.file_state import FileState
-from volbench._utils.sealed import read_sealed, write_sealed
 from volbench.data.formats.integrity import files_of, slice_files
 from volbench.data.subjects.read import plain_paths
 from volbench.errors import DataError, StateError, StorageError

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 from numpy.typing import NDArray
 
+from volbench._utils.digested_files import read_sealed, write_sealed
 from volbench._utils.moved import renamed
-from volbench._utils.sealed import read_sealed, write_sealed
 from volbench.data.cache.packed import CASE_TUPLES, affine_tuple
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.preprocessing.preprocess import LARGEST_FLOAT16, preprocess

@@ -13,6 +13,11 @@ from volbench.evaluation.statistics.bootstrap import (
     bootstrap_difference,
     bootstrap_interval,
 )
+from volbench.evaluation.statistics.corrected_t_test import (
+    ResampledTest,
+    corrected_t_test,
+    detectable_effect,
+)
 from volbench.evaluation.statistics.cross_validated import (
     CrossValidatedTest,
     PairTest,
@@ -34,11 +39,6 @@ from volbench.evaluation.statistics.multiple_comparisons import (
     indistinguishable,
     letters,
     verdict,
-)
-from volbench.evaluation.statistics.resampled import (
-    ResampledTest,
-    corrected_t_test,
-    detectable_effect,
 )
 from volbench.evaluation.statistics.rope import Rope, rope
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from volbench.errors import DataError
 from volbench.evaluation.metrics import area_under_curve
-from volbench.evaluation.statistics.resampling import (
+from volbench.evaluation.statistics.patient_bootstrap import (
     Clusters,
     check_resamples,
     clusters_of,

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy import stats
 
 from volbench.errors import DataError
-from volbench.evaluation.statistics.resampled import ROUNDING, Undefined
+from volbench.evaluation.statistics.corrected_t_test import ROUNDING, Undefined
 
 Covariance = Float[np.ndarray, "model model"]
 

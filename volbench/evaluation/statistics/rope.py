@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from scipy import stats
 
 from volbench.errors import UsageError
-from volbench.evaluation.statistics.resampled import ResampledTest
+from volbench.evaluation.statistics.corrected_t_test import ResampledTest
 
 MARGIN = 0.01
 """Differences of AUC up to this one are practically none, unless said otherwise."""

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from volbench.evaluation import Items
 from volbench.evaluation.metrics.calibration import LEAST_PROBABILITY
-from volbench.evaluation.statistics.resampling import clusters_of, weighted_areas
+from volbench.evaluation.statistics.patient_bootstrap import clusters_of, weighted_areas
 from volbench.leaderboard.statistics.run_scores import Scored
 
 Draws = Float[np.ndarray, " resample"]

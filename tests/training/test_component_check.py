@@ -1,4 +1,4 @@
-"""A trial before training: what a component breaks is told in one line, with its place."""
+"""A check of components before training: what one breaks is told in one line, with its place."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.training.test_fold import make_experiment, make_trainer
 from volbench.errors import PluginError
 from volbench.interfaces import Aggregator, Encoder, Loss
 from volbench.plugins.registry import aggregators, augmentations, encoders, losses
-from volbench.training.trial import try_components
+from volbench.training.component_check import try_components
 
 
 class Plain(Encoder):
@@ -121,7 +121,7 @@ def test_a_broken_encoder_is_refused_in_a_line_with_its_place(prepared, tmp_path
         tried(prepared, tmp_path, encoder="broken")
     said = str(caught.value)
     assert re.match(f"encoder broken of this process: {problem}", said), said
-    assert re.search(r"test_trial\.py:\d+\)$", said)
+    assert re.search(r"test_component_check\.py:\d+\)$", said)
     assert "\n" not in said
 
 

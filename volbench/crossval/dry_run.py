@@ -1,4 +1,4 @@
-"""Trial of a plan: every component on a few real cases, in a process of its own."""
+"""Dry run of a plan: every component on a few real cases, in a process of its own."""
 
 import tempfile
 import traceback
@@ -6,16 +6,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
-from volbench.crossval.opened import fold_tasks
+from volbench.crossval.open_run import fold_tasks
 from volbench.crossval.plan import Plan
 from volbench.crossval.settings import RunSettings
 from volbench.crossval.task import Task
 from volbench.data.cache.packed import open_prepared
 from volbench.errors import PluginError, VolbenchError
 from volbench.runs.folder import RunFolder
+from volbench.training.component_check import TrialCost, try_components
 from volbench.training.compute import Compute, choose_compute
 from volbench.training.fold import FoldTrainer
-from volbench.training.trial import TrialCost, try_components
 
 LIMIT_S = 300.0
 
