@@ -157,17 +157,23 @@ class Augmentation(abc.ABC):
             cls.eval_view = vars(cls)["still"]  # type: ignore[method-assign]
 
 
+GEOMETRIES = ("sform", "qform", "pixdim")
+"""What of a NIfTI header may be believed: a transform, or the spacing alone."""
+
+
 @dataclass(frozen=True)
 class Files:
     """A case on disk: one image per channel and, if there is one, its region of interest.
 
     Each path is a file (NIfTI, NRRD, MHA) or a folder holding one DICOM series. Slices lie across
-    the axis of largest spacing unless ``plane`` says axial, coronal or sagittal.
+    the axis of largest spacing unless ``plane`` says axial, coronal or sagittal. Where NIfTI
+    headers contradict themselves, ``geometry`` says which part to believe: one of ``GEOMETRIES``.
     """
 
     images: tuple[Path, ...]
     mask: Path | None = None
     plane: str | None = None
+    geometry: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,6 +189,7 @@ class SubjectSource:
         mask: Name of the label map that is the region of interest, if there is one.
         transform: Applied to the loaded subject; must not be random.
         plane: Slices are axial, coronal or sagittal; by default the spacing decides.
+        geometry: Which part of a NIfTI header to believe; see ``Files``.
     """
 
     subject: Any
@@ -190,6 +197,7 @@ class SubjectSource:
     mask: str | None = None
     transform: Callable[[Any], Any] | None = None
     plane: str | None = None
+    geometry: str | None = None
 
 
 class Generated(abc.ABC):

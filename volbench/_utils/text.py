@@ -1,5 +1,6 @@
 """Wording shared by all messages: counted nouns, and suggestions for misspelt names."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from unicodedata import category
@@ -52,6 +53,41 @@ def suggestion(name: str, known: Iterable[str], *, otherwise: str | None = None)
     if match := nearest(name, names):
         return f"did you mean {match!r}?"
     return otherwise or f"known: {', '.join(names)}"
+
+
+SUBJECT = re.compile(r"(?:case [^:]*: )?(?:[^:]*[/\\.][^:]*: )?")
+"""What a problem begins with: the case, and the file."""
+
+FEWEST = 3
+"""Problems that are put into one line."""
+
+NAMED = 3
+"""Further cases that a group of problems names."""
+
+
+def grouped(problems: Iterable[str]) -> list[str]:
+    """Put problems that differ in their case, file and numbers only into one line.
+
+    >>> grouped(["a.nii: spacing 0 mm", "b.nii: spacing 0.5 mm", "c.nii: spacing 2 mm", "d: no"])
+    ['a.nii: spacing 0 mm (the same of 2 more: b.nii, c.nii)', 'd: no']
+    """
+    groups: dict[str, list[tuple[int, str, str]]] = {}
+    for number, problem in enumerate(problems):
+        match = SUBJECT.match(problem)
+        start = match.end() if match else 0
+        subject, reason = problem[:start].rstrip(": ").removeprefix("case "), problem[start:]
+        kind = re.sub(r"[-+]?\d[\d.]*", "0", reason) if subject else f"{number}"
+        groups.setdefault(kind, []).append((number, subject, problem))
+    lines: dict[int, str] = {}
+    for members in groups.values():
+        if len(members) < FEWEST:
+            lines |= {number: problem for number, _, problem in members}
+            continue
+        (at, _, first), *others = members
+        names = ", ".join(subject for _, subject, _ in others[:NAMED])
+        more = ", ..." if len(others) > NAMED else ""
+        lines[at] = f"{first} (the same of {len(others)} more: {names}{more})"
+    return [lines[number] for number in sorted(lines)]
 
 
 INVISIBLE = {"Cc", "Cs", "Zl", "Zp"}

@@ -153,9 +153,11 @@ def _of_prepared(prepared: Prepared, index: int) -> CaseView:
 
 def _of_source(case: Case, dataset: Dataset, options: Preprocessing) -> CaseView:
     from volbench.data.preprocessing.preprocess import crop_box, kept_slices, preprocess
-    from volbench.data.reading import read_with_fingerprint
+    from volbench.data.reading import read_as, read_with_fingerprint
 
-    scan, _ = read_with_fingerprint(case, options.transform(), dataset.channels)
+    scan, _ = read_with_fingerprint(
+        read_as(case, options.geometry), options.transform(), dataset.channels
+    )
     done = preprocess(scan, options)
     kept = kept_slices(scan, options)
     numbers = _spread(range(kept.start, kept.stop), scan.representative)

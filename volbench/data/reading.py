@@ -14,7 +14,7 @@ from volbench.data.formats.integrity import digest_of
 from volbench.data.subjects.case_subject import CaseSubject, Transform
 from volbench.data.subjects.checks import require_contrast, require_slices
 from volbench.data.subjects.numbered_slices import transformed
-from volbench.data.subjects.read import combined, subject_fingerprint, subject_of
+from volbench.data.subjects.read import combined, read_how, subject_fingerprint, subject_of
 from volbench.data.subjects.scan import loaded_scan, to_scan
 from volbench.errors import DataError
 from volbench.interfaces import Case, Generated, SubjectSource
@@ -60,8 +60,8 @@ def fingerprint(case: Case) -> str:
     """SHA-256 over all that ``read_case`` depends on: equal fingerprints, equal scans.
 
     That is the content of the case's files (their names do not count), the voxels of a subject in
-    memory, or the generator's own fingerprint, with the plane asked for and the representative
-    slices. Where it is files, no reader of images is needed.
+    memory, or the generator's own fingerprint, with the plane and geometry asked for and the
+    representative slices. Where it is files, no reader of images is needed.
 
     Raises:
         DataError: a file is missing.
@@ -72,7 +72,20 @@ def fingerprint(case: Case) -> str:
     if isinstance(source, SubjectSource):
         return subject_fingerprint(case, source) or subject_of(case).fingerprint
     mask = digest_of(source.mask) if source.mask else ""
-    return combined(case, [*map(digest_of, source.images), mask, str(source.plane)])
+    return combined(case, [*map(digest_of, source.images), mask, read_how(source)])
+
+
+def read_as(case: Case, geometry: str) -> Case:
+    """Have a case's NIfTI headers believed as ``geometry`` says, unless it says so itself.
+
+    Args:
+        case: Any; what is generated has no header.
+        geometry: ``sform``, ``qform`` or ``pixdim``; ``auto`` leaves it to the files.
+    """
+    source = case.source
+    if geometry == "auto" or isinstance(source, Generated) or source.geometry is not None:
+        return case
+    return replace(case, source=replace(source, geometry=geometry))
 
 
 def _transformed(case: Case, loaded: CaseSubject, transform: Transform) -> CaseSubject:

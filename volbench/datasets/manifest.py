@@ -4,17 +4,20 @@ Source: a format of volbench's own.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from volbench.datasets.table import ManifestRow, Table, read_table
 from volbench.errors import DataError
-from volbench.interfaces import Card, Case, Dataset, Files
+from volbench.interfaces import GEOMETRIES, Card, Case, Dataset, Files
 
 REQUIRED = ("label", "patient")
 OPTIONAL = ("case", "mask", "representative", "fold")
 KNOWN = ("image", *REQUIRED, *OPTIONAL)
 PLANES = ("axial", "coronal", "sagittal")
+GEOMETRY_COLUMNS = ("geometry", "data.geometry")
+EMPTY: Mapping[str, str] = {}
 
 
 class ManifestError(DataError):
@@ -44,6 +47,9 @@ class Manifest(Dataset):
         representative: Numbers of the slices that show the finding, ``;`` between them, from 0 in
             the order the file stores them (a DICOM series: along the normal of its slices).
         fold: The data set's own split, if it has one.
+        geometry: What of a NIfTI header to believe that contradicts itself: ``sform``, ``qform`` or
+            ``pixdim`` (the spacing alone); empty refuses such a file. ``data.geometry`` is the same
+            column. One with other words in it is a stratum.
         Any other column is a stratum to report by (site, scanner, ...), kept as text.
 
     Cells lose the spaces around them. All problems are collected before any is raised.
@@ -54,12 +60,13 @@ class Manifest(Dataset):
         plane: Slices are axial, coronal or sagittal in every volume. By default each volume's own
             spacing decides: slices lie across its axis of largest spacing, and where pixels are as
             coarse as slices, across the third axis of the file.
+        geometry: As the column, for all rows that have none of their own.
         ordered: The classes are grades (T stages, Gleason grade groups), in the order that
             ``classes`` or sorting gives them: metrics and losses for grades then apply.
 
     Raises:
         ManifestError: whatever is wrong with the file; images are not opened here.
-        ValueError: ``plane`` is none of the three.
+        ValueError: ``plane`` or ``geometry`` is none of the three.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -77,9 +84,14 @@ class Manifest(Dataset):
         classes: tuple[str | int | float, ...] | None = None,
         plane: str | None = None,
         ordered: bool = False,
+        geometry: str | None = None,
     ) -> None:
         if plane is not None and plane not in PLANES:
             raise ValueError(f"plane must be one of {', '.join(PLANES)}, but got {plane=}")
+        if geometry is not None and geometry not in GEOMETRIES:
+            raise ValueError(
+                f"geometry must be one of {', '.join(GEOMETRIES)}, but got {geometry=}"
+            )
         self.path = Path(path)
         self.plane = plane
         self.ordered = ordered
@@ -96,9 +108,10 @@ class Manifest(Dataset):
         if unusable or not table.rows:
             raise ManifestError(self.path, problems)
         self.channels = tuple(map(channel_of, columns))
+        how = ReadAs(plane, geometry, geometry_column(table))
         cases: list[Case] = []
         for row in table.rows:
-            case, reasons = case_of(row, columns, self.path.parent, plane=plane)
+            case, reasons = case_of(row, columns, self.path.parent, how)
             problems += [f"line {row.line}: {reason}" for reason in reasons]
             cases += [case] if case else []
         self._cases = tuple(cases)
@@ -123,12 +136,43 @@ def channel_of(column: str) -> str:
     return column.partition(":")[2] or "image"
 
 
+@dataclass(frozen=True)
+class ReadAs:
+    """How images are read, as far as their files do not say.
+
+    Attributes:
+        plane: See ``Manifest``.
+        geometry: Likewise.
+        column: That says the geometry of each row.
+    """
+
+    plane: str | None = None
+    geometry: str | None = None
+    column: str | None = None
+
+    def source(
+        self, images: tuple[Path, ...], mask: Path | None = None, cells: Mapping[str, str] = EMPTY
+    ) -> Files:
+        """These files, read so."""
+        said = cells.get(self.column, "") if self.column else ""
+        return Files(images, mask, self.plane, said or self.geometry)
+
+
+def geometry_column(table: Table) -> str | None:
+    """The column that says each row's geometry; one with other words is a stratum of that name."""
+    for name in GEOMETRY_COLUMNS:
+        words = {row.cells[name] for row in table.rows} if name in table.columns else set()
+        if words and words <= {"", *GEOMETRIES}:
+            return name
+    return None
+
+
 def case_of(
     row: ManifestRow,
     columns: Sequence[str],
     folder: Path,
+    how: ReadAs,
     *,
-    plane: str | None,
     required: Sequence[str] = REQUIRED,
 ) -> tuple[Case | None, list[str]]:
     """Read one row as a case, or say what is wrong with it.
@@ -137,7 +181,7 @@ def case_of(
         row: What the file says of it.
         columns: Those that name an image.
         folder: Where relative paths start.
-        plane: See ``Manifest``.
+        how: Plane and geometry.
         required: Columns that must not be empty; label and patient are empty text without them.
     """
     cells = row.cells
@@ -154,10 +198,10 @@ def case_of(
         numbers.append(int(word))
     if problems:
         return None, problems
-    source = Files(
-        images=tuple(folder / cells[name] for name in columns),
-        mask=folder / cells["mask"] if cells.get("mask") else None,
-        plane=plane,
+    source = how.source(
+        tuple(folder / cells[name] for name in columns),
+        folder / cells["mask"] if cells.get("mask") else None,
+        cells,
     )
     case = Case(
         name=cells["case"] if "case" in cells else case_name(cells[columns[0]]),
@@ -166,7 +210,9 @@ def case_of(
         source=source,
         representative=tuple(sorted(set(numbers))),
         strata={
-            name: text for name, text in cells.items() if name not in KNOWN and name not in columns
+            name: text
+            for name, text in cells.items()
+            if name not in KNOWN and name not in columns and name != how.column
         },
         fold=cells.get("fold") or None,
     )

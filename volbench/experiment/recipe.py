@@ -17,7 +17,12 @@ from pydantic import (
 
 from volbench._utils.text import did_you_mean, printable
 from volbench._utils.toml_text import read_toml, shown
-from volbench.data.preprocessing.options import Preprocessing, canonical_transforms
+from volbench.data.preprocessing.options import (
+    OTHER_NAMES,
+    Preprocessing,
+    canonical_transforms,
+    without_later_defaults,
+)
 from volbench.errors import SpecError, VolbenchError
 from volbench.experiment.search_space import refuse_search_space_text
 from volbench.spec import parse_value
@@ -192,8 +197,8 @@ class Recipe(RecipeSection):
     def _without_what_is_not_used(
         self, value: Preprocessing, dump: Callable[[Any], dict[str, Any]]
     ) -> dict[str, Any]:
-        """Leave out transforms that are not there: an experiment's text is as it always was."""
-        return {key: what for key, what in dump(value).items() if key != "transforms" or what}
+        """Leave out later options that do nothing: an experiment's text is as it always was."""
+        return without_later_defaults(dump(value))
 
 
 NUMBERS = {"size", "margin", "box_mm", "slice_margin", "max_slices", "n4_shrink"}
@@ -237,6 +242,7 @@ def load_recipe(
     values = _merged({"preprocessing": preprocessing.values()}, _read(name, seen=()))
     for override in overrides:
         _override(values, override)
+    _rename(values)
     try:
         _read_transforms(values["preprocessing"])
         _require_numbers(values["preprocessing"])
@@ -289,6 +295,18 @@ def _text(name: str) -> str:
     )
 
 
+def _rename(values: dict[str, Any]) -> None:
+    """Put options that have two names under the one that experiments keep."""
+    for other, name in OTHER_NAMES.items():
+        section, _, key = other.partition(".")
+        there = values.get(section)
+        if isinstance(there, dict) and key in there:
+            place, _, kept = name.partition(".")
+            values[place] = _merged(values.get(place, {}), {kept: there.pop(key)})
+            if not there:
+                del values[section]
+
+
 def _read_transforms(preprocessing: object) -> None:
     """Give TorchIO's transforms their canonical texts; they may be one text or a list."""
     if isinstance(preprocessing, dict) and "transforms" in preprocessing:
@@ -332,7 +350,8 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 
 def _sections() -> list[str]:
-    return [name for name in Recipe.model_fields if name != "summary"]
+    others = {name.partition(".")[0] for name in OTHER_NAMES}
+    return [*(name for name in Recipe.model_fields if name != "summary"), *sorted(others)]
 
 
 def _keys() -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ from volbench.errors import DataError, UsageError
 from volbench.spec import parse
 
 MOST_DIGITS = 9
+NOTHING_HELD_OUT = "the split holds nothing out: no case has a fold number or 'test'"
 TRAIN, VALIDATION, TEST = "train", "val", "test"
 MOST_SPLITS = 1000
 MOST_GROUPS = 50
@@ -168,7 +169,31 @@ def official_split(cases: Sequence[PreparedCase]) -> Split:
     Raises:
         DataError: a case has no fold, or another word than those.
     """
-    return Split(tuple(cases), _numbered(cases, [case.fold for case in cases]))
+    return Split(
+        tuple(cases), _numbered([case.name for case in cases], [case.fold for case in cases])
+    )
+
+
+def problem_of_official_split(names: Sequence[str], folds: Sequence[str | None]) -> str | None:
+    """Why the folds that a data set lists cannot be used; None if they can, or if it lists none.
+
+    Patients in several folds are another matter.
+
+    Args:
+        names: Of the cases.
+        folds: What the data set says of each.
+    """
+    if not folds or not all(folds):
+        return None
+    try:
+        assigned = _numbered(names, folds)
+    except DataError as error:
+        return str(error)
+    if not any(map(folds_of, assigned)):
+        return NOTHING_HELD_OUT
+    if len(set(assigned)) == 1:
+        return f"every case is in the fold {folds[0]!r}: none is left to train on"
+    return None
 
 
 def leave_one_out(cases: Sequence[PreparedCase], column: str) -> Split:
@@ -292,7 +317,7 @@ def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
     folds = [given[case.name] for case in cases]
     if any(SEVERAL in fold for fold in folds):
         return Split(tuple(cases), _several(cases, folds))
-    return Split(tuple(cases), _numbered(cases, folds))
+    return Split(tuple(cases), _numbered([case.name for case in cases], folds))
 
 
 def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
@@ -374,15 +399,15 @@ def _moment(case: PreparedCase, column: str) -> float:
         ) from None
 
 
-def _numbered(cases: Sequence[PreparedCase], folds: Sequence[str | None]) -> tuple[str, ...]:
+def _numbered(cases: Sequence[str], folds: Sequence[str | None]) -> tuple[str, ...]:
     """Number the folds that hold something out from 0; ``train`` and ``val`` stay.
 
     Raises:
         DataError: a case without a fold, or words that do not go together.
     """
-    for case, fold in zip(cases, folds, strict=True):
+    for name, fold in zip(cases, folds, strict=True):
         if not fold:
-            raise DataError(f"case {case.name!r} has no fold; the data set has no split of its own")
+            raise DataError(f"case {name!r} has no fold; the data set has no split of its own")
     keys = [_canonical(fold or "") for fold in folds]
     names = set(keys) - {TRAIN, VALIDATION, TEST}
     words = set(keys) - names
@@ -391,9 +416,9 @@ def _numbered(cases: Sequence[PreparedCase], folds: Sequence[str | None]) -> tup
         (words or alone) and not _is_number(name) for name in names
     ):
         odd = sorted(names)[0]
-        case = cases[keys.index(odd)]
+        name = cases[keys.index(odd)]
         raise DataError(
-            f"case {case.name!r}: fold {odd!r} is neither a number nor train, val or test, "
+            f"case {name!r}: fold {odd!r} is neither a number nor train, val or test, "
             f"beside {', '.join(sorted(words)) or 'no other fold'}; use train, val and test, or "
             "names of folds only"
         )
@@ -500,7 +525,7 @@ def _check_patients(cases: Sequence[PreparedCase], assigned: Sequence[str]) -> N
         where = ", ".join(sorted(folds[torn[0]]))
         raise DataError(f"patient {torn[0]!r} is in more than one fold ({where}) {_more(torn)}")
     if not any(map(folds_of, assigned)):
-        raise DataError("the split holds nothing out: no case has a fold number or 'test'")
+        raise DataError(NOTHING_HELD_OUT)
 
 
 def _more(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float16
 
 from volbench._utils.process_pool import each
+from volbench._utils.text import grouped
 from volbench.data.cache.packed import Prepared, PreparedCase
 from volbench.data.cache.writing import CacheDescription, write_prepared
 from volbench.data.preparation.case import CaseGeometry, CaseTask, load, make
@@ -104,6 +105,7 @@ def _refuse(reasons: Sequence[str], total: int) -> None:
     if len(reasons) == 1:
         raise DataError(reasons[0])
     if reasons:
-        quoted = "; ".join(sorted(reasons)[:SHOWN])
-        more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+        lines = grouped(sorted(reasons))
+        quoted = "; ".join(lines[:SHOWN])
+        more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
         raise DataError(f"{len(reasons)} of {total} volumes cannot be predicted: {quoted}{more}")

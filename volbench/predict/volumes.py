@@ -8,10 +8,12 @@ from pathlib import Path
 from volbench._utils.text import plural
 from volbench.datasets.manifest import (
     ManifestError,
+    ReadAs,
     case_name,
     case_of,
     channel_of,
     column_problems,
+    geometry_column,
     image_columns,
     repeats,
 )
@@ -44,11 +46,11 @@ def find_cases(
         UsageError: nothing is named, or things that do not go together.
         DataError: other channels than the run's, a mask that is missing, a manifest that is wrong.
     """
-    plane = _plane(str(trained.run.experiment["source"]))
+    how = _read_as(str(trained.run.experiment["source"]))
     if channels:
         if volumes:
             raise UsageError(f"{volumes[0]}: give either volumes or --channel NAME=PATH, not both")
-        cases = [_of_channels(channels, trained, plane)]
+        cases = [_of_channels(channels, trained, how)]
     else:
         if not volumes:
             raise UsageError("no volume is named; give an image, a DICOM folder or a manifest.csv")
@@ -56,9 +58,9 @@ def find_cases(
             case
             for number, volume in enumerate(volumes)
             for case in (
-                _cases(Path(volume), trained, plane)
+                _cases(Path(volume), trained, how)
                 if isinstance(volume, str | Path)
-                else [_of_subject(volume, number, trained, plane)]
+                else [_of_subject(volume, number, trained, how)]
             )
         ]
     if mask is not None:
@@ -71,18 +73,18 @@ def find_cases(
     return cases
 
 
-def _cases(path: Path, trained: TrainedRun, plane: str | None) -> list[Case]:
+def _cases(path: Path, trained: TrainedRun, how: ReadAs) -> list[Case]:
     if path.suffix.lower() == ".csv":
-        return _of_manifest(path, trained, plane)
+        return _of_manifest(path, trained, how)
     if len(trained.channels) > 1:
         raise DataError(
             f"{path}: one channel, the run was trained on {_listed(trained.channels)}; give each "
             "as --channel NAME=PATH, or a manifest"
         )
-    return [Case(case_name(path.as_posix()), "", "", Files((path,), plane=plane))]
+    return [Case(case_name(path.as_posix()), "", "", how.source((path,)))]
 
 
-def _of_subject(subject: Subject, number: int, trained: TrainedRun, plane: str | None) -> Case:
+def _of_subject(subject: Subject, number: int, trained: TrainedRun, how: ReadAs) -> Case:
     """Make a case of a subject; its case, patient and label are attributes, if it has them."""
     images = tuple(subject.get_images_dict(intensity_only=True))
     named = first_of((*NAMES, *PATIENTS), subject)
@@ -95,25 +97,32 @@ def _of_subject(subject: Subject, number: int, trained: TrainedRun, plane: str |
         name=name,
         patient="" if patient is None else str(subject[patient]),
         label="",
-        source=SubjectSource(subject, images, only_label_map(subject), plane=plane),
+        source=SubjectSource(
+            subject,
+            images,
+            only_label_map(subject),
+            plane=how.plane,
+            geometry=how.geometry,
+        ),
     )
 
 
-def _of_channels(channels: Mapping[str, Path], trained: TrainedRun, plane: str | None) -> Case:
+def _of_channels(channels: Mapping[str, Path], trained: TrainedRun, how: ReadAs) -> Case:
     _require_channels("--channel", tuple(channels), trained)
     images = tuple(channels[name] for name in trained.channels)
-    return Case(case_name(images[0].as_posix()), "", "", Files(images, plane=plane))
+    return Case(case_name(images[0].as_posix()), "", "", how.source(images))
 
 
-def _of_manifest(path: Path, trained: TrainedRun, plane: str | None) -> list[Case]:
+def _of_manifest(path: Path, trained: TrainedRun, how: ReadAs) -> list[Case]:
     table = read_table(path)
     columns = image_columns(table)
     problems = [*table.problems, *column_problems(table, columns, required=())]
     if not columns or not table.rows:
         raise ManifestError(path, problems)
+    how = replace(how, column=geometry_column(table))
     cases: list[Case] = []
     for row in table.rows:
-        case, reasons = case_of(row, columns, path.parent, plane=plane, required=())
+        case, reasons = case_of(row, columns, path.parent, how, required=())
         problems += [f"line {row.line}: {reason}" for reason in reasons]
         cases += [case] if case else []
     problems += repeats(table, columns, path.parent)
@@ -174,13 +183,17 @@ def _check_mask(case: Case, trained: TrainedRun, *, given: bool) -> None:
         )
 
 
-def _plane(source: str) -> str | None:
-    """The plane that the run's manifest was read in, if it said one."""
+def _read_as(source: str) -> ReadAs:
+    """The plane and the geometry that the run's manifest was read in, if it said any."""
     try:
-        plane = parse(source).kwargs.get("plane")
+        said = parse(source).kwargs
     except SpecError:
-        return None
-    return plane if isinstance(plane, str) else None
+        return ReadAs()
+    plane, geometry = (
+        value if isinstance(value := said.get(name), str) else None
+        for name in ("plane", "geometry")
+    )
+    return ReadAs(plane, geometry)
 
 
 def _listed(channels: Sequence[str]) -> str:

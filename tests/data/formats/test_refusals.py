@@ -253,7 +253,10 @@ def nan_spacing_in_nifti(folder):
     return case(put(write(folder / "a.nii"), "<f", 88, np.nan))
 
 
-@refused("a.nii", r"two spacings, 6 mm \(pixdim\) and 3 mm \(sform\); correct one")
+@refused(
+    "a.nii",
+    r"two spacings, 0.5 x 0.6 x 6 mm \(pixdim\) and 0.5 x 0.6 x 3 mm \(sform\); correct one, or",
+)
 def contradicting_spacings_in_nifti(folder):
     return case(put(write(folder / "a.nii"), "<f", 88, 6))
 

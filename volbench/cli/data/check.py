@@ -3,13 +3,18 @@
 import os
 import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from volbench._utils.atomic_io import write_atomic
-from volbench._utils.text import plural, printable
+from volbench._utils.text import grouped, plural, printable
 from volbench.cli.output import chosen_format, emit, json_text, output_options
+
+if TYPE_CHECKING:
+    from volbench.interfaces import Case
 
 SHOWN = 10
 """Problems that are printed; a file has all of them."""
@@ -21,9 +26,21 @@ SHOWN = 10
 @click.option(
     "--allow-duplicates", is_flag=True, help="Warn of equal volumes instead of refusing them."
 )
+@click.option(
+    "settings",
+    "--set",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Check for a run with this option, e.g. data.geometry=pixdim; repeatable.",
+)
 @output_options("table", "json")
 def command(
-    data: str, jobs: int | None, allow_duplicates: bool, style: str | None, output: Path | None
+    data: str,
+    jobs: int | None,
+    allow_duplicates: bool,
+    settings: tuple[str, ...],
+    style: str | None,
+    output: Path | None,
 ) -> None:
     """Read every volume and list all problems.
 
@@ -32,11 +49,13 @@ def command(
     """
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter
+    from volbench.data.preprocessing.options import Preprocessing, with_settings
     from volbench.data.sources import open_dataset
     from volbench.data.validation.check import check
     from volbench.datasets.manifest import ManifestError
     from volbench.errors import DataError
 
+    options = with_settings(Preprocessing(), settings)
     try:
         dataset, spec = open_dataset(data)
     except ManifestError as error:
@@ -53,6 +72,8 @@ def command(
             jobs=jobs or available_cores(),
             on_case=on_case,
             allow_duplicates=allow_duplicates,
+            options=options,
+            further=_problems_of_folds,
         )
     patients = {one.case.patient for one in report.surveyed}
     title = f"{spec}: {plural(len(report.surveyed), 'case')} of {plural(len(patients), 'patient')}"
@@ -86,10 +107,22 @@ def command(
     click.echo(f"{said}; look at them: volbench data show {shlex.quote(data)}", err=style == "json")
 
 
+def _problems_of_folds(cases: "Sequence[Case]") -> list[str]:
+    from volbench.experiment.splits import problem_of_official_split
+
+    problem = problem_of_official_split(
+        [case.name for case in cases], [case.fold for case in cases]
+    )
+    return [problem] if problem else []
+
+
 def _list_problems(problems: tuple[str, ...]) -> None:
-    for problem in problems[:SHOWN]:
-        click.echo(f"problem: {printable(problem)}")
-    if len(problems) > SHOWN:
+    lines = grouped(problems)
+    for line in lines[:SHOWN]:
+        click.echo(f"problem: {printable(line)}")
+    if len(lines) > SHOWN or len(lines) < len(problems):
         path = Path(tempfile.gettempdir()) / f"volbench-problems-{os.getpid()}.txt"
         write_atomic(path, "".join(f"{printable(problem)}\n" for problem in problems))
-        click.echo(f"and {plural(len(problems) - SHOWN, 'problem')} more; all of them: {path}")
+        more = len(lines) - SHOWN
+        said = f"and {plural(more, 'problem')} more; all of them" if more > 0 else "each of them"
+        click.echo(f"{said}: {path}")

@@ -99,8 +99,10 @@ def _key(case: Case) -> str:
     if paths is None:
         return ""
     names = [str(path.absolute()) if path else "" for path in paths]
-    plane = case.source.plane if isinstance(case.source, Files | SubjectSource) else None
-    text = json.dumps([names, plane, case.representative])
+    plane = geometry = None
+    if isinstance(case.source, Files | SubjectSource):
+        plane, geometry = case.source.plane, case.source.geometry
+    text = json.dumps([names, plane, case.representative, *([geometry] if geometry else [])])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -76,11 +76,12 @@ NIFTI_FIELDS = {
 """Of what is an array, the first element."""
 
 
-def header_facts(path: Path) -> Facts:
+def header_facts(path: Path, geometry: str | None = None) -> Facts:
     """Read them from the header alone; nothing of an image that cannot be read.
 
     Args:
         path: A file, or a folder holding one DICOM series, whose first file speaks for all.
+        geometry: Which part of a NIfTI header to believe.
 
     Returns:
         Text by name; numbers as numbers read back.
@@ -88,7 +89,10 @@ def header_facts(path: Path) -> Facts:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = _READERS.get(format_of(path), _unknown)(path)
+            name = format_of(path)
+            found = (
+                _nifti(path, geometry) if name == "nifti" else _READERS.get(name, _unknown)(path)
+            )
     except Exception:  # what is wrong with the file is said where it is read
         return {}
     return {name: text for name, text in found.items() if PLAIN.fullmatch(text)}
@@ -121,7 +125,7 @@ def _head(path: Path) -> bytes:
         return file.read(LONGEST_HEADER)
 
 
-def _nifti(path: Path) -> Facts:
+def _nifti(path: Path, geometry: str | None) -> Facts:
     place = header_of_pair(path) or path
     start = nifti.start_of(place, _head(place), max(nifti.HEADER_BYTES.values()))
     header = nifti.read_header(place, start)
@@ -132,7 +136,7 @@ def _nifti(path: Path) -> Facts:
         "endian": "big" if header.order == ">" else "little",
         "NIfTI version": str(header.version),
         **{name: f"{np.ravel(fields[key])[0]:g}" for name, key in NIFTI_FIELDS.items()},
-        **placement(nifti.affine_of(place, header, steps)),
+        **placement(nifti.affine_of(place, header, steps, geometry)),
     }
 
 
@@ -173,7 +177,6 @@ def _unknown(path: Path) -> Facts:
 
 
 _READERS: Mapping[str, Callable[[Path], Facts]] = {
-    "nifti": _nifti,
     "nrrd": _nrrd,
     "meta": _meta,
     "dicom": _dicom,

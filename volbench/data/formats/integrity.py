@@ -48,15 +48,20 @@ class Stored:
         """
         _FORMATS[format_of(self.path)].verify(self.path, self.head, self.parts)
 
-    def decode(self) -> tuple[NDArray[Any], Float[np.ndarray, "4 4"]]:
+    def decode(self, geometry: str | None = None) -> tuple[NDArray[Any], Float[np.ndarray, "4 4"]]:
         """Voxels (width, height, depth) and their affine in RAS, of a format that is verified.
+
+        Args:
+            geometry: Which part of a NIfTI header to believe; of no other format's.
 
         Raises:
             DataError: with the file's name and what is wrong.
         """
         decoded: tuple[NDArray[Any], Float[np.ndarray, "4 4"]]
+        name = format_of(self.path)
+        told = {"geometry": geometry} if name == "nifti" else {}
         try:
-            decoded = _FORMATS[format_of(self.path)].decode(self.path, self.head, self.parts)
+            decoded = _FORMATS[name].decode(self.path, self.head, self.parts, **told)
         except (DataError, MemoryError):
             raise
         except Exception as error:  # a header may be wrong in a way that no check foresaw

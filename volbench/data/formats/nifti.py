@@ -2,7 +2,8 @@
 
 nibabel reads the header; every number in it is bounded before it is believed. Values follow the
 standard (nifti.nimh.nih.gov): a slope of 0 means no scaling at all. Where a header gives two
-transforms, the one that ITK and TorchIO take is taken, provided that both name one orientation.
+transforms, the one that ITK and TorchIO take is taken, provided that both name one orientation and
+one spacing; where they do not, the data set says which to believe (``data.geometry``).
 """
 
 import math
@@ -56,6 +57,7 @@ OTHER_KINDS = {
     2304: "4 numbers per voxel (RGB or vectors); give one file per channel",
 }
 SPACING_TOLERANCE = 0.01
+TELL = "correct one, or say which holds: data.geometry=sform, qform or pixdim"
 SAME_AXES = 0.1
 """Cosine by which the axes of two transforms may differ whatever they are called."""
 
@@ -96,9 +98,15 @@ def verify(path: Path, stored: bytes, parts: Sequence[bytes]) -> None:
 
 
 def decode(
-    path: Path, stored: bytes, parts: Sequence[bytes]
+    path: Path, stored: bytes, parts: Sequence[bytes], geometry: str | None = None
 ) -> tuple[NDArray[Any], Float[np.ndarray, "4 4"]]:
     """Voxels (width, height, depth) and their affine in RAS, in mm.
+
+    Args:
+        path: For messages.
+        stored: Content of the file that is named.
+        parts: Content of the other half of a pair.
+        geometry: ``sform``, ``qform`` or ``pixdim``: what of the header to believe.
 
     Raises:
         DataError: with the file's name and what is wrong.
@@ -113,7 +121,7 @@ def decode(
         )
     spacing = tuple(float(step) for step in header.fields["pixdim"][1 : len(header.shape) + 1])
     require_spacing(path, spacing[:3])
-    affine = affine_of(path, header, spacing)
+    affine = affine_of(path, header, spacing, geometry)
     kind = np.dtype(header.order + KINDS[header.datatype])
     count = math.prod(header.shape)
     needed = header.offset + count * kind.itemsize
@@ -252,36 +260,75 @@ def _scaled(path: Path, header: Header, voxels: NDArray[Any]) -> NDArray[Any]:
     return voxels.astype(np.float64) * slope + intercept
 
 
-def affine_of(path: Path, header: Header, spacing: tuple[float, ...]) -> Float[np.ndarray, "4 4"]:
+def affine_of(
+    path: Path, header: Header, spacing: tuple[float, ...], geometry: str | None = None
+) -> Float[np.ndarray, "4 4"]:
     """Choose between the transforms of a header as ITK does, once they agree.
 
+    Args:
+        path: For messages.
+        header: Of the image.
+        spacing: Its pixdim, in mm.
+        geometry: ``sform`` or ``qform`` takes that transform alone; ``pixdim`` the spacing, with
+            axes as of a file without transforms (right to left, anterior to posterior, up).
+
     Raises:
-        DataError: a transform is not finite or sheared, or two of them contradict each other.
+        DataError: a transform is missing, not finite or sheared, or two of them contradict each
+            other.
     """
     steps = np.array([*spacing, 1.0, 1.0, 1.0][:3])
-    sform = _sform(path, header, steps) if int(header.fields["sform_code"]) > 0 else None
+    if geometry is not None:
+        return _told(path, header, steps, geometry)
+    sform = _sform(path, header) if int(header.fields["sform_code"]) > 0 else None
     qform = _qform(path, header, steps) if int(header.fields["qform_code"]) > 0 else None
+    if sform is not None:
+        _require_one_spacing(path, sform, steps)
     if sform is None and qform is None:
-        return np.diag([-steps[0], -steps[1], steps[2], 1.0])
+        return _unplaced(steps)
     if sform is None or qform is None:
         return sform if qform is None else qform  # type: ignore[return-value]
     _require_one_orientation(path, sform, qform)
     return sform if int(header.fields["sform_code"]) == 1 else qform
 
 
-def _sform(path: Path, header: Header, steps: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+def _unplaced(steps: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+    """Axes of a file without transforms, as ITK has them."""
+    return np.diag([-steps[0], -steps[1], steps[2], 1.0])
+
+
+def _told(
+    path: Path, header: Header, steps: Float[np.ndarray, "3"], geometry: str
+) -> Float[np.ndarray, "4 4"]:
+    """The one transform that the data set names."""
+    if geometry == "pixdim":
+        return _unplaced(steps)
+    if int(header.fields[f"{geometry}_code"]) <= 0:
+        raise DataError(
+            f"{path}: its header has no {geometry} (its code is 0), but data.geometry={geometry}; "
+            "use another, or none"
+        )
+    return _sform(path, header) if geometry == "sform" else _qform(path, header, steps)
+
+
+def _sform(path: Path, header: Header) -> Float[np.ndarray, "4 4"]:
     affine = np.asarray(header.fields.get_sform(), float)
     require_finite(path, "sform", affine.ravel())
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     require_spacing(path, tuple(float(length) for length in lengths))
-    for step, other in zip(steps, lengths, strict=True):
-        if abs(step - other) > SPACING_TOLERANCE * step:
-            raise DataError(
-                f"{path}: its header gives two spacings, {step:g} mm (pixdim) and {other:g} mm "
-                "(sform); correct one"
-            )
     affine[:3, :3] = orthonormal(path, affine[:3, :3] / lengths) * lengths
     return affine
+
+
+def _require_one_spacing(
+    path: Path, sform: Float[np.ndarray, "4 4"], steps: Float[np.ndarray, "3"]
+) -> None:
+    lengths = np.linalg.norm(sform[:3, :3], axis=0)
+    if (np.abs(steps - lengths) > SPACING_TOLERANCE * steps).any():
+        first, second = (" x ".join(f"{step:g}" for step in found) for found in (steps, lengths))
+        raise DataError(
+            f"{path}: its header gives two spacings, {first} mm (pixdim) and {second} mm (sform); "
+            f"{TELL}"
+        )
 
 
 def _qform(path: Path, header: Header, steps: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
@@ -316,5 +363,5 @@ def _require_one_orientation(
     if first != second and turned > SAME_AXES:  # an oblique volume may lie between two names
         raise DataError(
             f"{path}: its header gives two orientations, {first} (sform) and {second} (qform); "
-            "correct one, or set the code of the wrong one to 0"
+            f"{TELL}"
         )

@@ -12,20 +12,24 @@ from volbench.data.formats.itk_image import StoredVolume, quiet_itk, reason_of
 from volbench.errors import DataError
 
 
-def read_volume(path: Path) -> StoredVolume:
+def read_volume(path: Path, geometry: str | None = None) -> StoredVolume:
     """Read an image, once it has proved whole.
+
+    Args:
+        path: A file, or a folder holding one DICOM series.
+        geometry: Which part of a NIfTI header to believe; see ``nifti.affine_of``.
 
     Raises:
         DataError: truncated, corrupt, not a 3D image of one number per voxel, bad spacing.
     """
-    return load_series(path) if path.is_dir() else _read_file(path)
+    return load_series(path) if path.is_dir() else _read_file(path, geometry)
 
 
-def _read_file(path: Path) -> StoredVolume:
+def _read_file(path: Path, geometry: str | None) -> StoredVolume:
     content = stored(path)
     if format_of(path) == "unverified":
         return _read_by_torchio(path, content.digest())
-    voxels, affine = content.decode()
+    voxels, affine = content.decode(geometry)
     return StoredVolume(voxels, affine, content.digest())
 
 

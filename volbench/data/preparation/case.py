@@ -77,8 +77,9 @@ def prepare_case(case: Case, options: Preprocessing, *, channels: Sequence[str])
     Raises:
         DataError: it cannot be read, has other channels, or cannot be preprocessed.
     """
-    from volbench.data.reading import read_with_fingerprint
+    from volbench.data.reading import read_as, read_with_fingerprint
 
+    case = read_as(case, options.geometry)
     scan, fingerprint = read_with_fingerprint(case, options.transform(), channels)
     if scan.image.shape[0] != len(channels):
         raise DataError(

@@ -14,7 +14,7 @@ from jaxtyping import Float16
 
 from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench._utils.process_pool import each
-from volbench._utils.text import printable
+from volbench._utils.text import grouped, printable
 from volbench.data.cache.fingerprints import data_digest, fingerprints_of
 from volbench.data.cache.packed import SCHEMA, Prepared, PreparedCase, is_prepared, open_prepared
 from volbench.data.cache.writing import CacheDescription, redescribe, write_prepared
@@ -30,6 +30,7 @@ from volbench.data.preparation.case import (
     resumable_task,
 )
 from volbench.data.preprocessing.options import Preprocessing
+from volbench.data.reading import read_as
 from volbench.errors import DataError, StateError
 from volbench.interfaces import Case, Dataset, Files, SubjectSource
 
@@ -67,6 +68,7 @@ def prepare_dataset(
     options = options.resolved(dataset)
     cases = sorted(dataset.cases(), key=lambda case: case.name)
     _require_sound(cases, dataset.classes, source)
+    cases = [read_as(case, options.geometry) for case in cases]
     fingerprints = fingerprints_of(cases, root / "fingerprints.json", jobs=jobs)
     description = CacheDescription(
         digest=data_digest(cases, fingerprints),
@@ -232,12 +234,14 @@ def _header(case: Case, channels: Sequence[str]) -> dict[str, str]:
     match case.source:
         case Files(images=images):
             paths: Sequence[Path | None] = images
+            geometry = case.source.geometry
         case SubjectSource(subject=subject, images=names):
             found = [subject[name].path for name in names]
             paths = [path if isinstance(path, Path) else None for path in found]
+            geometry = case.source.geometry
         case _:
             return {}
-    facts = [{} if path is None else header_facts(path) for path in paths]
+    facts = [{} if path is None else header_facts(path, geometry) for path in paths]
     if len(facts) == 1:
         return facts[0]
     named = channels if len(channels) == len(facts) else list(map(str, range(len(facts))))
@@ -270,8 +274,9 @@ def _subject_type(path: object) -> str:
 def _broken(reasons: Sequence[str], total: int) -> DataError:
     if len(reasons) == 1:
         return DataError(f"{reasons[0]} (the other {total - 1} cases are prepared and kept)")
-    quoted = "; ".join(sorted(reasons)[:SHOWN])
-    more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+    lines = grouped(sorted(reasons))
+    quoted = "; ".join(lines[:SHOWN])
+    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return DataError(
         f"{len(reasons)} of {total} cases cannot be prepared: {quoted}{more} "
         "(the others are prepared and kept)"

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 VERSION = 1
 """Raised whenever the same options give other voxels."""
 
+LATER = {"transforms", "geometry"}
+"""Options that came after the first release."""
+
+OTHER_NAMES = {"data.geometry": "preprocessing.geometry"}
+"""Other names of options."""
+
 LARGEST = 4096
 """The largest in-plane size; above it a slice alone fills a GPU."""
 
@@ -46,6 +52,9 @@ class Preprocessing:
         transforms: TorchIO transforms, as ``CropOrPad(target_shape=(256, 256, 24))``, applied in
             their order to the volume as it was read, before everything above. None of them may be
             random: what is random belongs into ``training.augmentation``.
+        geometry: What of NIfTI headers that contradict themselves to believe: ``sform``, ``qform``
+            or ``pixdim`` (the spacing alone); ``auto`` refuses such files. Recipes and settings
+            also take it as ``data.geometry``.
     """
 
     size: int | Literal["auto"] = "auto"
@@ -59,6 +68,7 @@ class Preprocessing:
     normalize: Literal["zscore", "window", "percentile", "byte", "none"] = "zscore"
     window: tuple[float, float] = (-1000, 400)
     transforms: tuple[str, ...] = ()
+    geometry: Literal["auto", "sform", "qform", "pixdim"] = "auto"
 
     @property
     def digest(self) -> str:
@@ -76,9 +86,7 @@ class Preprocessing:
             "window": [float(edge) for edge in self.window],
             "transforms": list(self.transforms),
         }
-        if not self.transforms:  # as before there were any, so that nothing is prepared again
-            del values["transforms"]
-        return values
+        return without_later_defaults(values)
 
     def transform(self) -> Callable[[Any], Any] | None:
         """Build what ``transforms`` say; None if there are none.
@@ -144,6 +152,15 @@ class Preprocessing:
         }
 
 
+def without_later_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out options that came later and do nothing, so that nothing is prepared again."""
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in LATER or (value and value != "auto")
+    }
+
+
 def _crop_for(dataset: "volbench.interfaces.Dataset") -> Literal["none", "roi"]:
     cases = dataset.cases()
     bare = [case.name for case in cases if not getattr(case.source, "mask", None)]
@@ -169,6 +186,7 @@ def with_settings(options: Preprocessing, settings: Iterable[str]) -> Preprocess
     found: dict[str, object] = {}
     for text in settings:
         name, equals, value = (part.strip() for part in text.partition("="))
+        name = OTHER_NAMES.get(name, name)
         section, _, key = name.rpartition(".")
         if not equals or section != "preprocessing" or not value:
             raise SpecError(f"cannot read setting {text!r}; write it as preprocessing.size=64")
@@ -290,5 +308,9 @@ _RULES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "transforms": (
         "a list of texts such as 'ToCanonical'",
         lambda value: isinstance(value, tuple) and all(isinstance(text, str) for text in value),
+    ),
+    "geometry": (
+        "'auto', 'sform', 'qform' or 'pixdim'",
+        lambda value: value in ("auto", "sform", "qform", "pixdim"),
     ),
 }

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,13 @@ def subject_fingerprint(case: Case, source: SubjectSource) -> str | None:
         return None
     *images, mask = paths
     digests = [digest_of(path) for path in images if path is not None]
-    return combined(case, [*digests, digest_of(mask) if mask else "", str(source.plane)])
+    return combined(case, [*digests, digest_of(mask) if mask else "", read_how(source)])
+
+
+def read_how(source: Files | SubjectSource) -> str:
+    """What else than its bytes decides what is read: the plane and the geometry asked for."""
+    told = f" geometry={source.geometry}" if source.geometry else ""
+    return f"{source.plane}{told}"
 
 
 def combined(case: Case, parts: Sequence[str]) -> str:
@@ -81,10 +88,16 @@ def believed_kind(source: object) -> str | None:
     return None
 
 
-def read_checked(path: str | Path) -> tuple[Any, Float[np.ndarray, "4 4"]]:
+def read_checked(
+    path: str | Path, geometry: str | None = None
+) -> tuple[Any, Float[np.ndarray, "4 4"]]:
     """Read one image for TorchIO: channels, width, height, depth, and the affine in RAS.
 
     What volbench can verify is verified first; for any other format TorchIO's own reader vouches.
+
+    Args:
+        path: A file, or a folder holding one DICOM series.
+        geometry: Which part of a NIfTI header to believe.
 
     Raises:
         DataError: the file is missing, damaged or not what it should be.
@@ -93,7 +106,7 @@ def read_checked(path: str | Path) -> tuple[Any, Float[np.ndarray, "4 4"]]:
 
     path = Path(path)
     if is_verifiable(path):
-        stored = read_volume(path)
+        stored = read_volume(path, geometry)
         return stored.voxels[None], stored.affine
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -108,13 +121,13 @@ def _from_files(case: Case, source: Files, channels: Sequence[str]) -> CaseSubje
     names = names or channel_names(len(source.images))
     digests, entries, paths = [], {}, {}
     for name, path in zip(names, source.images, strict=True):
-        stored = read_volume(path)
+        stored = read_volume(path, source.geometry)
         digests.append(stored.digest)
         entries[name] = torchio.ScalarImage(tensor=stored.voxels[None], affine=stored.affine)
         paths[name] = path
     mask_digest, region = "", None
     if source.mask is not None:
-        stored = read_volume(source.mask)
+        stored = read_volume(source.mask, source.geometry)
         mask_digest, region = stored.digest, mask_name(names)
         entries[region] = torchio.LabelMap(tensor=stored.voxels[None], affine=stored.affine)
         paths[region] = source.mask
@@ -125,7 +138,7 @@ def _from_files(case: Case, source: Files, channels: Sequence[str]) -> CaseSubje
         paths=paths,
         through_plane=_through_plane(entries[names[0]], source.plane, source.images[0]),
         representative=case.representative,
-        fingerprint=combined(case, [*digests, mask_digest, str(source.plane)]),
+        fingerprint=combined(case, [*digests, mask_digest, read_how(source)]),
     )
 
 
@@ -137,7 +150,7 @@ def _from_subject(case: Case, source: SubjectSource) -> CaseSubject:
             if name not in wanted:
                 subject.remove_image(name)
     for name in subject.get_images_names():
-        _check_first(subject[name])
+        _check_first(subject[name], source.geometry)
     paths = {name: _path_of(subject[name], case.name, name) for name in wanted}
     try:
         subject.load()
@@ -151,7 +164,7 @@ def _from_subject(case: Case, source: SubjectSource) -> CaseSubject:
     fingerprint = subject_fingerprint(case, source)
     if fingerprint is None:
         fingerprint = combined(
-            case, [*(_content(subject[name]) for name in wanted), str(source.plane)]
+            case, [*(_content(subject[name]) for name in wanted), read_how(source)]
         )
     return CaseSubject(
         subject=subject,
@@ -166,12 +179,12 @@ def _from_subject(case: Case, source: SubjectSource) -> CaseSubject:
     )
 
 
-def _check_first(image: "torchio.Image") -> None:
+def _check_first(image: "torchio.Image", geometry: str | None) -> None:
     """Have TorchIO read through our checks, unless the user gave a reader or it is in memory."""
     from torchio.data.io import read_image
 
     if image.reader is read_image:
-        image.reader = read_checked
+        image.reader = partial(read_checked, geometry=geometry)
 
 
 def plain_paths(source: SubjectSource) -> list[Path | None] | None:

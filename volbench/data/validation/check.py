@@ -1,15 +1,17 @@
 """Check a data set: read every volume, find contradictions across cases."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from volbench._utils.moved import renamed
 from volbench.data.duplicates import look_alikes, names_of, similar_pairs
 from volbench.data.formats.integrity import beside_series
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.subjects.read import believed_kind
 from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
+from volbench.errors import DataError
 from volbench.interfaces import Case, Dataset, Files
 
 FEW_PATIENTS = 10
@@ -45,6 +47,8 @@ def check(
     jobs: int = 1,
     on_case: OnCase | None = None,
     allow_duplicates: bool = False,
+    options: Preprocessing = Preprocessing(),  # noqa: B008 (frozen)
+    further: Callable[[Sequence[Case]], Iterable[str]] | None = None,
 ) -> ValidationReport:
     """Read every case and judge the data set; collects problems instead of stopping at one.
 
@@ -53,17 +57,21 @@ def check(
         jobs: Processes that read.
         on_case: Called with how many cases are done, and of how many.
         allow_duplicates: Equal volumes are warnings, not problems.
+        options: How a run would prepare it.
+        further: Problems that only higher rooms know, as those of its own folds.
 
     Raises:
         DataError: a worker process was killed.
     """
-    surveyed = survey(dataset, jobs=jobs, on_case=on_case)
+    surveyed = survey(dataset, jobs=jobs, on_case=on_case, geometry=options.geometry)
     cases = [one.case for one in surveyed]
     problems = [one.problem for one in surveyed if one.problem]
     facts = [one.facts for one in surveyed if one.facts]
     equal = _equal(surveyed)
     copies = tuple(_copies(equal))
     problems += [*_broken_promises(dataset, surveyed), *_mixed_up(dataset, cases)]
+    problems += _refused_by_run(dataset, options)
+    problems += further(cases) if further else ()
     return ValidationReport(
         surveyed=surveyed,
         problems=(*problems, *(() if allow_duplicates else copies)),
@@ -75,6 +83,14 @@ def check(
         ),
         notes=(*_notes(facts), *_unverified(cases), *_left_out(cases)),
     )
+
+
+def _refused_by_run(dataset: Dataset, options: Preprocessing) -> Iterator[str]:
+    """What preparing would refuse that reading alone does not show."""
+    try:
+        options.resolved(dataset)
+    except DataError as error:
+        yield str(error)
 
 
 def _broken_promises(dataset: Dataset, surveyed: Sequence[Surveyed]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from volbench._utils.moved import renamed
 from volbench._utils.process_pool import each
 from volbench.data.duplicates import thumbnail
-from volbench.data.reading import read_case
+from volbench.data.reading import read_as, read_case
 from volbench.errors import DataError, StorageError
 from volbench.interfaces import Case, Dataset
 
@@ -56,7 +56,7 @@ class Surveyed:
 
 
 def survey(
-    dataset: Dataset, *, jobs: int = 1, on_case: OnCase | None = None
+    dataset: Dataset, *, jobs: int = 1, on_case: OnCase | None = None, geometry: str = "auto"
 ) -> tuple[Surveyed, ...]:
     """Read all cases; what cannot be read is reported, not raised.
 
@@ -64,11 +64,12 @@ def survey(
         dataset: Whose cases.
         jobs: Processes at most; what is read in seconds is read by this one alone.
         on_case: Called with how many cases are done, and of how many.
+        geometry: Which part of NIfTI headers to believe; ``auto`` leaves it to the files.
 
     Raises:
         DataError: a worker process was killed, most likely for want of memory.
     """
-    cases = dataset.cases()
+    cases = [read_as(case, geometry) for case in dataset.cases()]
     found: dict[int, Surveyed] = {}
     try:
         for number, facts, problem in each(_look, list(enumerate(cases)), jobs=jobs):
