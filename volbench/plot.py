@@ -215,9 +215,12 @@ def _drawn(
 
     from volbench.report.drawings import UNITS_PER_INCH
 
+    figure = None
+    if axes is None:  # made outside of the context, which would undo what loading a backend sets
+        size = width / UNITS_PER_INCH, height / UNITS_PER_INCH
+        figure = plt.figure(figsize=size, layout="constrained")
     with matplotlib.rc_context(LIGHT.settings()):
-        if axes is None:
-            size = width / UNITS_PER_INCH, height / UNITS_PER_INCH
-            axes = plt.subplots(figsize=size, layout="constrained")[1]
-        draw(axes)
-    return axes
+        place = axes if figure is None else figure.add_subplot()
+        assert place is not None
+        draw(place)
+    return place

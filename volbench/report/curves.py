@@ -161,7 +161,6 @@ def learning(histories: Sequence[pd.DataFrame], *, title: str, name: str) -> Mar
             # Above, not beside: no margin is wide enough for every number on the axis.
             place.set_title(f"{text} loss", loc="left", fontsize="medium", pad=3, color=INK)
         axes[-1].set_xlabel("epoch")
-        axes[-1].xaxis.get_major_locator().set_params(integer=True)
 
     said = "; ".join(
         f"{text} loss {means[key].iloc[0]:.3g} in the first epoch, {means[key].min():.3g} at its "
