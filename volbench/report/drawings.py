@@ -81,7 +81,7 @@ def draw_history(
     marker = "o" if len(mean) < 3 else None
     axes.plot(mean.index, mean, color=tone, lw=2.2, ls=dashes, marker=marker, ms=4)
     axes.locator_params(axis="y", nbins=4)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
 
 
 def mean_history(histories: Sequence[pd.DataFrame], key: str) -> "pd.Series[float]":
