@@ -28,6 +28,7 @@ OPTION = {
     "losses": "--loss",
     "datasets": "--data",
     "executors": "--on",
+    "trackers": "--track",
 }
 SECTION = re.compile(r"^([A-Z][a-z]+):$")
 ENTRY = re.compile(r"^([\w*.`]+)(?: \([^)]*\))?:\s+(.+)$", re.DOTALL)

@@ -1,4 +1,4 @@
-"""The six contracts a plugin may fulfil, and what they speak of.
+"""The seven contracts a plugin may fulfil, and what they speak of.
 
 Each has a ``search_space``: where the author of a component would look for good values of its
 options. It maps the name of an option to a search space, written as a spec:
@@ -399,3 +399,55 @@ class Executor(abc.ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What a tracker is told of a run.
+
+    Attributes:
+        name: Of the run.
+        path: Its folder.
+        settings: Components, data, seed, the experiment's id and the recipe, as text.
+    """
+
+    name: str
+    path: Path
+    settings: Mapping[str, str]
+
+
+class Tracker(abc.ABC):
+    """Takes the curves of a run while it trains. Built as ``factory(*, ...)``.
+
+    It is called by the process that started the run, wherever the folds are trained. What it raises
+    becomes a warning; it is not called again then. It may not draw from PyTorch's generator.
+
+    >>> class Last(Tracker):
+    ...     def log(self, fold, epoch, values):
+    ...         self.seen = fold, epoch, dict(values)
+    >>> tracker = Last()
+    >>> tracker.log(0, 1, {"train/loss": 0.5})
+    >>> tracker.seen
+    (0, 1, {'train/loss': 0.5})
+    """
+
+    search_space: ClassVar[Mapping[str, str]] = {}
+
+    def start(self, run: TrackedRun) -> None:  # noqa: B027 (it may need none of it)
+        """Prepare for a run that is about to start, or to resume."""
+
+    @abc.abstractmethod
+    def log(self, fold: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Take the values of an epoch, counted from 1; folds may be trained side by side.
+
+        Names are paths: ``train/loss``, ``train/loss_terms/<term>`` (weighted: they add up to the
+        loss), ``train/learning_rate``, ``validation/auc``, ``validation/log_loss`` (classes weigh
+        the same), ``speed/cases_per_second``, ``speed/waiting``, ``memory/peak_mb``. Values are
+        finite; what is not known is left out.
+        """
+
+    def finish(self, fold: int, values: Mapping[str, float]) -> None:  # noqa: B027
+        """Take the result of a finished fold: ``auc`` held out, ``seconds``, ``selected_epoch``."""
+
+    def close(self) -> None:  # noqa: B027 (it may own nothing)
+        """End what was opened; called once more or less often than `start`."""

@@ -479,3 +479,11 @@ def test_a_loss_that_is_no_number_names_its_term(trainer, monkeypatch):
     made.batches.draw = lambda epoch, draw=made.batches.draw: draw(epoch)[:1]
     with pytest.raises(TrainingError, match=r"became nan in epoch 1 \(center\); lower opt"):
         made.run()
+
+
+def test_terms_of_a_mixed_step_add_up_to_its_loss(trainer):
+    made = trainer("training.epochs=1", "regularization.mixup=0.4", loss="focal+0.5*triplet")
+    row = made.run().history[0]
+    parts = row["train_loss focal"] + row["train_loss triplet"]
+    assert row["train_loss"] == pytest.approx(parts, rel=1e-5)
+    assert made.criterion.count == 0

@@ -30,6 +30,7 @@ def run(
     jobs: int | None = None,
     out: AnyPath = "runs",
     name: str | None = None,
+    track: Sequence[str] = (),
     allow_duplicates: bool = False,
 ) -> Outcome:
     """Train and score one candidate over all folds, as ``volbench run`` does.
@@ -55,6 +56,7 @@ def run(
         jobs: Folds at a time.
         out: Folder of runs.
         name: Folder in ``out``; by default named after the experiment.
+        track: Trackers that curves are sent to, such as ``tensorboard``.
         allow_duplicates: Accept equal volumes in training and held-out parts, and record them.
 
     Returns:
@@ -78,4 +80,4 @@ def run(
         jobs=jobs,
         allow_duplicates=allow_duplicates,
     )
-    return run_plan(plan, out=Path(out), name=name, device=device, jobs=jobs)
+    return run_plan(plan, out=Path(out), name=name, device=device, jobs=jobs, track=track)

@@ -21,9 +21,9 @@ Row = tuple[str, ...]
 def command(kind: str | None, style: str | None, output: Path | None, as_json: bool) -> None:
     """List installed components, recipes and plugins.
 
-    KIND is one of encoders, aggregators, losses, augmentations, datasets, recipes, plugins. Nothing
-    is imported, and a broken plugin gives one warning line. `volbench list plugins` also imports
-    the components of each plugin in a subprocess and reports the result.
+    KIND is one of encoders, aggregators, losses, augmentations, datasets, executors, trackers,
+    recipes, plugins. Nothing is imported, and a broken plugin gives one warning line. `volbench
+    list plugins` also imports the components of each plugin in a subprocess and reports the result.
     """
     if kind != "plugins":  # whose table has a column for it
         for warning in catalog.warnings():

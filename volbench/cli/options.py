@@ -163,6 +163,13 @@ local_copy_option = click.option(
     help="Folder on each machine's own disk, e.g. /tmp: the prepared data are copied there once "
     "and read from there.",
 )
+track_option = click.option(
+    "--track",
+    "track",
+    multiple=True,
+    metavar="SPEC",
+    help="Send curves to a tracker, e.g. tensorboard or 'tensorboard(folder=\"tb\")'; repeatable.",
+)
 
 EXECUTION: Sequence[Callable[[Any], Any]] = (
     device_option,

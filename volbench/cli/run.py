@@ -12,6 +12,7 @@ from volbench.cli.options import (
     experiment_options,
     local_copy_option,
     on_option,
+    track_option,
 )
 from volbench.cli.variants import variant_options
 
@@ -62,6 +63,7 @@ FOLD_FAILED = 1
 )
 @on_option
 @local_copy_option
+@track_option
 @click.option(
     "--features",
     type=click.Choice(["auto", "off"]),
@@ -96,6 +98,7 @@ def command(
     out: Path,
     checkpoint_seconds: float,
     on: str,
+    track: tuple[str, ...],
     dry_run: bool,
     compiled: "Compile",
     graphs: "Graphs",
@@ -158,6 +161,7 @@ def command(
         profile=profile,
         features=features,
         local_copy=local_copy,
+        track=track,
     )
     if dry_run:
         _show_plans(plans, only, settings, on)

@@ -15,6 +15,7 @@ from volbench.cli.options import (
     execution_options,
     experiment_options,
     on_option,
+    track_option,
 )
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
 )
 @execution_options
 @on_option
+@track_option
 @click.option(
     "--show",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -131,6 +133,7 @@ def command(
     out: Path,
     checkpoint_seconds: float,
     on: str,
+    track: tuple[str, ...],
     dry_run: bool,
 ) -> None:
     """Tune hyperparameters by nested cross-validation.
@@ -193,6 +196,7 @@ def command(
                 jobs=jobs,
                 heartbeat_s=heartbeat,
                 checkpoint_seconds=checkpoint_seconds,
+                track=track,
             )
         elif dry_run:
             click.echo(describe_tuning(tuning, path))
@@ -209,6 +213,7 @@ def command(
                     heartbeat_s=heartbeat,
                     checkpoint_seconds=checkpoint_seconds,
                     callback=progress,
+                    track=track,
                     stopped=lambda: bool(asked),
                 )
     if outcome is None:

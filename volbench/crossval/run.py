@@ -1,7 +1,7 @@
 """Run the folds of experiments: skip finished ones, train the rest, report progress."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from volbench.crossval.open_run import (
 from volbench.crossval.plan import Plan
 from volbench.crossval.settings import RunSettings, UseFeatures
 from volbench.crossval.task import task_key
+from volbench.crossval.tracking import build_trackers, tracked_run, tracking
 from volbench.errors import StorageError, VolbenchError
 from volbench.executors.pool import Workers
 from volbench.interfaces import Executor
@@ -70,6 +71,7 @@ def run(
     callback: Callback | None = None,
     workers: Workers | None = None,
     executor: Executor | None = None,
+    track: Sequence[str] = (),
 ) -> Outcome:
     """Run the folds that are not finished; failed ones are tried again.
 
@@ -95,6 +97,8 @@ def run(
         callback: Called on progress.
         workers: Processes that outlive this run; by default it starts its own and ends them.
         executor: Where the folds are trained; by default processes of this machine.
+        track: Specs of the trackers that curves are sent to; they change no number, and one that
+            fails becomes a warning.
 
     Raises:
         ExecutorError: the executor cannot be reached.
@@ -113,17 +117,20 @@ def run(
         profile=profile,
         features=features,
         local_copy=local_copy,
+        track=tuple(track),
     )
     asked = asked_folds(plan, folds)
     path = out / (name or plan.experiment.name)
     with ExitStack() as stack:
+        build_trackers(settings.track)  # what is not installed is said before a folder is made
         if executor is None:
             sharing = share(plan, settings)
             executor = stack.enter_context(local_executor(sharing, workers))
             opened = open_here(plan, path, asked, settings, sharing, callback)
         else:
             opened = open_run(plan, path, asked, settings, executor, callback)
-        done = do_tasks(opened.tasks, executor, path / EXECUTOR, listener_of(callback))
+        listener = stack.enter_context(_listening(opened, settings))
+        done = do_tasks(opened.tasks, executor, path / EXECUTOR, listener)
         for error in done.errors.values():
             raise error
         return opened.close(done.results)
@@ -147,29 +154,46 @@ def run_together(
 
     Raises:
         ExecutorError: the executor cannot be reached.
+        PluginError: a tracker cannot be used, and other errors of `build_trackers`.
         PreemptedError: it was asked to stop; the same call resumes.
         StorageError: nothing can be written.
     """
+    build_trackers(settings.track)
     opened: dict[Path, OpenedRun | VolbenchError] = {}
     for member in members:
         if member.path not in opened:  # else the same experiment, written otherwise
             opened[member.path] = _try_opening(member, executor, settings)
     runs = {path: each for path, each in opened.items() if isinstance(each, OpenedRun)}
     tasks = [task for each in runs.values() for task in each.tasks]
-    listeners = {path: listener_of(each.callback) for path, each in runs.items()}
-    done = do_tasks(
-        tasks,
-        executor,
-        folder,
-        Listener(
-            on_start=lambda task: listeners[task.run].on_start(task),
-            on_epoch=lambda task, report: listeners[task.run].on_epoch(task, report),
-            on_end=lambda task, result: listeners[task.run].on_end(task, result),
-            on_wait=lambda task, reason: listeners[task.run].on_wait(task, reason),
-        ),
-    )
+    with ExitStack() as stack:
+        listeners = {
+            path: stack.enter_context(_listening(each, settings)) for path, each in runs.items()
+        }
+        done = do_tasks(
+            tasks,
+            executor,
+            folder,
+            Listener(
+                on_start=lambda task: listeners[task.run].on_start(task),
+                on_epoch=lambda task, report: listeners[task.run].on_epoch(task, report),
+                on_end=lambda task, result: listeners[task.run].on_end(task, result),
+                on_wait=lambda task, reason: listeners[task.run].on_wait(task, reason),
+            ),
+        )
     ended = {path: _try_closing(each, done) for path, each in opened.items()}
     return [ended[member.path] for member in members]
+
+
+@contextmanager
+def _listening(opened: OpenedRun, settings: RunSettings) -> Iterator[Listener]:
+    """Hooks of a run, and its trackers for as long as it is trained."""
+    listener = listener_of(opened.callback)
+    if not settings.track or not opened.tasks:
+        yield listener
+        return
+    run = tracked_run(opened.plan.experiment, opened.folder.path)
+    with tracking(settings.track, run, opened.callback.on_warning) as told:
+        yield told.listening(listener)
 
 
 def _try_opening(

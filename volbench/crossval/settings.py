@@ -24,6 +24,7 @@ class RunSettings:
         profile: Whether each fold keeps where its time went.
         features: Whether the tokens of a frozen encoder are computed once.
         local_copy: Folder of a machine's own disk that prepared data are copied to.
+        track: Specs of the trackers that curves are sent to.
     """
 
     device: str = "auto"
@@ -34,3 +35,4 @@ class RunSettings:
     profile: bool = False
     features: UseFeatures = "auto"
     local_copy: Path | None = None
+    track: tuple[str, ...] = ()

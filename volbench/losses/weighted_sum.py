@@ -19,6 +19,9 @@ class WeightedSum(Loss):
         losses: The losses; their parameters are this loss's too.
         names: What each is called in the history; by default its number, from 1.
 
+    Attributes:
+        share: Of a step, that the next batch stands for: with mixup, a step scores two.
+
     Raises:
         ValueError: there is not one weight for each of at least one loss.
     """
@@ -37,6 +40,7 @@ class WeightedSum(Loss):
             )
         self.weights = tuple(weights)
         self.losses = nn.ModuleList(losses)
+        self.share = 1.0
         self.names = _distinct(names or [str(number) for number in range(1, len(losses) + 1)])
         # On the device, so that keeping account waits for nothing; no part of what is stored.
         self.register_buffer("totals", torch.zeros(len(losses)), persistent=False)
@@ -48,12 +52,12 @@ class WeightedSum(Loss):
         each = torch.stack([weight * loss(output, labels) for weight, loss in terms])
         if torch.is_grad_enabled():
             with torch.no_grad():
-                self.totals.add_(each)
-                self.count.add_(1)
+                self.totals.add_(each, alpha=self.share)
+                self.count.add_(self.share)
         return each.sum()
 
     def take_means(self) -> dict[str, float]:
-        """Mean of each weighted term over the batches since this was asked last."""
+        """Mean of each weighted term over the steps since this was asked last."""
         *totals, count = torch.cat([self.totals, self.count[None]]).tolist()  # one wait
         means = [value / count if count else 0.0 for value in totals]
         self.totals.zero_()

@@ -273,6 +273,7 @@ losses = Registry("loss", "volbench.losses")
 augmentations = Registry("augmentation", "volbench.augmentations")
 datasets = Registry("dataset", "volbench.datasets")
 executors = Registry("executor", "volbench.executors")
+trackers = Registry("tracker", "volbench.trackers")
 
 REGISTRIES: Mapping[str, Registry] = {
     "encoders": encoders,
@@ -281,4 +282,5 @@ REGISTRIES: Mapping[str, Registry] = {
     "augmentations": augmentations,
     "datasets": datasets,
     "executors": executors,
+    "trackers": trackers,
 }

@@ -37,6 +37,8 @@ TAKEN = {
     "SliceMask",
     "Square",
     "Tokens",
+    "TrackedRun",
+    "Tracker",
     "Volume",
 }
 
@@ -48,6 +50,7 @@ CALLS = {
     "--set training.augmentation={name}",
     "dataset": "volbench run --data {name} --encoder rmc5 --agg bilinear --loss focal",
     "executor": "volbench run --on {name} --encoder rmc5 --agg bilinear --loss focal",
+    "tracker": "volbench run --track {name} --encoder rmc5 --agg bilinear --loss focal",
 }
 
 
@@ -98,7 +101,7 @@ def write_plugin(text: str, kind: str, into: Path) -> Path:
 
     Args:
         text: What it is called; see ``Names``.
-        kind: encoder, aggregator, loss, augmentation, dataset or executor.
+        kind: encoder, aggregator, loss, augmentation, dataset, executor or tracker.
         into: The folder that gets the plugin's folder.
 
     Raises:

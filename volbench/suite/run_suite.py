@@ -9,6 +9,7 @@ from volbench.crossval import Outcome, Plan, Shared, Workers, make_plan, run
 from volbench.crossval.open_run import describe_tasks
 from volbench.crossval.run import EXECUTOR, Callback, Member, run_together
 from volbench.crossval.settings import RunSettings
+from volbench.crossval.tracking import build_trackers
 from volbench.errors import PreemptedError, StorageError, UsageError, VolbenchError
 from volbench.experiment.experiment import Precision
 from volbench.interfaces import Executor, ExecutorTask
@@ -128,6 +129,7 @@ def run_suite(
     callback: SuiteCallback | None = None,
     executor: Executor | None = None,
     race: bool = False,
+    track: Sequence[str] = (),
 ) -> list[Result]:
     """Run what is missing; finished folds are kept, failed ones are tried again.
 
@@ -145,6 +147,7 @@ def run_suite(
             are run one after another on this machine.
         race: Whether folds of all experiments are interleaved, and those that are shown to be
             worse after some of them are trained no further.
+        track: Specs of the trackers that the curves of every experiment are sent to.
 
     Returns:
         One result per experiment, in the suite's order, failed ones included.
@@ -156,7 +159,8 @@ def run_suite(
     """
     callback = callback or SuiteCallback()
     out = out or suite.out
-    settings = RunSettings(device=device, jobs=jobs, local_copy=local_copy)
+    settings = RunSettings(device=device, jobs=jobs, local_copy=local_copy, track=tuple(track))
+    build_trackers(settings.track)  # what is not installed would fail all of them
     if executor is None:
         choose_compute(device, "auto", jobs=1)  # a device that is not there fails all of them
     planned = plan_suite(suite, jobs=jobs) if planned is None else planned
@@ -289,6 +293,7 @@ def _run(
             device=settings.device,
             jobs=settings.jobs,
             local_copy=settings.local_copy,
+            track=settings.track,
             callback=callback,
             workers=workers,
         )

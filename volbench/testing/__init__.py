@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from volbench.testing.encoders import EncoderContract
     from volbench.testing.executors import ExecutorContract
     from volbench.testing.losses import LossContract
+    from volbench.testing.trackers import TrackerContract
 
 __all__ = [
     "AggregatorContract",
@@ -28,6 +29,7 @@ __all__ = [
     "EncoderContract",
     "ExecutorContract",
     "LossContract",
+    "TrackerContract",
 ]
 
 CONTRACTS = {
@@ -37,6 +39,7 @@ CONTRACTS = {
     "augmentations": "AugmentationContract",
     "datasets": "DatasetContract",
     "executors": "ExecutorContract",
+    "trackers": "TrackerContract",
 }
 """The suite of each kind of component."""
 

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,11 @@ class EpochReport:
         auc: Of the inner validation part, if any.
         warning: A remark for the user on how this machine trains.
         waiting: Share of the training time in which the device waited for TorchIO's transforms.
+        terms: Weighted losses that add up to ``loss``, by their spec.
+        validation_loss: Of the inner validation part, if any; classes weigh the same.
+        rate: Learning rate of the last step.
+        cases_per_second: Training cases, validation left aside.
+        memory_mb: Peak so far.
     """
 
     fold: int
@@ -83,6 +88,11 @@ class EpochReport:
     auc: float | None
     warning: str | None = None
     waiting: float = 0.0
+    terms: Mapping[str, float] = field(default_factory=dict[str, float])
+    validation_loss: float | None = None
+    rate: float | None = None
+    cases_per_second: float | None = None
+    memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -196,6 +206,8 @@ class FoldTrainer:
         )
         decay = self.recipe.regularization.ema
         self.average = WeightAverage(self.model, decay) if decay else None
+        self.rate: float | None = None
+        self.trained_cases = 0
 
     def run(self) -> Trained:
         """Train to the last epoch, then score the held-out cases with the selected weights.
@@ -313,7 +325,7 @@ class FoldTrainer:
         progress.epoch += 1
         began = time.perf_counter()
         loss = self._train_epoch(progress.epoch, progress.losses)
-        waiting = self.batches.waited / (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
         row = {"epoch": progress.epoch, "train_loss": loss}
         terms = self.criterion.take_means() if isinstance(self.criterion, WeightedSum) else {}
         if len(terms) > 1:
@@ -331,7 +343,20 @@ class FoldTrainer:
         epochs = self.recipe.training.epochs
         auc = row.get("validation_auc")
         warning = self.whole.compile_refusal or self.step.refusal or inactive(terms)
-        report = EpochReport(self.fold, progress.epoch, epochs, loss, auc, warning, waiting)
+        report = EpochReport(
+            self.fold,
+            progress.epoch,
+            epochs,
+            loss,
+            auc,
+            warning,
+            waiting=self.batches.waited / seconds,
+            terms=terms,
+            validation_loss=row.get("validation_loss"),
+            rate=self.rate,
+            cases_per_second=self.trained_cases / seconds,
+            memory_mb=peak_memory_mb(self.device),
+        )
         logger.debug("fold %d: %s", self.fold, row)
         self.on_epoch(report)
         return best
@@ -350,9 +375,11 @@ class FoldTrainer:
         for step, (rate, batch) in enumerate(zip(rates, batches, strict=True)):
             set_learning_rate(self.optimizer, rate)
             total += self._step(batch)
+            self.rate = rate
             if self.average is not None:
                 self.average.update(self.model, step + (epoch - 1) * len(order))
         mean = float(total) / len(order)  # waits for the device once an epoch
+        self.trained_cases = sum(map(len, order))
         if not np.isfinite(mean):
             raise TrainingError(self._not_finite(mean, epoch))
         return mean

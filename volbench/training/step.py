@@ -144,10 +144,11 @@ class TrainingStep:
             with self.compute.autocast():
                 output = self._forward(inputs)
             output = Output(output.logits.float(), output.embedding.float())
-            loss: Tensor = self.criterion(output, inputs.labels)
             if inputs.mixing is not None and inputs.mixed_labels is not None:
-                share = inputs.mixing.share
-                loss = share * loss + (1 - share) * self.criterion(output, inputs.mixed_labels)
+                loss = self._loss(output, inputs.labels, inputs.mixing.share)
+                loss = loss + self._loss(output, inputs.mixed_labels, 1 - inputs.mixing.share)
+            else:
+                loss = self._loss(output, inputs.labels)
         with self.clock.section(BACKWARD):
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -156,6 +157,13 @@ class TrainingStep:
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
             self.optimizer.step()
         return loss.detach()
+
+    def _loss(self, output: Output, labels: Labels, share: float = 1.0) -> Tensor:
+        """Score a batch that stands for a share of the step."""
+        if isinstance(self.criterion, WeightedSum):
+            self.criterion.share = share
+        loss: Tensor = self.criterion(output, labels)
+        return loss if share == 1.0 else share * loss
 
     def _forward(self, inputs: StepInputs) -> Output:
         encoder = self.model.encoder

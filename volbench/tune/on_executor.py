@@ -6,12 +6,13 @@ the process that submitted them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from volbench.crossval.run import EXECUTOR
+from volbench.crossval.tracking import build_trackers
 from volbench.errors import PreemptedError, StateError
 from volbench.interfaces import Executor, ExecutorEvent, ExecutorTask, TaskContext
 from volbench.training.fold import CHECKPOINT_SECONDS
@@ -38,6 +39,7 @@ def tuning_tasks(
     jobs: int | None = None,
     heartbeat_s: int = HEARTBEAT_S,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    track: Sequence[str] = (),
 ) -> list[ExecutorTask]:
     """Processes that share a search, as tasks.
 
@@ -49,7 +51,12 @@ def tuning_tasks(
         jobs: How many; by default one for each study.
         heartbeat_s: Seconds between two signs of life of a trial.
         checkpoint_seconds: Shortest time between two checkpoints of a training.
+        track: Specs of the trackers that each process sends the curves of its trainings to.
+
+    Raises:
+        VolbenchError: a tracker cannot be built here, so that it cannot be there.
     """
+    build_trackers(track)
     experiment = tuning.plan.experiment
     payload = {
         "plan": {
@@ -69,6 +76,7 @@ def tuning_tasks(
         "device": device,
         "heartbeat_s": heartbeat_s,
         "checkpoint_seconds": checkpoint_seconds,
+        "track": list(track),
     }
     function = f"{__name__}:{take_part.__name__}"
     return [
@@ -151,6 +159,7 @@ def take_part(payload: Mapping[str, Any], context: TaskContext) -> dict[str, Any
         callback=_Reporting(context),
         stopped=lambda: context.should_stop,
         preempted=lambda: context.should_stop,
+        track=payload.get("track", ()),
     )
     if outcome.stopped:
         raise PreemptedError("stopped; the search goes on when the tuning does")
@@ -160,6 +169,10 @@ def take_part(payload: Mapping[str, Any], context: TaskContext) -> dict[str, Any
 class _Reporting(TuningCallback):
     def __init__(self, context: TaskContext) -> None:
         self._context = context
+
+    def on_warning(self, text: str) -> None:
+        """Report a warning."""
+        self._context.report({"line": f"warning: {text}"})
 
     def on_told(self, trial: ActiveTrial, best: float | None) -> None:
         """Report an ended trial."""

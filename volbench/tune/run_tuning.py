@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from volbench._utils.cpu import available_cores
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.open_run import OPENING_S
+from volbench.crossval.tracking import build_trackers
 from volbench.data.cache.location import cache_root
 from volbench.errors import TrainingError
 from volbench.executors.pool import Workers
@@ -27,6 +28,7 @@ from volbench.tune.pool import train
 from volbench.tune.search import Search
 from volbench.tune.shared_lock import SharedLock
 from volbench.tune.storage import Heartbeat, open_storage
+from volbench.tune.tracking import TrackedTuning
 from volbench.tune.worker import TuningCallback, TuningWorker
 
 STORAGE = "tuning.db"
@@ -49,6 +51,7 @@ def tune(
     workers: Workers | None = None,
     stopped: Callable[[], bool] = lambda: False,
     preempted: Callable[[], bool] = lambda: False,
+    track: Sequence[str] = (),
 ) -> TuningOutcome:
     """Search, train the winners, score them on the outer folds; what is done is kept.
 
@@ -69,12 +72,15 @@ def tune(
         workers: Processes that outlive this; by default it starts its own and ends them.
         stopped: Asked before anything is begun; once true, only what runs is finished.
         preempted: Asked after each epoch, with one job; once true, its training keeps its state.
+        track: Specs of the trackers that the curves of every training in this process are sent to.
 
     Raises:
+        PluginError: a tracker cannot be used, and other errors of `build_trackers`.
         StateError: the folder holds another experiment, or was damaged.
         StorageError: nothing can be written, or the database cannot be reached.
         TrainingError: every trial of every study failed.
     """
+    build_trackers(track)  # what is not installed is said before a folder is made
     callback = callback or TuningCallback()
     experiment = tuning.plan.experiment
     compute = choose_compute(device, experiment.precision, jobs=1)
@@ -84,6 +90,8 @@ def tune(
     environment = _without_password(describe_environment(compute, jobs=jobs))
     folder = RunFolder(out / (name or experiment.name))
     with ExitStack() as stack:
+        if track:
+            callback = stack.enter_context(TrackedTuning(track, tuning, folder.path, callback))
         describe = describe_data(tuning.plan.prepared, tuning.plan.duplicates)
         database: optuna.storages.BaseStorage
         heart: Heartbeat

@@ -43,6 +43,9 @@ class TuningCallback:
     def on_outer(self, result: FoldResult, winner: FoldWinner | None) -> None:
         """An outer fold ended; its files are written."""
 
+    def on_warning(self, text: str) -> None:
+        """A remark for the user on this machine."""
+
     def on_wait(self) -> None:
         """Other processes do what is left."""
 

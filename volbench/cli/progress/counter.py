@@ -39,12 +39,12 @@ def _bar(label: str, unit: str) -> Iterator[Report]:
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None),
         TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
         TextColumn("{task.fields[pace]}", style="dim"),
     )
     # Transient: what remains on the screen is the result, which the command prints.
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    progress = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
     pace = _Pace(unit)
     try:
 

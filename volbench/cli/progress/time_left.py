@@ -33,8 +33,16 @@ class TimeLeft:
         """Count a fold as ended, finished or failed."""
         self._left -= 1 - self._shares.pop(fold, 0.0)
 
+    @property
+    def elapsed(self) -> str:
+        """Time since the start of this process's work, as minutes and seconds."""
+        seconds = round(self._clock() - self._started)
+        hours, minutes = divmod(seconds // 60, 60)
+        start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+        return f"{start}:{seconds % 60:02d}"
+
     def __str__(self) -> str:
-        if self._gained < 0.02:
+        if self._gained <= 0:
             return ""
         seconds = (self._clock() - self._started) * max(0.0, self._left) / self._gained
         if seconds < 60:

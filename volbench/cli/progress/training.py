@@ -83,7 +83,8 @@ class TrainingProgress(Closing, Callback):
         self.on_start(report.fold)
         self.left.epoch(report.fold, report.epoch, report.epochs)
         auc = "" if report.auc is None else f"  validation AUC {report.auc:.3f}"
-        reached = f"loss {report.loss:.3f}{auc}{_waiting(report.waiting)}"
+        rate = "" if report.rate is None else f"  rate {report.rate:.1e}"
+        reached = f"loss {report.loss:.3f}{auc}{rate}{_waiting(report.waiting)}"
         self.active.update(
             self.rows[report.fold],
             completed=report.epoch,
@@ -140,7 +141,8 @@ class TrainingProgress(Closing, Callback):
 
     def _state(self) -> str:
         auc = f"mean AUC {fmean(self.aucs):.3f}" if self.aucs else ""
-        return ", ".join(part for part in (auc, str(self.left), self.beyond()) if part)
+        elapsed = f"{self.left.elapsed} elapsed" if self.console.is_terminal else ""
+        return ", ".join(part for part in (auc, elapsed, str(self.left), self.beyond()) if part)
 
     def _say(self, text: str) -> None:
         self.said = time.monotonic()
@@ -171,5 +173,5 @@ def _waiting(share: float) -> str:
 
 
 def _bars(label: str, console: Console) -> Progress:
-    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.description}"))
-    return Progress(TextColumn(label), *columns, console=console)
+    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TextColumn("{task.description}"))
+    return Progress(TextColumn(label), *columns, console=console, expand=True)

@@ -51,9 +51,17 @@ class TuningProgress(Closing, TuningCallback):
 
     def __init__(self) -> None:
         self.console = Console(stderr=True, highlight=False)
-        columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("{task.description}"))
+        columns = (
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+        )
         self.bar = Progress(
-            TextColumn("[bold]trials[/]"), *columns, console=self.console, transient=True
+            TextColumn("[bold]trials[/]"),
+            *columns,
+            console=self.console,
+            transient=True,
+            expand=True,
         )
         self.left = TimeLeft(0)
         self.numbers: dict[tuple[Path, int], int] = {}
@@ -62,6 +70,7 @@ class TuningProgress(Closing, TuningCallback):
         self.folds = 1
         self.trials = 0
         self.outer = 0
+        self.warned: set[str] = set()
 
     def close(self) -> None:
         """Remove the bar."""
@@ -132,6 +141,12 @@ class TuningProgress(Closing, TuningCallback):
             self._say(f"outer fold {result.fold}  failed: {result.error}")
         else:
             self._say(f"outer fold {result.fold}  trained and scored, {result.seconds:.0f} s")
+
+    def on_warning(self, text: str) -> None:
+        """Print a warning, once however many trials have it."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self._say(f"warning: {text}")
 
     def on_wait(self) -> None:
         """Print that other processes run the remaining trials."""

@@ -14,6 +14,7 @@ from volbench.cli.options import (
     local_copy_option,
     on_option,
     precision_option,
+    track_option,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ EXPERIMENT_FAILED = 1
 @jobs_option
 @on_option
 @local_copy_option
+@track_option
 @duplicates_option
 @dry_run_option
 def command(
@@ -74,6 +76,7 @@ def command(
     jobs: int | None,
     on: str,
     local_copy: Path | None,
+    track: tuple[str, ...],
     allow_duplicates: bool,
     dry_run: bool,
 ) -> None:
@@ -132,6 +135,7 @@ def command(
                     callback=progress,
                     executor=executor,
                     race=race,
+                    track=track,
                 )
             progress.summarise(results, out)
             failed = any(result.error is not None for result in results)
