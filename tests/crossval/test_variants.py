@@ -1,5 +1,6 @@
 """Repeats, seeds, shares of patients and permuted labels: several runs of one command."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,12 @@ from volbench.errors import UsageError
 from volbench.experiment.permuted import permute_labels
 from volbench.experiment.splits import make_split
 from volbench.leaderboard import compare_runs, load_run
+from volbench.leaderboard.render.learning_curve import share_of
 from volbench.leaderboard.render.show import show
 from volbench.leaderboard.statistics.next_design import next_designs
 from volbench.leaderboard.statistics.seed_variance import seed_variance
+from volbench.leaderboard.text import permuted_notes
+from volbench.report.learning_curve import patient_curves
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +115,8 @@ def test_the_spread_over_seeds_is_told_beside_that_over_patients(tmp_path):
     auc = row.score("auc")
     assert known.of_patients == pytest.approx((auc.high - auc.low) / 3.92)
     assert "over 3 seeds on the same folds, and by" in show([found], "md")
+    (table,) = json.loads(show([found], "json"))["tables"]
+    assert table["rows"][0]["auc_std_of_seeds"] == pytest.approx(known.of_seeds)
 
 
 def test_labels_are_exchanged_between_patients_whole(folder, tmp_path):
@@ -148,11 +154,32 @@ def test_a_learning_curve_is_a_table_of_shares(tmp_path):
     ]
     for run in loaded:
         run.experiment["seed"] = 0
-    text = show([compare_runs(loaded, resamples=100)], "md")
+    found = compare_runs(loaded, resamples=100)
+    text = show([found], "md")
     assert "Learning curve: r2d(width=2), bilinear" in text
     lines = text.splitlines()
     table = lines[lines.index(next(line for line in lines if "0.5 to 1" in line)) :]
     assert [line.split("|")[1].strip() for line in table[2:4]] == ["0.5", "1"]
+    ((half, whole),) = json.loads(show([found], "json"))["tables"][0]["learning_curves"]
+    assert (half["train_share"], whole["train_share"]) == (0.5, 1.0)
+    assert half["auc_mean"] == pytest.approx(found.rows[learning_row(found, 0.5)].score("auc").mean)
+    ((title, drawn),) = patient_curves(found, name="x")
+    assert title == "r2d(width=2), bilinear, focal+triplet"
+    assert f"50 %: {half['auc_mean']:.3f}, 100 %: {whole['auc_mean']:.3f}" in drawn
+
+
+def learning_row(found, share):
+    return next(place for place, row in enumerate(found.rows) if share_of(row) == share)
+
+
+def test_permuted_rows_above_chance_are_named(tmp_path):
+    above = write_run(tmp_path / "above", permuted=True)
+    found = compare_runs([above], resamples=200)
+    assert found.rows[0].score("auc").low > 0.5
+    (note,) = permuted_notes(found)
+    assert "The interval of above lies above it" in note
+    plain = compare_runs([write_run(tmp_path / "plain")], resamples=100)
+    assert permuted_notes(plain) == []
 
 
 def test_what_to_run_next_costs_what_the_folds_took(tmp_path):

@@ -190,6 +190,8 @@ def test_json_keeps_its_schema(runs):
         "one_machine",
         "against",
         "design",
+        "next_designs",
+        "learning_curves",
         "differing",
         "rows",
         "pairs",

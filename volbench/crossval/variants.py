@@ -24,9 +24,18 @@ class Variant:
     train_share: float = 1.0
     suffix: str = ""
 
+    @property
+    def main(self) -> bool:
+        """Whether it is what a command without variants runs."""
+        return not self.suffix
+
     def named(self, name: str, *, given: bool) -> str:
         """Name of its folder; one that was not given names the experiment, and so the variant."""
         return f"{name}{self.suffix}" if given else name
+
+
+MAIN = Variant(0)
+"""The only run of a command that asks for no variants, its seed counted from the command's."""
 
 
 def variants(

@@ -16,6 +16,7 @@ NAMES: Mapping[Decides, str] = {
     "delong": "DeLong's test",
     "bootstrap": "bootstrap of patients",
 }
+CHANCE = 0.5
 DAGGER, DOUBLE_DAGGER = "†", "‡"
 
 
@@ -55,6 +56,7 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
             f"AUC is undefined in fold {numbers}, where a class is missing, and so is any mean "
             "over all folds; pairs are tested on the other folds."
         )
+    notes += permuted_notes(found)
     notes += seed_notes(found.rows)
     notes += daggers(found)
     notes += _searches(found)
@@ -66,6 +68,23 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
         )
         notes += hardware_notes(found.rows)
     return [*notes, *unfinished_learning(found.rows), *incomplete_notes(found.rows)]
+
+
+def permuted_notes(found: Comparison) -> list[str]:
+    """What is right where labels were exchanged between patients; and which rows are not."""
+    if not found.first_run.experiment.get("permuted"):
+        return []
+    above = [row.name for row in found.rows if row.score("auc").low > CHANCE]
+    note = (
+        "Permuted labels: they were exchanged between patients, so this is a check of data and "
+        "code and no result; an AUC near 0.5 is right."
+    )
+    if not above:
+        return [note]
+    return [
+        f"{note} The interval of {', '.join(above)} lies above it: look for patients or copies on "
+        "both sides of a fold, and for what was fitted on held-out cases."
+    ]
 
 
 def unfinished_learning(rows: Sequence[Candidate]) -> list[str]:

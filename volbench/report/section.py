@@ -17,6 +17,7 @@ from volbench.report.clinical import (
     clinical_table,
 )
 from volbench.report.examples import Examples, examples
+from volbench.report.learning_curve import patient_curves
 from volbench.report.misclassified import MisclassifiedCases, misclassified_cases
 from volbench.report.prepared_data import find_prepared
 from volbench.report.provenance import RunProvenance, origins
@@ -75,6 +76,7 @@ class ReportSection:
     strata: Sequence[tuple[tables.Stratum, Markup | None]]
     small_strata: Sequence[str]
     learning: Sequence[Panel]
+    patient_curves: Sequence[Panel]
     cost: tables.Table
     wrong: MisclassifiedCases | None
     has_images: bool
@@ -162,6 +164,9 @@ def build_section(
             )
             for row in candidates
         ),
+        patient_curves=[
+            Panel(*each) for each in patient_curves(comparison, name=f"{name}-patients")
+        ],
         cost=tables.cost(comparison, candidates),
         wrong=misclassified_cases(comparison, candidates, prepared),
         has_images=prepared is not None,

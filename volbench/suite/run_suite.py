@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from volbench._utils.atomic_io import FolderInUseError
@@ -10,6 +11,7 @@ from volbench.crossval.open_run import describe_tasks
 from volbench.crossval.run import EXECUTOR, Callback, Member, run_together
 from volbench.crossval.settings import RunSettings
 from volbench.crossval.tracking import build_trackers
+from volbench.crossval.variants import MAIN, Variant
 from volbench.errors import PreemptedError, StorageError, UsageError, VolbenchError
 from volbench.experiment.experiment import Precision
 from volbench.interfaces import Executor, ExecutorTask
@@ -23,11 +25,16 @@ from volbench.training.compute import choose_compute
 
 @dataclass(frozen=True)
 class Planned:
-    """A candidate with its plan, or with the reason why there is none."""
+    """A candidate with its plan, or with the reason why there is none.
+
+    Attributes:
+        variant: Which of several runs of the candidate; the suite's tables show the main one.
+    """
 
     candidate: SuiteCandidate
     plan: Plan | None
     error: VolbenchError | None = None
+    variant: Variant = MAIN
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,14 @@ def plan_suite(
     jobs: int | None = None,
     on_case: Callable[[int, int], None] | None = None,
     allow_duplicates: bool = False,
+    variants: Sequence[Variant] = (MAIN,),
+    permuted: bool = False,
 ) -> list[Planned]:
     """Plan every experiment; data are prepared and divided once for all that share them.
 
-    What cannot be planned is kept with its reason.
+    What cannot be planned is kept with its reason. There are as many runs of each candidate as
+    variants, whose seeds count from that of the suite; ``permuted`` exchanges labels between
+    patients in all of them.
 
     Raises:
         UsageError: nothing says which data to use.
@@ -87,7 +98,7 @@ def plan_suite(
             f"suite {suite.path} names no data by itself; add {scales}, or give --data"
         )
     shared, found = Shared(), []
-    for candidate in suite.candidates:
+    for variant, candidate in product(variants, suite.candidates):
         try:
             plan = make_plan(
                 encoder=candidate.encoder,
@@ -98,7 +109,12 @@ def plan_suite(
                 recipe=suite.recipe or candidate.recipe,
                 overrides=(*candidate.overrides, *suite.overrides),
                 folds=suite.folds,
-                seed=suite.seed,
+                seed=suite.seed + variant.seed,
+                folds_seed=(
+                    None if variant.folds_seed is None else suite.seed + variant.folds_seed
+                ),
+                permuted=permuted,
+                train_share=variant.train_share,
                 precision=precision,
                 allow_duplicates=allow_duplicates,
                 cache=cache,
@@ -109,9 +125,9 @@ def plan_suite(
         except StorageError:
             raise
         except VolbenchError as error:
-            found.append(Planned(candidate, None, error))
+            found.append(Planned(candidate, None, error, variant))
         else:
-            found.append(Planned(candidate, plan))
+            found.append(Planned(candidate, plan, variant=variant))
     errors = {str(planned.error): planned.error for planned in found}
     if len(errors) == 1 and (only := next(iter(errors.values()))) is not None:
         raise only
@@ -164,7 +180,8 @@ def run_suite(
     if executor is None:
         choose_compute(device, "auto", jobs=1)  # a device that is not there fails all of them
     planned = plan_suite(suite, jobs=jobs) if planned is None else planned
-    write_entries(out, suite, {each.candidate: _entry(each) for each in planned})
+    main = [each for each in planned if each.variant.main]
+    write_entries(out, suite, {each.candidate: _entry(each) for each in main})
     callback.on_suite(planned, out)
     if race:
         return _race(suite, planned, out, settings, callback, executor)
@@ -247,6 +264,11 @@ def _race(
     executor: Executor | None,
 ) -> list[Result]:
     """Interleave the folds of the experiments; each experiment takes part once."""
+    if any(not each.variant.main for each in planned):
+        raise UsageError(
+            "--race compares candidates on one division into folds; leave it out, or --repeats, "
+            "--seeds and --train-share"
+        )
     if any(each.plan is not None and each.plan.split.repeated for each in planned):
         raise UsageError(
             "--race looks at each patient once, and random splits hold some out several times; use "
@@ -272,7 +294,7 @@ def _race(
 
 def _note(suite: Suite, out: Path, planned: Planned, result: Result) -> None:
     """Keep in the index why a planned experiment could not be run."""
-    if result.outcome is None and planned.plan is not None:
+    if result.outcome is None and planned.plan is not None and planned.variant.main:
         entry = Entry(planned.plan.experiment.name, result.error)
         write_entries(out, suite, {planned.candidate: entry})
 

@@ -14,6 +14,7 @@ from volbench.cli.progress.together import TogetherProgress, finished_folds, pro
 from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import Plan
 from volbench.crossval.run import Callback
+from volbench.crossval.variants import MAIN, Variant
 from volbench.experiment.differing import COMPONENTS, differing_settings
 from volbench.leaderboard.statistics.race import Stop
 from volbench.runs.folder import FoldResult
@@ -120,20 +121,20 @@ class SuiteProgress(Closing, SuiteCallback):
         self._say(f"{self.suite.title}: {self.total} experiments, {folds} folds{there}: {out}")
         for each in planned:
             if each.plan is None:
-                self._say(f"cannot be run: {self.labels[each.candidate]}: {each.error}")
+                self._say(f"cannot be run: {self._label(each)}: {each.error}")
 
     def on_experiment(self, number: int, planned: Planned) -> None:
         """Print the number and label of the experiment."""
         self.number = number
         if planned.plan is not None:
-            self._say(f"{number} of {self.total}: {self.labels[planned.candidate]}")
+            self._say(f"{number} of {self.total}: {self._label(planned)}")
 
     def of_experiment(self, number: int, planned: Planned) -> Callback:
         """Hooks of one experiment of those that are trained together."""
         if self.together is None:
             folds, done = self.folds
             self.together = TogetherProgress(self.console, total=folds, done=done)
-        return self.together.of(self.labels[planned.candidate])
+        return self.together.of(self._label(planned))
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
         """Open the display of the experiment, unless all its folds are finished."""
@@ -185,8 +186,10 @@ class SuiteProgress(Closing, SuiteCallback):
         if result.outcome is None:
             self._say(f"failed: {self.labels[result.candidate]}: {result.error}")
 
-    def summarise(self, results: Sequence[Result], out: Path | None) -> None:
-        """Print the outcome of the suite and the command that shows it."""
+    def summarise(
+        self, results: Sequence[Result], out: Path | None, variants: Sequence[Variant] = (MAIN,)
+    ) -> None:
+        """Print the outcome of the suite and the commands that show it."""
         failed = [result for result in results if result.error is not None]
         finished = len(results) - len(failed)
         click.echo(
@@ -197,10 +200,18 @@ class SuiteProgress(Closing, SuiteCallback):
                 click.echo(f"{self.labels[result.candidate]}: {result.stop.text}")
         for result in failed:
             click.echo(f"failed: {self.labels[result.candidate]}: {result.error}")
+        if any(not variant.main for variant in variants):
+            click.echo(f"compare with: volbench compare {out or self.suite.out} --repeats")
+        if not any(variant.main for variant in variants):  # of which there are no tables
+            return
         words = ["volbench", "suite", "show", str(self.suite.path)]
         words += ["--scale", self.suite.scale] if self.suite.scale else []
         words += ["--out", str(out)] if out else []
         click.echo(f"show with: {shlex.join(words)}")
+
+    def _label(self, planned: Planned) -> str:
+        """The candidate, and which of its runs."""
+        return f"{self.labels[planned.candidate]}{planned.variant.suffix}"
 
     def _beyond(self) -> str:
         left = str(self.left)

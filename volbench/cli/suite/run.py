@@ -16,6 +16,7 @@ from volbench.cli.options import (
     precision_option,
     track_option,
 )
+from volbench.cli.variants import variant_options
 
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Precision
@@ -53,6 +54,7 @@ EXPERIMENT_FAILED = 1
     is_flag=True,
     help="Interleave the folds of all experiments and stop what is shown worse after some folds.",
 )
+@variant_options
 @device_option
 @precision_option
 @jobs_option
@@ -71,6 +73,10 @@ def command(
     seed: int | None,
     out: Path | None,
     race: bool,
+    repeats: int,
+    seeds: int,
+    shares: tuple[float, ...],
+    permuted: bool,
     device: str,
     precision: "Precision",
     jobs: int | None,
@@ -91,10 +97,12 @@ def command(
     volbench suite run my/suite.toml --data my/manifest.csv
     volbench suite run my/suite.toml --on 'slurm(gpus=1)'
     volbench suite run my/suite.toml --race
+    volbench suite run my/suite.toml --repeats 3
     """
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.suite import SuiteProgress, describe_suite
     from volbench.crossval.run import EXECUTOR
+    from volbench.crossval.variants import variants
     from volbench.suite import load_suite, plan_suite, run_suite
     from volbench.suite.run_suite import describe_suite_tasks
 
@@ -107,6 +115,8 @@ def command(
         folds=folds,
         seed=seed,
     )
+    asked = variants(seed=0, folds=suite.folds, repeats=repeats, seeds=seeds, train_shares=shares)
+    place = out or (suite.out.with_name(f"permuted-{suite.out.name}") if permuted else suite.out)
     with counter("preparing", "cases") as on_case:
         planned = plan_suite(
             suite,
@@ -114,8 +124,9 @@ def command(
             jobs=jobs,
             on_case=on_case,
             allow_duplicates=allow_duplicates,
+            variants=asked,
+            permuted=permuted,
         )
-    place = out or suite.out
     with open_executor(on, place) as executor:
         if dry_run:
             click.echo(describe_suite(suite, planned, place))
@@ -128,7 +139,7 @@ def command(
                 results = run_suite(
                     suite,
                     planned=planned,
-                    out=out,
+                    out=place,
                     device=device,
                     jobs=jobs,
                     local_copy=local_copy,
@@ -137,7 +148,7 @@ def command(
                     race=race,
                     track=track,
                 )
-            progress.summarise(results, out)
+            progress.summarise(results, place if place != suite.out else out, asked)
             failed = any(result.error is not None for result in results)
     if failed:
         raise click.exceptions.Exit(EXPERIMENT_FAILED)

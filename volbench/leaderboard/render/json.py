@@ -6,9 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from volbench.leaderboard.identity import row_labels, row_settings
+from volbench.leaderboard.render.learning_curve import learning_curves, share_of
 from volbench.leaderboard.render.per_class import class_values
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Cost, Pair
+from volbench.leaderboard.statistics.next_design import next_designs
 from volbench.leaderboard.statistics.run_scores import Estimate
+from volbench.leaderboard.statistics.seed_variance import seed_variance
 from volbench.leaderboard.statistics.strata import ByStratum
 from volbench.leaderboard.text import headline_notes
 
@@ -53,6 +56,8 @@ def to_json(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, An
         "one_machine": found.one_machine,
         "against": None if found.against is None else found.rows[found.against].name,
         "design": found.design and asdict(found.design),
+        "next_designs": [asdict(design) for design in next_designs(found)],
+        "learning_curves": [list(map(_share_values, rows)) for rows in learning_curves(found)],
         "differing": [setting.key for setting in row_settings(found.rows)],
         "rows": rows_values(found.rows),
         "pairs": pairs_values(found),
@@ -64,6 +69,12 @@ def to_json(found: Comparison, strata: Sequence[ByStratum] = ()) -> dict[str, An
         "notes": headline_notes(found, stacked=False),
     }
     return {name: plain(value) for name, value in values.items()}
+
+
+def _share_values(row: Candidate) -> dict[str, Any]:
+    """A point of a learning curve over patients."""
+    point = {"run": row.name, "train_share": share_of(row)}
+    return {**point, **score_values("auc", row.score("auc"))}
 
 
 def rows_values(rows: Sequence[Candidate]) -> list[dict[str, Any]]:
@@ -94,6 +105,9 @@ def row_values(row: Candidate) -> dict[str, Any]:
         "optimism": row.optimism,
         "selected_on_these_data": row.selected_on_these_data,
     }
+    spread = seed_variance(row)
+    values["auc_std_of_seeds"] = spread and spread.of_seeds
+    values["auc_std_of_patients"] = spread and spread.of_patients
     for name, score in row.scores.items():
         values |= score_values(name, score)
     for unit, score in row.other_units.items():

@@ -13,6 +13,8 @@ from volbench.leaderboard.statistics.comparison import Comparison
 REPEATS = (3, 5, 10)
 SPLITS = (15, 30)
 HELD_OUT = 0.1
+GPU = "device cuda"
+"""In the text of a machine whose seconds are those of a GPU."""
 WORTH_IT = 0.95
 """A design is worth a word if it shows differences smaller by at least this factor."""
 
@@ -26,12 +28,14 @@ class NextDesign:
         detectable: True difference found with a chance of 80 %, at the strictest step of Holm.
         trainings: How many more, over all complete rows.
         seconds: They would take one after another, as measured; None where nothing was.
+        on_gpu: Whether these are seconds of a GPU.
     """
 
     options: str
     detectable: float
     trainings: int
     seconds: float | None
+    on_gpu: bool = False
 
 
 def detectable_by(
@@ -64,6 +68,7 @@ def next_designs(found: Comparison) -> list[NextDesign]:
     alpha = found.alpha / len(found.pairs)
     one_fold = [row.cost.seconds for row in complete if row.cost.seconds is not None]
     mean = sum(one_fold) / rows if len(one_fold) == rows else None
+    on_gpu = any(GPU in machine for row in complete for machine in row.cost.machine)
 
     def planned(options: str, std: float, differences: int, ratio: float, new: int) -> NextDesign:
         return NextDesign(
@@ -71,6 +76,7 @@ def next_designs(found: Comparison) -> list[NextDesign]:
             detectable_by(std, differences, ratio, alpha=alpha),
             new * rows,
             None if mean is None else mean * new * rows,
+            on_gpu,
         )
 
     repeats = [
@@ -105,15 +111,23 @@ def recommendation(found: Comparison) -> str | None:
 
 
 def _said(design: NextDesign) -> str:
-    time = "" if design.seconds is None else f", about {_duration(design.seconds)} one by one"
+    time = "" if design.seconds is None else f", about {_cost(design.seconds, design.on_gpu)}"
     return (
         f"{design.options} would show {design.detectable:.3f} "
         f"({design.trainings} more trainings{time})"
     )
 
 
-def _duration(seconds: float) -> str:
+def _cost(seconds: float, on_gpu: bool) -> str:
+    """Time that a person can judge.
+
+    >>> _cost(80, False), _cost(3000, False), _cost(80, True), _cost(90000, True)
+    ('80 s one by one', '50 min one by one', '0.02 GPU-hours', '25 GPU-hours')
+    """
+    if on_gpu:
+        hours = seconds / 3600
+        return f"{hours:.1g} GPU-hours" if hours < 1 else f"{hours:.0f} GPU-hours"
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s one by one"
     minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+    return f"{minutes:.0f} min one by one" if minutes < 90 else f"{minutes / 60:.1f} h one by one"
