@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from random import Random
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 from volbench.crossval import Plan, dispatch, make_plan
@@ -25,9 +27,11 @@ from volbench.crossval.task import Task, executor_task
 from volbench.executors.simulated import Fate, Simulated
 from volbench.executors.status import fold_states
 from volbench.interfaces import ExecutorTask
+from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.runs.csv_files import Prediction, read_splits
 from volbench.runs.folder import SPLITS, FoldResult
 from volbench.runs.load import load_run
+from volbench.spec import parse_sum
 
 RENEWAL_S = 0.25
 DATA = "phantom(patients=40, size=16, slices=3)"
@@ -41,10 +45,11 @@ def nap(payload: Mapping[str, Any], context: Fate) -> dict[str, Any]:
         return {"status": attempt.status}
     # Not renewed: a task is shorter than a lease lasts, and a stalled node gives no sign of life.
     context.live()
+    random = Random(f"{task.run.name} {task.fold}")
     rows = [
-        Prediction(row.case, row.patient, row.label, task.fold, None, (0.5, 0.5))
+        Prediction(row.case, row.patient, row.label, task.fold, None, (1 - p, p))
         for row in read_splits(task.run / SPLITS)
-        if task.fold in row.folds
+        if task.fold in row.folds and (p := random.random()) > 0
     ]
     attempt.files.write_success(
         FoldResult(task.fold, "finished", seconds=1.0, parameters=1, selected_epoch=1, auc=0.5),
@@ -57,7 +62,7 @@ def nap(payload: Mapping[str, Any], context: Fate) -> dict[str, Any]:
 
 
 def measure(
-    folds: int, *, nodes: int, seconds: float, die: float, stall: float, out: Path
+    folds: int, *, nodes: int, seconds: float, die: float, stall: float, compared: int, out: Path
 ) -> dict[str, float]:
     """Run simulated folds; then read their states and results.
 
@@ -67,6 +72,7 @@ def measure(
         seconds: Length of a task.
         die: Share of attempts in which the node dies.
         stall: Share of attempts in which it falls silent and comes back.
+        compared: At most so many runs are compared, each a row: all pairs are tested.
         out: Folder of the runs.
     """
     plan = make_plan(encoder="r2d(width=2)", aggregator="max", loss="focal", data=DATA)
@@ -91,12 +97,19 @@ def measure(
     began = time.perf_counter()
     assert sum(len(load_run(run).predictions) for run in runs) == len(tasks)
     reading = time.perf_counter() - began
+    rows = [load_run(run) for run in runs[:compared]]
+    began = time.perf_counter()
+    compare_runs(rows)
+    comparing = time.perf_counter() - began
     return {
         "folds": len(tasks),
         "opening_ms_per_run": round(1000 * opening / len(runs), 2),
         "folds_per_second": round(len(tasks) / scheduling, 1),
         "status_ms_per_fold": round(1000 * status / len(tasks), 3),
         "compare_reading_ms_per_fold": round(1000 * reading / len(tasks), 3),
+        "compare_rows": len(rows),
+        "compare_seconds": round(comparing, 2),
+        "peak_memory_mb": round(getrusage(RUSAGE_SELF).ru_maxrss / 1024),
         "died": executor.counts.died,
         "stalled": executor.counts.stalled,
         "lost_work": round(executor.counts.begun / len(tasks) - 1, 4),
@@ -104,7 +117,8 @@ def measure(
 
 
 def _tasks(plan: Plan, out: Path, number: int) -> list[Task]:
-    own = replace(plan, experiment=replace(plan.experiment, seed=number))
+    loss = parse_sum(f"focal(gamma={number / 1000})")  # as a suite: other components, one split
+    own = replace(plan, experiment=replace(plan.experiment, loss=loss))
     folder = open_folder(own, out / f"run{number:05d}", None, jobs=1)
     settings = RunSettings(device="cpu")
     asked = OnNode("cpu", 1, "auto", "auto", "off")
@@ -125,12 +139,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.005)
     parser.add_argument("--die", type=float, default=0.01)
     parser.add_argument("--stall", type=float, default=0.01)
+    parser.add_argument("--compared", type=int, default=30)
     parser.add_argument("--out", type=Path, help="Folder for the runs; default: a temporary one.")
     given = parser.parse_args()
     for folds in given.folds:
         with tempfile.TemporaryDirectory(dir=given.out) as folder:
             options = {"seconds": given.seconds, "die": given.die, "stall": given.stall}
-            found = measure(folds, nodes=given.nodes, out=Path(folder), **options)
+            found = measure(
+                folds,
+                nodes=given.nodes,
+                compared=given.compared,
+                out=Path(folder),
+                **options,
+            )
         print(json.dumps(found), flush=True)
 
 

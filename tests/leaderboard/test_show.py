@@ -521,3 +521,18 @@ def test_folds_from_different_hardware_are_told(tmp_path):
     assert "The folds of here come from different hardware: " in text
     assert ": 0, 1, 2, 4; NVIDIA T4 (" in text
     assert "were not run on one machine" in text
+
+
+def test_folds_trained_with_different_versions_are_told(tmp_path):
+    write_rival(tmp_path, "here", folds=3)
+    assert "different versions" not in flat(compare(tmp_path))
+    for fold in range(3):
+        path = tmp_path / f"here/folds/{fold:02d}/environment.json"
+        environment = json.loads(path.read_text()) if path.exists() else {"schema": 1}
+        torch = "2.11.0" if fold == 2 else "2.10.0"
+        environment["packages"] = {"numpy": "2.0", "torch": torch}
+        path.write_text(json.dumps(environment))
+    assert (
+        "The folds of here were trained with different versions: torch 2.10.0: 0, 1; "
+        "torch 2.11.0: 2. Numbers may differ between versions." in flat(compare(tmp_path))
+    )

@@ -19,6 +19,7 @@ from volbench.model_card.claim import CLAIM
 from volbench.model_card.markdown import safe
 from volbench.model_card.run_facts import gather_facts
 from volbench.model_card.tripod import TRIPOD_AI
+from volbench.runs.load import load_run
 
 SECTIONS = [
     "Model details",
@@ -257,6 +258,7 @@ def test_the_recipe_is_told_option_by_option(run, card):
         ("r2d(width=2)", "filled", "Kaiming normal"),
         ("timm(name='resnet18')", "filled", "as timm does it"),
         ("timm(name='resnet18', pretrained=True)", "partly", "pretrained weights that timm gives"),
+        (f"r2d(freeze=True, weights='w.pth#{'a' * 16}')", "partly", "frozen; the rest at random"),
         ("somebody(depth=3)", "partly", "how the encoder somebody is initialised"),
     ],
 )
@@ -265,7 +267,17 @@ def test_initialisation_is_claimed_for_known_encoders_only(encoder, status, said
     found = model.initialization(gather_facts(run))
     assert found.status == status
     assert said in f"{found.known} {found.left}"
-    assert ("Kaiming" in found.known) == encoder.startswith("r2d")
+    assert ("Kaiming" in found.known) == encoder.startswith("r2d(width")
+
+
+def test_folds_from_different_hardware_are_told(tmp_path):
+    run = write_run(tmp_path / "run")
+    path = run.path / "folds/01/environment.json"
+    path.write_text('{"schema": 1, "device": "NVIDIA T4", "python": "3.12.1"}')
+    said = model.software(gather_facts(load_run(run.path))).known
+    assert "The folds of run come from different hardware: " in said
+    assert "NVIDIA T4" in said
+    assert "Python 3.12.1" in said
 
 
 def test_subgroups_have_their_numbers_and_their_n(run, card):

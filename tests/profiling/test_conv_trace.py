@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from volbench.encoders.building import build_encoder
 from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
 from volbench.profiling.conv_trace import convolutions_of
@@ -57,3 +58,19 @@ def test_shapes_alone_tell_what_a_cpu_calls():
     for size in (16, 64):
         shape = (2, 1, 3, size, size)
         assert convolutions_of(encoder, shape) == convolutions_of(encoder, shape, device="cpu")
+
+
+def test_layers_that_are_frozen_have_no_gradients_to_compute():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 1))
+    network[0].requires_grad_(False)
+    network[3].requires_grad_(False)
+    frozen, trained, after = convolutions_of(network, (1, 1, 8, 8))
+    assert (frozen.first, frozen.trained, frozen.passes) == (True, False, 1)
+    assert (trained.first, trained.trained, trained.passes) == (True, True, 2)
+    assert (after.first, after.trained, after.passes) == (False, False, 2)
+
+
+def test_an_adapted_layer_is_trained_though_its_own_weight_is_frozen():
+    spec = "timm(name='test_resnet', adapt=lora(rank=2, conv=true))"
+    layers = convolutions_of(build_encoder(spec, 1), (1, 1, 2, 32, 32))
+    assert any(layer.trained for layer in layers)

@@ -290,6 +290,15 @@ def test_an_incomplete_and_a_failed_run_say_so(tmp_path):
     assert "fold 2: out of memory" in page.words
 
 
+def test_folds_from_different_hardware_are_told_with_the_machine(tmp_path):
+    path = write_run(tmp_path, "mixed")
+    other = '{"schema": 1, "device": "NVIDIA T4", "cores": 8, "platform": "Linux"}'
+    (path / "folds/02/environment.json").write_text(other)
+    told = make_report([load_run(path)], images=False)
+    assert "The folds of mixed come from different hardware: " in told
+    assert re.search(r"a CPU, .*: 0, 1, 3, 4; NVIDIA T4, .*: 2<", told)
+
+
 def test_the_leaderboard_shows_settings_in_which_candidates_differ_and_no_folder(tmp_path):
     training = {"epochs": 5, "augmentation": "none"}
     one = write_run(tmp_path, "focal-1f3a", recipe={**RECIPE, "training": training})

@@ -184,3 +184,33 @@ def test_a_token_does_not_depend_on_its_batch(weights: Path) -> None:
         alone = encode_each(encoder, volume[case : case + 1, :, :length], None)
         assert torch.equal(together[case, :length], alone[0])
         assert not together[case, length:].any()
+
+
+def test_an_executors_task_stores_the_same_tokens_as_this_process(
+    planned: Planner, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(weights.parent)
+    asked = ["features", DATA, "--encoder", f"timm(name='test_resnet', weights={weights.name!r})"]
+    asked += ["--device", "cpu", "--precision", "float32", "--format", "json"]
+    planned_only = CliRunner().invoke(main, [*asked, "--on", "local(jobs=2)", "--dry-run"])
+    assert planned_only.exit_code == 0, planned_only.output
+    assert "1 tasks here" in planned_only.stdout
+    assert not (tmp_path / "cache" / "features").exists()
+    there = CliRunner().invoke(main, [*asked, "--on", "local(jobs=2)"])
+    assert there.exit_code == 0, there.output
+    assert "encoding: 16/16 cases" in there.stderr
+    here = CliRunner().invoke(main, asked)
+    assert "encoding" not in here.stderr, "found, as the task stored it under the same digests"
+    assert here.stdout == there.stdout
+
+
+def test_what_a_task_that_stores_tokens_refuses_is_one_line_with_its_exit_code(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOLBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("volbench.crossval.task.is_prepared", lambda folder: False)
+    asked = ["features", DATA, "--encoder", f"timm(name='test_resnet', weights={str(weights)!r})"]
+    done = CliRunner().invoke(main, [*asked, "--on", "local(jobs=1)", "--device", "cpu"])
+    assert done.exit_code == 5
+    assert "cannot see the prepared data" in done.stderr
+    assert "which VOLBENCH_CACHE names" in done.stderr.splitlines()[-1]

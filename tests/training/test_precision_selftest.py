@@ -154,3 +154,11 @@ def test_a_3d_layer_is_stacked_where_that_goes_right(monkeypatch, wrong_in_2d, w
 
 def test_a_2d_layer_goes_on_in_float32():
     assert choose_way(Fault(LAYERS[0], "result", 1.0), CPU) == "float32"
+
+
+@pytest.mark.parametrize(("number", "found"), [(0, True), (1, False), (2, False)])
+def test_of_a_frozen_encoder_only_results_are_tried(monkeypatch, number, found):
+    frozen = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 1)).requires_grad_(False)
+    plant(monkeypatch, number, lambda values: values * 1.5)
+    fault = find_fault(convolutions_of(frozen, (6, 1, 8, 8)), CPU)
+    assert (fault is not None) == found

@@ -6,15 +6,17 @@ from collections import Counter
 
 import optuna
 import pytest
+import timm
 from click.testing import CliRunner
 from optuna.trial import TrialState
+from safetensors.torch import save_file
 
 from tests.helpers.small import write_small
 from tests.tune.pretend import Pretender, plan_for, pretended
 from tests.tune.test_tuning import start, trials, wait_for
 from volbench.cli.main import main
 from volbench.executors.lease import acquire
-from volbench.tune import Settings
+from volbench.tune import Settings, tune
 from volbench.tune.leased_trials import TrialLeases, open_journal
 from volbench.tune.tables import read_trials
 
@@ -103,6 +105,26 @@ def test_an_executors_tasks_share_the_search_with_the_numbers_of_one_process(dat
     for fold in ("00", "01"):
         name = f"a/folds/{fold}/predictions.csv"
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_local_copies_and_stored_tokens_serve_trials_and_winners(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("VOLBENCH_CACHE", str(tmp_path / "cache"))
+    weights = tmp_path / "w.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), weights)
+    plan = plan_for(
+        data,
+        settings=Settings(trials=1, inner_folds=2, flat=True, pruner="none"),
+        encoder=f"timm(name='test_resnet', weights={str(weights)!r}, freeze=true)",
+        overrides=("training.epochs=1", "training.augmentation=none"),
+    )
+    options = {"device": "cpu", "jobs": 1, "out": tmp_path / "runs", "name": "a"}
+    outcome = tune(plan, local_copy=tmp_path / "local", **options)
+    assert not outcome.errors
+    assert [path.name for path in (tmp_path / "local").iterdir() if path.name[0] != "."]
+    used = sorted(
+        str(p.parent.relative_to(outcome.path)) for p in outcome.path.rglob("features.json")
+    )
+    assert used == [".", "tuning/trials/000"]
 
 
 def test_a_dry_run_shows_the_tasks_and_makes_nothing(data, tmp_path):

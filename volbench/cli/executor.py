@@ -14,12 +14,12 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def open_executor(on: str, path: Path) -> "Iterator[Executor | None]":
+def open_executor(on: str, path: Path | None) -> "Iterator[Executor | None]":
     """Build the executor that ``--on`` names; None for plain ``local``, which --jobs governs.
 
     Args:
         on: A spec.
-        path: The run or the folder of runs, to tell how to look at them.
+        path: The run or the folder of runs, to tell how to look at them; None where there is none.
     """
     if on == "local":
         yield None
@@ -33,9 +33,9 @@ def open_executor(on: str, path: Path) -> "Iterator[Executor | None]":
         except KeyboardInterrupt:
             if not executor.detaches:
                 raise
+            look = "" if path is None else f", or look: volbench status {path}"
             click.echo(
-                "volbench: detached; the tasks go on. Attach again with the same command, "
-                f"or look: volbench status {path}",
+                f"volbench: detached; the tasks go on. Attach again with the same command{look}",
                 err=True,
             )
             raise click.exceptions.Exit(INTERRUPTED) from None

@@ -14,6 +14,7 @@ from volbench.cli.options import (
     check_name,
     execution_options,
     experiment_options,
+    local_copy_option,
     on_option,
     track_option,
 )
@@ -98,6 +99,7 @@ def _show(context: click.Context, parameter: click.Parameter, value: Path | None
 @execution_options
 @on_option
 @track_option
+@local_copy_option
 @click.option(
     "--show",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -132,6 +134,7 @@ def command(
     name: str | None,
     out: Path,
     checkpoint_seconds: float,
+    local_copy: Path | None,
     on: str,
     track: tuple[str, ...],
     dry_run: bool,
@@ -197,6 +200,7 @@ def command(
                 heartbeat_s=heartbeat,
                 checkpoint_seconds=checkpoint_seconds,
                 track=track,
+                local_copy=local_copy,
             )
         elif dry_run:
             click.echo(describe_tuning(tuning, path))
@@ -212,6 +216,7 @@ def command(
                     jobs=jobs,
                     heartbeat_s=heartbeat,
                     checkpoint_seconds=checkpoint_seconds,
+                    local_copy=local_copy,
                     callback=progress,
                     track=track,
                     stopped=lambda: bool(asked),

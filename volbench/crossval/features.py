@@ -72,9 +72,32 @@ def store_for_run(
 
 
 def store_features(
-    encoder: str, prepared: Prepared, compute: Compute, *, on_case: OnCase | None = None
+    encoder: str,
+    prepared: Prepared,
+    compute: Compute,
+    *,
+    root: Path | None = None,
+    on_case: OnCase | None = None,
 ) -> StoredFeatures:
     """Store the tokens of an encoder, whether or not its spec says that it is frozen.
+
+    Args:
+        encoder: Its spec.
+        prepared: The data.
+        compute: How to compute.
+        root: Folder of all caches; see `cache_root`.
+        on_case: Called with the number of cases done and their total.
+
+    Raises:
+        SpecError: its weights are drawn at random, or it leaves fewer tokens than slices.
+    """
+    spec, built = frozen_encoder(encoder, prepared)
+    pinned, _ = pin_weights(spec)
+    return _stored(pinned, built, prepared, compute, on_case, root)
+
+
+def frozen_encoder(encoder: str, prepared: Prepared) -> tuple[Spec, Encoder]:
+    """Build an encoder whose tokens can be stored; its spec says that it is frozen.
 
     Raises:
         SpecError: its weights are drawn at random, or it leaves fewer tokens than slices.
@@ -92,15 +115,19 @@ def store_features(
             f"encoder {encoder} leaves one token per {built.slice_stride} slices; one per slice is "
             "stored"
         )
-    pinned, _ = pin_weights(spec)
-    return _stored(pinned, built, prepared, compute, on_case)
+    return spec, built
 
 
 def _stored(
-    spec: Spec, encoder: Encoder, prepared: Prepared, compute: Compute, on_case: OnCase | None
+    spec: Spec,
+    encoder: Encoder,
+    prepared: Prepared,
+    compute: Compute,
+    on_case: OnCase | None,
+    root: Path | None = None,
 ) -> StoredFeatures:
     identity = feature_identity(prepared, spec, encoder, compute)
-    features = cache_root() / "features"
+    features = (root or cache_root()) / "features"
     folder = features / feature_key(identity)
     with suppress(StateError):  # missing, cut off or damaged: made again
         return open_features(folder, prepared)

@@ -142,7 +142,7 @@ def make_plan(
     some_of_each = (1,) * len(prepared.classes)
     build_loss(loss_sum, Problem(some_of_each, model.num_features, ordered=prepared.ordered))
     pinned, weights = pin_weights(encoder_spec)
-    resolved, notes = _with_rates(resolved, encoder_spec)
+    resolved, notes = with_encoder_rate(resolved, encoder_spec)
     notes += _on_intensities(model.encoder, prepared.preprocessing.normalize)
     experiment = Experiment(
         encoder=pinned,
@@ -178,7 +178,7 @@ def make_plan(
     return plan
 
 
-def _with_rates(recipe: Recipe, encoder: Spec) -> tuple[Recipe, tuple[str, ...]]:
+def with_encoder_rate(recipe: Recipe, encoder: Spec) -> tuple[Recipe, tuple[str, ...]]:
     """Choose the rate of an encoder that starts from weights, where the recipe leaves it open."""
     optimizer = recipe.optimizer
     starts = starts_from_weights(encoder)

@@ -77,7 +77,7 @@ class Task:
             "prepared": str(self.prepared.resolve()),
             "run": str(self.run.resolve()),
             "fold": self.fold,
-            "part": asdict(self.part),
+            "part": dict(vars(self.part)),  # not copied: thousands of tasks share it
             **self._how(),
             "checkpoint_seconds": self.checkpoint_seconds,
             "profile": self.profile,
@@ -191,17 +191,35 @@ def require_visible(task: Task) -> None:
     Raises:
         StateError: the run's folder or the prepared data are on another machine's disk.
     """
-    host = socket.gethostname()
-    if not (task.run / "experiment.json").is_file():
+    require_run(task.run)
+    require_prepared(task.prepared)
+
+
+def require_run(folder: Path) -> None:
+    """Refuse a run's folder that this machine cannot see.
+
+    Raises:
+        StateError: it is on another machine's disk.
+    """
+    if not (folder / "experiment.json").is_file():
         raise StateError(
-            f"{host} cannot see the run's folder {task.run}; give --out on a disk that all "
-            "machines share"
+            f"{socket.gethostname()} cannot see the run's folder {folder}; give --out on a disk "
+            "that all machines share"
         )
-    if not is_prepared(task.prepared):
+
+
+def require_prepared(folder: Path) -> Path:
+    """Refuse prepared data that this machine cannot see; return their folder.
+
+    Raises:
+        StateError: they are on another machine's disk.
+    """
+    if not is_prepared(folder):
         raise StateError(
-            f"{host} cannot see the prepared data {task.prepared}; prepare them on a disk that all "
-            "machines share, which VOLBENCH_CACHE names"
+            f"{socket.gethostname()} cannot see the prepared data {folder}; prepare them on a disk "
+            "that all machines share, which VOLBENCH_CACHE names"
         )
+    return folder
 
 
 def _resolved(task: Task) -> Compute:

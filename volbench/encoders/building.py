@@ -145,6 +145,18 @@ def locate_weights(spec: Spec, path: str | None) -> Spec:
     return _with_weights(spec, f"{path}#{weights.rpartition('#')[2]}")
 
 
+def with_absolute_weights(spec: Spec) -> Spec:
+    """Name a file of weights by its whole path, for a process in another folder.
+
+    >>> str(with_absolute_weights(Spec("r2d")))
+    'r2d'
+    """
+    weights = spec.kwargs.get("weights")
+    if not isinstance(weights, str):
+        return spec
+    return _with_weights(spec, str(Path(weights).expanduser().absolute()))
+
+
 def _with_weights(spec: Spec, weights: str) -> Spec:
     return replace(
         spec,

@@ -5,7 +5,7 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -57,6 +57,9 @@ class Split:
 
     cases: tuple[PreparedCase, ...]
     assigned: tuple[str, ...]
+    _parts: dict[tuple[int, float | None, int], FoldPartition] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         _check_patients(self.cases, self.assigned)
@@ -103,6 +106,13 @@ class Split:
             train_share: Share of the other patients that are learned from, the inner part among
                 them: at least two of each class, and those of a smaller share are among them.
         """
+        # Every experiment of a suite asks for the same ones, several times over.
+        key = (fold, validation_fraction, seed)
+        if key not in self._parts:
+            self._parts[key] = self._divide(fold, validation_fraction, seed)
+        return self._parts[key]
+
+    def _divide(self, fold: int, validation_fraction: float | None, seed: int) -> FoldPartition:
         test = self.held_out(fold)
         own = tuple(index for index, word in enumerate(self.assigned) if word == VALIDATION)
         rest = tuple(sorted(set(range(len(self.cases))) - set(test) - set(own)))

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from volbench._utils.text import plural
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides, PowerAnalysis
-from volbench.leaderboard.statistics.cost import hardware_of
 from volbench.leaderboard.statistics.next_design import recommendation
 from volbench.leaderboard.statistics.per_class import DEFINITION
 from volbench.leaderboard.statistics.seed_variance import seed_notes
+from volbench.runs.environments import environment_notes
 
 NAMES: Mapping[Decides, str] = {
     "combined": "cross-validated z-test",
@@ -66,7 +66,7 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
             "Seconds and memory are left out: the rows were not run on one machine, with one "
             "device, precision and number of threads."
         )
-        notes += hardware_notes(found.rows)
+    notes += [note for row in found.rows for run in row.runs for note in environment_notes(run)]
     return [*notes, *unfinished_learning(found.rows), *incomplete_notes(found.rows)]
 
 
@@ -104,20 +104,6 @@ def unfinished_learning(rows: Sequence[Candidate]) -> list[str]:
         f"Still improving: most folds of {', '.join(names)} were best in their last epoch; more "
         "training.epochs may raise their AUC."
     ]
-
-
-def hardware_notes(rows: Sequence[Candidate]) -> list[str]:
-    """One note for each run whose folds were trained on different hardware."""
-    notes = []
-    for run in (run for row in rows for run in row.runs if len(row.cost.machine) > 1):
-        used = hardware_of(run)
-        if len(used) > 1:
-            parts = [f"{name}: {', '.join(map(str, folds))}" for name, folds in used.items()]
-            notes.append(
-                f"The folds of {run.name} come from different hardware: {'; '.join(parts)}. Last "
-                "digits differ between devices, and more between precisions."
-            )
-    return notes
 
 
 def incomplete_notes(rows: Sequence[Candidate]) -> list[str]:

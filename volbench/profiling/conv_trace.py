@@ -23,6 +23,7 @@ class Convolution:
         input: Items, channels, then two or three axes in space.
         weight: Channels out, channels in per group, kernel.
         first: Whether nothing before it is trained, so that its input needs no gradient.
+        trained: Whether its weight gets a gradient; that of a frozen layer does not.
     """
 
     input: Sizes
@@ -32,6 +33,7 @@ class Convolution:
     dilation: Sizes
     groups: int
     first: bool
+    trained: bool = True
 
     @property
     def output(self) -> Sizes:
@@ -50,7 +52,7 @@ class Convolution:
     @property
     def passes(self) -> int:
         """Convolutions of a training step: forward, gradient of the weights, and of the input."""
-        return 2 if self.first else 3
+        return 1 + self.trained + (not self.first)
 
     @property
     def numbers(self) -> int:
@@ -90,7 +92,9 @@ def watch_pass(
 
 def _watch_on(device: str, network: nn.Module, shape: Sizes, watching: Watching) -> Watching:
     network = copy.deepcopy(network).eval().to(device)
-    with torch.no_grad(), watching:
+    # With gradients, so that what watches sees what is trained; nothing is kept for a way back.
+    nothing = torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, lambda kept: kept)
+    with torch.enable_grad(), nothing, watching:
         network(torch.zeros(shape, device=device))
     return watching
 
@@ -119,7 +123,8 @@ class _Watch(TorchDispatchMode):
                         _per_axis(padding, axes),
                         _per_axis(dilation, axes),
                         groups,
-                        first=not self.calls,
+                        first=not given.requires_grad,
+                        trained=weight.requires_grad,
                     )
                 )
         return func(*args, **(kwargs or {}))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from volbench.report.report_row import ReportRow
+from volbench.runs.environments import by_fold, environment_notes, machines_of, versions_of
 from volbench.runs.load import LoadedRun
 
 
@@ -16,12 +17,14 @@ class RunProvenance:
         command: As it was started, ready for a shell; empty where it was not kept.
         facts: Name and value.
         failures: Folds that failed, with their reasons.
+        notes: What to know where folds come from different hardware or versions.
     """
 
     title: str
     command: str
     facts: tuple[tuple[str, str], ...]
     failures: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def origins(rows: Sequence[ReportRow]) -> list[RunProvenance]:
@@ -32,6 +35,7 @@ def origins(rows: Sequence[ReportRow]) -> list[RunProvenance]:
             command=shlex.join(map(str, run.environment.get("command") or ())),
             facts=tuple(_facts(run)),
             failures=tuple(f"fold {result.fold}: {result.error}" for result in run.failed),
+            notes=tuple(environment_notes(run)),
         )
         for row in rows
         for run in row.candidate.runs
@@ -41,13 +45,6 @@ def origins(rows: Sequence[ReportRow]) -> list[RunProvenance]:
 def _facts(run: LoadedRun) -> list[tuple[str, str]]:
     experiment, environment = run.experiment, run.environment
     spent = [result.seconds for result in run.results.values() if result.seconds is not None]
-    packages = dict(environment.get("packages") or {})
-    versions = [f"{name} {version}" for name, version in sorted(packages.items()) if version]
-    device, precision = environment.get("device"), environment.get("precision")
-    machine = (
-        f"{device}, {precision}, {environment.get('threads')} threads per fold, "
-        f"{environment.get('cores')} cores, {environment.get('platform')}"
-    )
     found = [
         ("encoder", run.encoder),
         ("aggregator", str(experiment["aggregator"] or "none, slices are predicted")),
@@ -57,8 +54,8 @@ def _facts(run: LoadedRun) -> list[tuple[str, str]]:
         ("split digest", str(experiment["split_digest"])),
         ("seed", str(experiment["seed"])),
         ("commit", str(environment.get("commit") or "–, an installed release")),
-        ("versions", ", ".join([f"Python {environment.get('python')}", *versions])),
-        ("machine", machine),
+        ("versions", by_fold(versions_of(run))),
+        ("machine", by_fold(machines_of(run))),
     ]
     if spent:
         found.append(("computing", f"{sum(spent):.0f} s for {len(spent)} folds, one after another"))

@@ -5,16 +5,17 @@ The next trial follows from the last, so trials are not handed out from here. Ea
 the process that submitted them.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from volbench.crossval.run import EXECUTOR
+from volbench.crossval.task import require_prepared, require_run
 from volbench.crossval.tracking import build_trackers
 from volbench.errors import PreemptedError, StateError
-from volbench.interfaces import Executor, ExecutorEvent, ExecutorTask, TaskContext
+from volbench.executors.run_tasks import OnLine, error_of, run_tasks
+from volbench.interfaces import Executor, ExecutorTask, TaskContext
 from volbench.training.fold import CHECKPOINT_SECONDS
 from volbench.tune.leased_trials import JOURNAL
 from volbench.tune.outcome import TuningOutcome
@@ -23,11 +24,6 @@ from volbench.tune.run_tuning import HEARTBEAT_S, tune
 from volbench.tune.settings import Settings
 from volbench.tune.trial import ActiveTrial
 from volbench.tune.worker import TuningCallback
-
-ATTEMPTS = 2
-"""So often is a process begun that is lost or out of memory."""
-
-OnLine = Callable[[str], None]
 
 
 def tuning_tasks(
@@ -40,6 +36,7 @@ def tuning_tasks(
     heartbeat_s: int = HEARTBEAT_S,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     track: Sequence[str] = (),
+    local_copy: Path | None = None,
 ) -> list[ExecutorTask]:
     """Processes that share a search, as tasks.
 
@@ -52,6 +49,7 @@ def tuning_tasks(
         heartbeat_s: Seconds between two signs of life of a trial.
         checkpoint_seconds: Shortest time between two checkpoints of a training.
         track: Specs of the trackers that each process sends the curves of its trainings to.
+        local_copy: Folder on each machine's own disk that the prepared data are copied to.
 
     Raises:
         VolbenchError: a tracker cannot be built here, so that it cannot be there.
@@ -77,6 +75,7 @@ def tuning_tasks(
         "heartbeat_s": heartbeat_s,
         "checkpoint_seconds": checkpoint_seconds,
         "track": list(track),
+        "local_copy": None if local_copy is None else str(local_copy),
     }
     function = f"{__name__}:{take_part.__name__}"
     return [
@@ -99,30 +98,25 @@ def tune_on(
     A process that is lost takes no other along: its trials are taken over.
 
     Raises:
-        ExecutorError: the executor cannot be reached.
+        ExecutorError: the executor cannot be reached, or lost every process.
+        PreemptedError: the processes were asked to stop; tuning again goes on.
         TrainingError: every trial of every study failed.
     """
     outcome = _look(tuning, path, storage)
     if not outcome.stopped:  # all of it was done before
         return outcome
-    begun: Counter[str] = Counter()
-    known = {task.key: task for task in tasks}
-    left = known
-    while left:
-        again: dict[str, ExecutorTask] = {}
-
-        def on_event(event: ExecutorEvent, again: dict[str, ExecutorTask] = again) -> None:
-            begun[event.key] += event.kind == "started"
-            if event.kind == "progress":
-                on_line(str(event.value["line"]))
-            elif event.reason:
-                on_line(f"{event.key}: {event.reason}")
-            if event.kind in ("lost", "out_of_memory") and begun[event.key] < ATTEMPTS:
-                again[event.key] = known[event.key]
-
-        executor.submit(list(left.values()), path / EXECUTOR, on_event)
-        left = again
-    return _look(tuning, path, storage)
+    ended = run_tasks(
+        executor,
+        tasks,
+        path / EXECUTOR,
+        on_progress=lambda value: on_line(str(value["line"])),
+        on_line=on_line,
+    )
+    outcome = _look(tuning, path, storage)
+    failed = [error for event in ended.values() if (error := error_of(event)) is not None]
+    if outcome.stopped and failed:  # nobody is left who goes on
+        raise failed[0]
+    return outcome
 
 
 def _look(tuning: TuningPlan, path: Path, storage: str | None) -> TuningOutcome:
@@ -140,6 +134,8 @@ def _look(tuning: TuningPlan, path: Path, storage: str | None) -> TuningOutcome:
 
 def take_part(payload: Mapping[str, Any], context: TaskContext) -> dict[str, Any]:
     """Share a search until it is over: the function that the tasks name."""
+    require_run(Path(payload["out"]) / payload["name"])
+    require_prepared(Path(payload["plan"]["data"]))
     plan = {**payload["plan"], "overrides": tuple(payload["plan"]["overrides"])}
     tuning = make_tuning_plan(settings=Settings(**payload["settings"]), **plan)
     if tuning.plan.experiment.id != payload["experiment"]:
@@ -156,6 +152,7 @@ def take_part(payload: Mapping[str, Any], context: TaskContext) -> dict[str, Any
         jobs=1,
         heartbeat_s=payload["heartbeat_s"],
         checkpoint_seconds=payload["checkpoint_seconds"],
+        local_copy=Path(there) if (there := payload.get("local_copy")) else None,
         callback=_Reporting(context),
         stopped=lambda: context.should_stop,
         preempted=lambda: context.should_stop,

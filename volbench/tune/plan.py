@@ -6,8 +6,9 @@ from pathlib import Path
 
 from volbench._utils.seeds import derive_seed
 from volbench.crossval import Plan, make_plan
-from volbench.crossval.plan import DEFAULT_DATA
+from volbench.crossval.plan import DEFAULT_DATA, with_encoder_rate
 from volbench.data.preparation.prepare_data import default_options
+from volbench.encoders.building import pin_weights
 from volbench.errors import DataError
 from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
 from volbench.experiment.recipe import load_recipe
@@ -96,11 +97,14 @@ class TuningPlan:
         recipe = load_recipe(
             self.recipe, candidate.overrides, preprocessing=default_options(self.data)
         )
+        recipe, _ = with_encoder_rate(recipe, encoder)
+        pinned, weights = pin_weights(encoder)
         return replace(
             ours,
-            encoder=encoder,
+            encoder=pinned,
             aggregator=aggregator,
             loss=loss,
+            weights=weights,
             recipe=recipe.model_copy(update={"preprocessing": ours.recipe.preprocessing}),
             tuning=None,
         )

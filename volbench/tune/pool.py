@@ -4,16 +4,15 @@ The processes and what they do are those of a run: `executors.pool`, `crossval.t
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import wait
-from typing import NoReturn
 
-from volbench import errors
 from volbench.crossval.attempt import forget, record_failure
 from volbench.crossval.task import Task, do_task, executor_task
-from volbench.errors import OutOfMemoryError, PreemptedError, StorageError, VolbenchError
+from volbench.errors import OutOfMemoryError
 from volbench.executors.pool import ANY_DEVICE, Worker, Workers
+from volbench.executors.run_tasks import error_of
 from volbench.interfaces import ExecutorEvent
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.training.fold import EpochReport
@@ -87,17 +86,7 @@ def _result(task: Task, event: ExecutorEvent) -> FoldResult:
     result = RunFolder(task.run).fold(task.fold).result()
     if event.kind == "done" and result is not None:
         return result
-    if event.kind == "preempted":
-        raise PreemptedError("stopped; rerun the same command to resume")
-    if event.kind == "failed":
-        _raise(event)
+    if event.kind in ("preempted", "failed") and (error := error_of(event)) is not None:
+        raise error
     hint = "out of memory: " if event.kind == "out_of_memory" else ""
     return record_failure(task.run, task.fold, f"{hint}{event.reason}")
-
-
-def _raise(event: ExecutorEvent) -> NoReturn:
-    kind = getattr(errors, event.error_type, StorageError)
-    with suppress(TypeError):
-        if issubclass(kind, VolbenchError):
-            raise kind(event.reason)
-    raise StorageError(event.reason)

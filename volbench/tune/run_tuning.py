@@ -21,6 +21,7 @@ from volbench.executors.pool import Workers
 from volbench.runs.folder import AUDIT, RunFolder
 from volbench.training.compute import choose_compute
 from volbench.training.fold import CHECKPOINT_SECONDS
+from volbench.tune.execution import Execution
 from volbench.tune.leased_trials import JOURNAL, TrialLeases, open_journal
 from volbench.tune.outcome import TuningOutcome, find_outcome, write_outcome
 from volbench.tune.plan import FLAT, TuningPlan
@@ -47,6 +48,7 @@ def tune(
     jobs: int | None = None,
     heartbeat_s: int = HEARTBEAT_S,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    local_copy: Path | None = None,
     callback: TuningCallback | None = None,
     workers: Workers | None = None,
     stopped: Callable[[], bool] = lambda: False,
@@ -68,6 +70,8 @@ def tune(
         jobs: Trainings at a time; by default one per core on a CPU, one on a GPU.
         heartbeat_s: Seconds between two signs of life of a trial.
         checkpoint_seconds: Shortest time between two checkpoints of a training.
+        local_copy: Folder on each machine's own disk that the prepared data are copied to, once for
+            all trainings there; None reads them where they are.
         callback: Called on progress.
         workers: Processes that outlive this; by default it starts its own and ends them.
         stopped: Asked before anything is begun; once true, only what runs is finished.
@@ -122,8 +126,7 @@ def tune(
                 tuning,
                 folder,
                 searches,
-                compute=compute,
-                checkpoint_seconds=checkpoint_seconds,
+                execution=Execution(compute, checkpoint_seconds, local_copy),
                 environment=environment,
                 heart=heart,
                 callback=callback,

@@ -22,8 +22,8 @@ from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment
 from volbench.runs.csv_files import read_predictions
 from volbench.runs.folder import MODEL, PREDICTIONS, FoldResult, RunFolder
-from volbench.training.compute import Compute
 from volbench.training.fold import EpochReport
+from volbench.tune.execution import Execution
 from volbench.tune.plan import Inner, TuningPlan
 from volbench.tune.storage import quietly
 from volbench.tune.tables import PRUNED, REASON, SCORES, SECONDS
@@ -103,7 +103,7 @@ class ActiveTrial:
             self.folder.open(experiment, split, data, environment)
         self.experiment = experiment
 
-    def next_task(self, compute: Compute, checkpoint_seconds: float) -> Task | None:
+    def next_task(self, execution: Execution) -> Task | None:
         """The next inner fold to train; None once the trial is told.
 
         Folds that an earlier attempt finished are scored from their files.
@@ -114,7 +114,7 @@ class ActiveTrial:
                 break
             result = self.folder.fold(left[0]).result()
             if result is None or result.status != "finished":
-                return self._task(left[0], compute, checkpoint_seconds)
+                return self._task(left[0], execution)
             if not self._score(result):
                 return None
         self._tell()
@@ -145,17 +145,10 @@ class ActiveTrial:
         self.trial.set_user_attr(REASON, reason)
         self._finish(state=TrialState.FAIL)
 
-    def _task(self, fold: int, compute: Compute, checkpoint_seconds: float) -> Task:
+    def _task(self, fold: int, execution: Execution) -> Task:
         assert self.experiment is not None
-        return Task(
-            experiment=self.experiment,
-            prepared=self.tuning.plan.prepared.folder,
-            run=self.folder.path,
-            fold=fold,
-            part=self.inner.part(fold, self.experiment),
-            compute=compute,
-            checkpoint_seconds=checkpoint_seconds,
-        )
+        prepared, part = self.tuning.plan.prepared, self.inner.part(fold, self.experiment)
+        return execution.task(self.experiment, prepared.folder, self.folder.path, fold, part)
 
     def _score(self, result: FoldResult) -> bool:
         """Score a finished inner fold and ask the pruner; whether the trial goes on."""

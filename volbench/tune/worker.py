@@ -10,8 +10,8 @@ from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench.crossval.task import Task
 from volbench.errors import StorageError, VolbenchError
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.training.compute import Compute
 from volbench.training.fold import EpochReport
+from volbench.tune.execution import Execution
 from volbench.tune.outcome import FoldWinner
 from volbench.tune.plan import FLAT, TuningPlan
 from volbench.tune.search import Search
@@ -67,8 +67,7 @@ class TuningWorker:
         folder: RunFolder,
         searches: Sequence[Search],
         *,
-        compute: Compute,
-        checkpoint_seconds: float,
+        execution: Execution,
         environment: Mapping[str, Any],
         heart: Heartbeat,
         callback: TuningCallback,
@@ -77,8 +76,7 @@ class TuningWorker:
         self.tuning = tuning
         self.folder = folder
         self.searches = searches
-        self.compute = compute
-        self.checkpoint_seconds = checkpoint_seconds
+        self.execution = execution
         self.environment = environment
         self.heart = heart
         self.callback = callback
@@ -145,7 +143,7 @@ class TuningWorker:
             if trial.ended:
                 self._settle(trial)
                 continue
-            if (task := trial.next_task(self.compute, self.checkpoint_seconds)) is not None:
+            if (task := trial.next_task(self.execution)) is not None:
                 self.busy[(task.run, task.fold)] = trial
                 return task
             self._settle(trial)
@@ -186,15 +184,9 @@ class TuningWorker:
         self.busy[(self.folder.path, fold)] = None
         self.callback.on_winner(fold, winner)
         experiment = self.tuning.experiment(winner.candidate)
-        return Task(
-            experiment=experiment,
-            prepared=self.tuning.plan.prepared.folder,
-            run=self.folder.path,
-            fold=fold,
-            part=replace(self.tuning.plan, experiment=experiment).part(fold),
-            compute=self.compute,
-            checkpoint_seconds=self.checkpoint_seconds,
-        )
+        plan = replace(self.tuning.plan, experiment=experiment)
+        folder, part = plan.prepared.folder, plan.part(fold)
+        return self.execution.task(experiment, folder, self.folder.path, fold, part)
 
     def _begin(self) -> Task | None:
         """Begin a trial in the study where fewest run, this process's last one first.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from volbench.leaderboard.statistics.comparison import Cost
-from volbench.runs.folder import RunFolder
+from volbench.runs.environments import environments_of
 from volbench.runs.load import LoadedRun
 
 ENVIRONMENT = ("processor", "cores", "device", "precision", "threads")
@@ -38,25 +38,11 @@ def machine_of(runs: Sequence[LoadedRun]) -> tuple[str, ...]:
     """
     used = set()
     for run in runs:
-        for result in run.results.values():
-            if result.status != "finished":
-                continue
-            place = RunFolder(run.path).fold(result.fold)
-            environment = place.environment() or run.environment
+        for fold, environment in environments_of(run).items():
+            result = run.results[fold]
             facts = [
                 *(f"{key} {environment.get(key)}" for key in ENVIRONMENT),
                 *(f"{key} {getattr(result, key)}" for key in PER_FOLD),
             ]
             used.add(", ".join(facts))
     return tuple(sorted(used))
-
-
-def hardware_of(run: LoadedRun) -> dict[str, list[int]]:
-    """Folds of a run by the device that trained them, with its precision."""
-    found: dict[str, list[int]] = {}
-    for fold, result in sorted(run.results.items()):
-        if result.status == "finished":
-            environment = RunFolder(run.path).fold(fold).environment() or run.environment
-            name = f"{environment.get('device')} ({result.precision})"
-            found.setdefault(name, []).append(fold)
-    return found

@@ -1,10 +1,12 @@
 """Checklist answers about the model: architecture, training, selection, software."""
 
+from collections.abc import Mapping
 from statistics import median
 
 from volbench.model_card.answers.answer import Answer
 from volbench.model_card.markdown import counted, options, plain, safe, span
 from volbench.model_card.run_facts import RunFacts
+from volbench.runs.environments import by_fold, devices_of, environment_notes, versions_of
 from volbench.spec import parse
 
 SECTIONS = {
@@ -19,7 +21,7 @@ UNUSED = dict.fromkeys(("factor", "patience", "stop_rate"), ("name", "plateau"))
 """Options of a schedule that do something only where it is this one."""
 
 RESNETS = {"r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4", "rmc5"}
-"""Built-in encoders whose weights are always drawn at random."""
+"""Built-in encoders, whose weights are drawn at random unless a file is given."""
 
 
 def technology(facts: RunFacts) -> Answer:
@@ -102,29 +104,20 @@ def _missing(facts: RunFacts) -> str:
 
 def software(facts: RunFacts) -> Answer:
     """Versions and the machine."""
-    environment = facts.run.environment
-    packages = ", ".join(
-        f"{safe(name)} {safe(version)}"
-        for name, version in environment.get("packages", {}).items()
-        if version
-    )
-    commit = environment.get("commit")
-    parts = [f"Python {safe(environment.get('python', 'not known'))}", packages]
+    commit = facts.run.environment.get("commit")
+    parts = [safe(by_fold(versions_of(facts.run)))]
     parts += [f"volbench commit {safe(commit)}"] if commit else []
-    return Answer(f"{', '.join(part for part in parts if part)}. {hardware(facts)}")
+    notes = [hardware(facts), *map(safe, environment_notes(facts.run))]
+    return Answer(f"{', '.join(parts)}. {' '.join(filter(None, notes))}")
 
 
 def hardware(facts: RunFacts) -> str:
     """Machine, precision, time."""
-    environment, cost = facts.run.environment, facts.row.cost
-    words = [
-        f"{name} {safe(environment[key])}"
-        for name, key in (("device", "device"), ("precision", "precision"), ("threads", "threads"))
-        if environment.get(key) is not None
-    ]
+    cost = facts.row.cost
+    words = [f"device {safe(by_fold(devices_of(facts.run)))}"]
     if cost.seconds is not None:
         words.append(f"{cost.seconds:.0f} s per fold")
-    return f"Run on: {', '.join(words)}." if words else ""
+    return f"Run on: {', '.join(words)}."
 
 
 def initialization(facts: RunFacts) -> Answer:
@@ -134,6 +127,12 @@ def initialization(facts: RunFacts) -> Answer:
     spec = parse(facts.run.experiment["encoder"])
     seed = f"every random number follows from seed {facts.run.experiment['seed']}"
     given = dict(spec.arguments)
+    if (weights := given.get("weights")) is not None:
+        return Answer(
+            f"Encoder: {_from_file(weights, given)}; the rest at random, anew for each fold; "
+            f"{seed}.",
+            "which data these weights were trained on",
+        )
     if spec.name in RESNETS:
         return Answer(
             "Random, anew for each fold: Kaiming normal (fan-out) for convolutions of the encoder; "
@@ -148,6 +147,24 @@ def initialization(facts: RunFacts) -> Answer:
     if spec.name == "timm":
         return Answer(f"Random, anew for each fold, as timm does it; {seed}.")
     return Answer(f"{_sentence(seed)}.", f"how the encoder {safe(spec.name)} is initialised")
+
+
+def _from_file(weights: object, given: Mapping[str, object]) -> str:
+    """Which weights an encoder starts from, and which of them are trained."""
+    name, _, digest = str(weights).rpartition("#")
+    said = [f"the weights of the file {safe(name or digest)}"]
+    if name:
+        said.append(f"whose SHA-256 begins with {safe(digest)}")
+    if given.get("inflate") is not None:
+        said.append(f"2D kernels inflated to 3D ({safe(given['inflate'])})")
+    freeze, adapt = given.get("freeze", False), given.get("adapt")
+    if adapt is not None:
+        said.append(f"frozen, and adapted by {safe(adapt)}")
+    elif freeze is not False:
+        said.append("frozen" if freeze is True else f"frozen up to {safe(freeze)}")
+    else:
+        said.append("all of them trained further")
+    return ", ".join(said)
 
 
 def training(facts: RunFacts) -> Answer:
