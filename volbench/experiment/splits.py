@@ -57,7 +57,7 @@ class Split:
 
     cases: tuple[PreparedCase, ...]
     assigned: tuple[str, ...]
-    _parts: dict[tuple[int, float | None, int], FoldPartition] = field(
+    _parts: dict[tuple[int, float | None, int, float], FoldPartition] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -107,12 +107,14 @@ class Split:
                 them: at least two of each class, and those of a smaller share are among them.
         """
         # Every experiment of a suite asks for the same ones, several times over.
-        key = (fold, validation_fraction, seed)
+        key = (fold, validation_fraction, seed, train_share)
         if key not in self._parts:
-            self._parts[key] = self._divide(fold, validation_fraction, seed)
+            self._parts[key] = self._divide(*key)
         return self._parts[key]
 
-    def _divide(self, fold: int, validation_fraction: float | None, seed: int) -> FoldPartition:
+    def _divide(
+        self, fold: int, validation_fraction: float | None, seed: int, train_share: float
+    ) -> FoldPartition:
         test = self.held_out(fold)
         own = tuple(index for index, word in enumerate(self.assigned) if word == VALIDATION)
         rest = tuple(sorted(set(range(len(self.cases))) - set(test) - set(own)))
