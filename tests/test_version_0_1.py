@@ -13,7 +13,8 @@ from volbench.crossval import run as crossval_run
 from volbench.data.cache import open_prepared
 from volbench.interfaces import Augmentation
 from volbench.predict.trained_run import load_trained
-from volbench.runs.load import load_run
+from volbench.report.drawings import shown_histories
+from volbench.runs.load import load_run, read_history
 
 KEPT = Path(__file__).parent / "helpers" / "version_0_1"
 
@@ -40,6 +41,9 @@ def test_a_run_of_version_0_1_opens_with_its_scores_and_its_networks():
     (row,) = volbench.load_runs(KEPT / "run").summary.to_dict("records")
     assert row["auc_mean"] == pytest.approx(0.875)
     assert len(load_trained(KEPT / "run").networks) == 2
+    history = read_history(run, 0)
+    assert list(history) == ["epoch", "train_loss", "validation_log_loss", "validation_auc"]
+    assert [key for key, *_ in shown_histories([history])] == ["train_loss", "validation_log_loss"]
 
 
 def test_a_data_set_prepared_by_version_0_1_opens():

@@ -133,7 +133,7 @@ def calibration(runs: Plotted, *, axes: "Axes | None" = None) -> "Axes":
 
 
 def history(runs: Plotted, *, axes: "Sequence[Axes] | None" = None) -> "tuple[Axes, ...]":
-    """Training and validation loss of one candidate by epoch: folds thin, their mean bold.
+    """Training loss and validation log loss of one candidate by epoch: folds thin, their mean bold.
 
     They are losses of two kinds, so each has axes of its own.
 
@@ -167,7 +167,7 @@ def history(runs: Plotted, *, axes: "Sequence[Axes] | None" = None) -> "tuple[Ax
 
         def draw(place: "Axes", key: str = key, text: str = text, tone: str = tone) -> None:
             draw_history(place, histories, key, getattr(LIGHT, tone))
-            place.set(xlabel="epoch", ylabel=f"{text} loss")
+            place.set(xlabel="epoch", ylabel=text)
 
         found.append(_drawn(draw, place, width=SIDE, height=SIDE * 2 // 3))
     return tuple(found)

@@ -84,7 +84,7 @@ def test_history_has_axes_for_each_kind_of_loss(folder):
     bold = max(training.lines, key=lambda line: line.get_linewidth())
     np.testing.assert_allclose(bold.get_ydata(), frame.groupby("epoch")["train_loss"].mean())
     assert training.get_ylabel() == "training loss"
-    assert validation.get_ylabel() == "validation loss"
+    assert validation.get_ylabel() == "validation log loss"
 
 
 def test_figures_go_where_they_are_asked_to(runs, folder):

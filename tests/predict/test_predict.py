@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from volbench.cli.main import main
 from volbench.errors import DataError, PluginError, StateError, UsageError
 from volbench.leaderboard import load_run
 from volbench.predict import Ensemble
+from volbench.predict.results import summarised_warnings
 from volbench.predict.volumes import find_cases
 
 USAGE, DATA, STATE, PLUGIN = 2, 3, 5, 7
@@ -354,3 +356,19 @@ def test_nothing_of_a_volume_stays_behind(plain, volumes, tmp_path, monkeypatch)
     monkeypatch.setattr("tempfile.tempdir", None)
     Ensemble(plain).predict([volumes / "05.nii.gz"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_warnings_become_a_summary_and_a_few_stay_as_they_are(plain, volumes):
+    predicted = Ensemble(plain).predict([volumes / "plain.csv"])
+    assert all(one.warnings for one in predicted)
+    assert summarised_warnings(predicted[:3]) == [one.warnings[0] for one in predicted[:3]]
+    (line,) = summarised_warnings(predicted)
+    names = ", ".join(one.case.name for one in predicted[:3])
+    assert line == (
+        f"{CASES} of {CASES} volumes have been trained on by some of the folds, so that their "
+        f"probabilities test nothing: {names} and {CASES - 3} more (each one's warning: "
+        "--format json)"
+    )
+    new = [replace(one, in_sample=None, warnings=("case a: far apart",)) for one in predicted]
+    (line,) = summarised_warnings(new)
+    assert line.startswith(f"{CASES} of {CASES} volumes have spacings that the run was not trained")

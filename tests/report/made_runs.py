@@ -79,7 +79,7 @@ def write_run(
             {
                 "epoch": n,
                 "train_loss": 0.7 / n + random.normal() * 0.02,
-                "validation_loss": 0.4 + 0.4 / n + n / 50 + random.normal() * 0.03,
+                "validation_log_loss": 0.4 + 0.4 / n + n / 50 + random.normal() * 0.03,
             }
             for n in range(1, epochs + 1)
         ]

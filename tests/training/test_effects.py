@@ -1,6 +1,7 @@
 """What a recipe asks for happens inside training: tested by its effect, on weights and draws."""
 
 import copy
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +19,16 @@ from volbench.interfaces import Problem
 from volbench.losses.cross_entropy import CrossEntropy
 from volbench.profiling.section_timer import Clock
 from volbench.spec import parse, parse_sum
-from volbench.training.checkpoint import snapshot
+from volbench.training.checkpoint import (
+    Best,
+    Progress,
+    read_checkpoint,
+    snapshot,
+    write_checkpoint,
+)
 from volbench.training.classifier import SliceIndex, build_classifier, probabilities, shrink_mask
 from volbench.training.compute import choose_compute
-from volbench.training.fold import FoldTrainer
+from volbench.training.fold import FoldTrainer, inactive
 from volbench.training.inference import predict, representative_items
 from volbench.training.optimizer import SCALE, build_optimizer, set_learning_rate
 from volbench.training.regularization import Mixing, Regularizer
@@ -128,18 +135,18 @@ def test_the_first_of_equal_epochs_is_selected(trainer, monkeypatch):
     [
         (
             ("selection.metric=auc",),
-            {"validation_auc": 0.8, "validation_loss": 0.3},
-            {"validation_auc": 0.8, "validation_loss": 0.4},
+            {"validation_auc": 0.8, "validation_log_loss": 0.3},
+            {"validation_auc": 0.8, "validation_log_loss": 0.4},
         ),
         (
             ("selection.metric=auc",),
-            {"validation_auc": 0.9, "validation_loss": 0.9},
-            {"validation_auc": 0.8, "validation_loss": 0.3},
+            {"validation_auc": 0.9, "validation_log_loss": 0.9},
+            {"validation_auc": 0.8, "validation_log_loss": 0.3},
         ),
         (
             ("selection.metric=loss",),
-            {"validation_auc": 0.1, "validation_loss": 0.3},
-            {"validation_auc": 0.9, "validation_loss": 0.4},
+            {"validation_auc": 0.1, "validation_log_loss": 0.3},
+            {"validation_auc": 0.9, "validation_log_loss": 0.4},
         ),
         (("selection.checkpoint=training_loss",), {"train_loss": 0.3}, {"train_loss": 0.4}),
         (("selection.checkpoint=last",), {"epoch": 3}, {"epoch": 2}),
@@ -468,8 +475,30 @@ def test_the_history_tells_each_term_of_a_sum_and_a_term_that_is_0_is_a_warning(
     assert [report.warning for report in told] == [None, None]
     idle = trainer("training.epochs=1", loss="focal+triplet(margin=1e-30)", report=told.append)
     idle.run()
-    assert "the loss triplet(margin=1e-30) was 0.0 in every batch" in told[-1].warning
+    assert "the loss triplet(margin=1e-30) was 0 in every batch so far" in told[-1].warning
     assert list(trainer("training.epochs=1").run().history[0])[:2] == ["epoch", "train_loss"]
+
+
+def test_a_term_whose_margin_is_met_after_some_epochs_is_no_warning(trainer, monkeypatch):
+    told = []
+    made = trainer("training.epochs=3", loss="focal+triplet", report=told.append)
+    triplet = made.criterion.losses[1]
+    forward = triplet.forward
+    monkeypatch.setattr(triplet, "forward", lambda *given: forward(*given) * (0.0 if told else 1.0))
+    history = made.run().history
+    assert [bool(row["train_loss triplet"]) for row in history] == [True, False, False]
+    assert [report.warning for report in told] == [None, None, None]
+
+
+def test_a_term_that_never_trained_is_told_after_every_epoch_and_one_that_is_no_number_at_once():
+    never = [{"epoch": 1, "train_loss triplet": 0.0}, {"epoch": 2, "train_loss triplet": 0.0}]
+    for epochs in range(3):
+        assert "triplet was 0 in every" in inactive({"focal": 0.4, "triplet": 0.0}, never[:epochs])
+    once = [{"epoch": 1, "train_loss triplet": 0.1}]
+    assert inactive({"focal": 0.4, "triplet": 0.0}, once) is None
+    assert "triplet was nan in an epoch" in inactive({"focal": 1.0, "triplet": math.nan}, once)
+    assert "focal was 0 in every" in inactive({"focal": 0.0}, [{"epoch": 1, "train_loss": 0.0}])
+    assert inactive({"focal": 0.0}, [{"epoch": 1, "train_loss": 0.1}]) is None
 
 
 def test_a_loss_that_is_no_number_names_its_term(trainer, monkeypatch):
@@ -487,3 +516,13 @@ def test_terms_of_a_mixed_step_add_up_to_its_loss(trainer):
     parts = row["train_loss focal"] + row["train_loss triplet"]
     assert row["train_loss"] == pytest.approx(parts, rel=1e-5)
     assert made.criterion.count == 0
+
+
+def test_a_checkpoint_of_an_older_version_resumes_under_the_present_names(tmp_path):
+    network = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    row = {"epoch": 1, "train_loss": 0.5, "validation_loss": 0.25}
+    progress = Progress("id", epoch=1, best_score=(0.0,), history=[row])
+    write_checkpoint(tmp_path / "c", progress, {"model": network}, optimizer, Best())
+    read, _ = read_checkpoint(tmp_path / "c", "id", {"model": network}, optimizer)
+    assert read.history == [{"epoch": 1, "train_loss": 0.5, "validation_log_loss": 0.25}]

@@ -186,7 +186,7 @@ def test_the_checkpoint_is_the_one_the_recipe_asks_for(prepared, tmp_path, overr
     if epoch is None and "training_loss" in overrides[0]:
         epoch = min(history, key=lambda row: row["train_loss"])["epoch"]
     elif epoch is None:
-        best = max(history, key=lambda row: (row["validation_auc"], -row["validation_loss"]))
+        best = max(history, key=lambda row: (row["validation_auc"], -row["validation_log_loss"]))
         epoch = best["epoch"]
     assert trained.selected_epoch == epoch
 

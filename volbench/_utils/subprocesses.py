@@ -1,41 +1,73 @@
 """Run third-party code in a subprocess with a timeout, so that a crash or hang stays there.
 
-The child gets tasks as JSON and answers each with a line of JSON, on a pipe that no print reaches.
+The child gets tasks as JSON and answers each with two lines of JSON, when it begins and when it has
+ended, on a pipe that no print reaches.
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 Answer = dict[str, Any]
 
+START_S = 60.0
+"""Seconds that a child has for imports of its own before its first task."""
+
+
+@dataclass(frozen=True)
+class Slow:
+    """What is called of a task that takes long.
+
+    Attributes:
+        after_s: After so many seconds.
+        say: Called with the number of the task.
+    """
+
+    after_s: float
+    say: Callable[[int], None]
+
 
 def run_in_subprocess(
-    module: str, tasks: Sequence[Answer], *, limit_s: float
+    module: str,
+    tasks: Sequence[Answer],
+    *,
+    limit_s: float,
+    notice_s: float = math.inf,
+    on_slow: Callable[[int], None] = lambda number: None,
 ) -> Iterator[tuple[int, Answer]]:
     """Have a child do tasks; whichever ends or hangs the child, the others are done by a new one.
 
     Args:
         module: Called as ``python -m module``; it calls ``serve``.
         tasks: What it is given, one after another.
-        limit_s: Seconds a task may take. The first of a process has a minute more, for imports.
+        limit_s: Seconds a task may take.
+        notice_s: Seconds after which ``on_slow`` is called.
+        on_slow: Called once, in another thread, with the number of a task that takes long.
 
     Yields:
         A task's number and its answer; ``{"died": reason}`` where there is none.
     """
     at = 0
     while at < len(tasks):
-        for answer in _converse(module, tasks[at:], limit_s):
+        slow = Slow(notice_s, partial(_of_all, on_slow, at))
+        for answer in _converse(module, tasks[at:], limit_s, slow):
             yield at, answer
             at += 1
 
 
-def _converse(module: str, tasks: Sequence[Answer], limit_s: float) -> Iterator[Answer]:
+def _of_all(on_slow: Callable[[int], None], first: int, number: int) -> None:
+    on_slow(first + number)
+
+
+def _converse(module: str, tasks: Sequence[Answer], limit_s: float, slow: Slow) -> Iterator[Answer]:
     """Answers of one child; the last one says how it died, if it did."""
     read, write = os.pipe()
     command = [
@@ -56,29 +88,41 @@ def _converse(module: str, tasks: Sequence[Answer], limit_s: float) -> Iterator[
     said: list[str] = []
     listener = threading.Thread(target=_drain, args=(child.stderr, said), daemon=True)
     listener.start()
-    answered = 0
     try:
         with os.fdopen(read, encoding="utf-8") as answers:
             with suppress(BrokenPipeError), child.stdin as stdin:
                 stdin.write(json.dumps(list(tasks)))
-            for _ in tasks:
-                wait_s = limit_s + (60 if answered == 0 else 0)
-                timer = threading.Timer(wait_s, child.kill)
-                timer.start()
-                line = answers.readline()
-                in_time = timer.is_alive()
-                timer.cancel()
-                if not line.endswith("\n"):
-                    code = child.wait()
-                    listener.join()
-                    yield {"died": _reason(code, said, wait_s if not in_time else None)}
-                    return
+            for number in range(len(tasks)):
+                # A line when the task begins, before which the child imports what it needs itself.
+                for wait_s, notice_s in ((START_S, math.inf), (limit_s, slow.after_s)):
+                    say = partial(slow.say, number)
+                    with _timer(notice_s, say), _timer(wait_s, child.kill) as timer:
+                        line = answers.readline()
+                        in_time = timer is None or timer.is_alive()
+                    if not line.endswith("\n"):
+                        code = child.wait()
+                        listener.join()
+                        yield {"died": _reason(code, said, wait_s if not in_time else None)}
+                        return
                 yield json.loads(line)
-                answered += 1
     finally:
         child.kill()
         child.wait()
         listener.join()
+
+
+@contextmanager
+def _timer(seconds: float, do: Callable[[], object]) -> Iterator[threading.Timer | None]:
+    """Call a function after some time, unless the block has ended."""
+    if math.isinf(seconds):
+        yield None
+        return
+    timer = threading.Timer(seconds, do)
+    timer.start()
+    try:
+        yield timer
+    finally:
+        timer.cancel()
 
 
 def _drain(stream: Any, said: list[str]) -> None:
@@ -101,5 +145,7 @@ def serve(pipe: int, work: Callable[[Answer], Answer]) -> None:
     os.set_inheritable(pipe, False)
     with os.fdopen(pipe, "w", encoding="utf-8") as answers:
         for task in tasks:
+            answers.write("{}\n")  # begun
+            answers.flush()
             answers.write(json.dumps(work(task)) + "\n")
             answers.flush()

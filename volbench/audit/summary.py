@@ -13,6 +13,7 @@ from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow, arrays
 from volbench.errors import DataError
 from volbench.evaluation.metrics import area_under_curve
 from volbench.evaluation.statistics import bootstrap_interval
+from volbench.evaluation.statistics.spread import spread
 
 Finding: TypeAlias = Literal["nearly the label", "beat this", "no more than chance", "undefined"]
 
@@ -125,7 +126,7 @@ def _score(row: AuditRow, classes: Sequence[str], chance: float) -> AuditScore:
         n=len(row.predictions),
         folds=len(areas),
         auc=float(areas.mean()) if len(areas) else math.nan,
-        auc_std=float(areas.std(ddof=1)) if len(areas) > 1 else math.nan,
+        auc_std=float(spread(areas)),
         low=low,
         high=high,
         chance=chance,

@@ -58,7 +58,7 @@ def command(
     from volbench._utils.cpu import available_cores
     from volbench.predict.ensemble import Ensemble
     from volbench.predict.output import show
-    from volbench.predict.results import NOTICE
+    from volbench.predict.results import NOTICE, summarised_warnings
     from volbench.predict.volumes import find_cases
 
     named = _named(channels)
@@ -76,8 +76,7 @@ def command(
             on_fold=on_fold,
         )
     click.echo(f"note: {NOTICE}", err=True)
-    of_volumes = (line for one in predicted for line in one.warnings)
-    for warning in (*ensemble.warnings, *of_volumes):
+    for warning in (*ensemble.warnings, *summarised_warnings(predicted)):
         click.echo(f"warning: {warning}", err=True)
     text = show(predicted, ensemble, cast("Format", chosen_format(style, output, ("csv", "json"))))
     emit(text, output)

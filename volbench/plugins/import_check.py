@@ -9,10 +9,8 @@ from pathlib import Path
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
 from volbench.errors import PluginError
 from volbench.plugins.discovery import Origin
+from volbench.plugins.import_limit import GIVE_UP_S, NOTICE_S, say_slow
 from volbench.plugins.registry import REGISTRIES
-
-LIMIT_S = 60.0
-"""Seconds after which an import is given up."""
 
 SLOW_S = 15.0
 """Seconds above which an import is called slow, PyTorch's and volbench's own left aside."""
@@ -33,16 +31,34 @@ class Trial:
     seconds: float = 0.0
 
 
-def try_imports(origins: Sequence[Origin], *, limit_s: float = LIMIT_S) -> list[Trial]:
-    """Import components in a process of their own, one after another."""
+def try_imports(origins: Sequence[Origin], *, limit_s: float = GIVE_UP_S + 10) -> list[Trial]:
+    """Import components in a process of their own, one after another.
+
+    Args:
+        origins: Of the components.
+        limit_s: Seconds after which the process is ended: later than the import gives up by
+            itself, which code outside Python does not.
+    """
     tasks = [
         {"group": o.entry.group, "name": o.entry.name, "value": o.entry.value} for o in origins
     ]
+
+    def on_slow(number: int) -> None:
+        origin = origins[number]
+        say_slow(f"{origin.entry.name!r} of {origin}")
+
+    answers = run_in_subprocess(
+        "volbench.plugins.import_check",
+        tasks,
+        limit_s=limit_s,
+        notice_s=NOTICE_S,
+        on_slow=on_slow,
+    )
     return [
         Trial(answer["died"], seconds=limit_s)
         if "died" in answer
         else Trial(answer["error"], tuple(answer["offences"]), answer["seconds"])
-        for _, answer in run_in_subprocess("volbench.plugins.import_check", tasks, limit_s=limit_s)
+        for _, answer in answers
     ]
 
 

@@ -8,7 +8,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
 from volbench.plugins.discovery import Origin, installed, on_one_line
+from volbench.plugins.import_limit import import_limit
 from volbench.plugins.isolation import isolated
 from volbench.plugins.signatures import check_types, declared_search_space, option_types
 from volbench.spec import Spec, parse
@@ -192,7 +193,8 @@ class Registry(Named):
         with isolated() as seen:
             self.offences[origin.entry.name] = seen.offences
             try:
-                factory: Factory = origin.entry.load()
+                with nullcontext() if origin.is_built_in else import_limit(what):
+                    factory: Factory = origin.entry.load()
             except BaseException as error:  # a plugin may even call sys.exit on import
                 if seen.signalled:  # but a person's Ctrl-C is none of its doing
                     raise

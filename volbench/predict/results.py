@@ -1,15 +1,19 @@
 """Prediction of one volume: probabilities, spread over folds, warnings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from volbench._utils.text import plural
+from volbench.evaluation.statistics.spread import spread
 from volbench.interfaces import Case
 
 NOTICE = "Research software; not for clinical use."
+
+MOST_WARNINGS = 3
+"""Warnings of volumes that are shown one by one, and names in a summary of more."""
 
 THRESHOLD = 0.5
 """Of two classes the positive one is predicted from this probability on."""
@@ -72,6 +76,37 @@ class Predicted:
         return decide(self.by_fold, self.classes)
 
 
+def summarised_warnings(predicted: Sequence[Predicted]) -> list[str]:
+    """Warnings of all volumes: those of a few one by one, of many in one line per kind."""
+    lines = [line for one in predicted for line in one.warnings]
+    if len(lines) <= MOST_WARNINGS:
+        return lines
+    seen = [one for one in predicted if one.in_sample]
+    kinds = {
+        "have been trained on by some of the folds, so that their probabilities test nothing": [
+            one for one in seen if one.in_sample and not one.in_sample.by_patient
+        ],
+        "are of patients that some of the folds were trained on": [
+            one for one in seen if one.in_sample and one.in_sample.by_patient
+        ],
+        "have spacings that the run was not trained on": [
+            one for one in predicted if len(one.warnings) > bool(one.in_sample)
+        ],
+    }
+    return [
+        f"{len(those)} of {plural(len(predicted), 'volume')} {what}: {_some(those)} "
+        "(each one's warning: --format json)"
+        for what, those in kinds.items()
+        if those
+    ]
+
+
+def _some(predicted: Sequence[Predicted]) -> str:
+    names = [one.case.name for one in predicted[:MOST_WARNINGS]]
+    more = len(predicted) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
 def decide(by_fold: Float[np.ndarray, "fold class"], classes: tuple[str, ...]) -> str:
     """Name the predicted class: by the threshold if there are two, else the most probable."""
     mean = by_fold.mean(axis=0)
@@ -92,6 +127,4 @@ class Spread:
     @classmethod
     def of(cls, by_fold: Float[np.ndarray, "fold class"]) -> "Spread":
         """Summarise the folds."""
-        alone = len(by_fold) == 1
-        std = np.full(by_fold.shape[1], np.nan) if alone else by_fold.std(axis=0, ddof=1)
-        return cls(by_fold.mean(axis=0), std, by_fold.min(axis=0), by_fold.max(axis=0))
+        return cls(by_fold.mean(axis=0), spread(by_fold), by_fold.min(axis=0), by_fold.max(axis=0))

@@ -146,7 +146,7 @@ def calibration(shown: ReportRow, *, name: str, x: str, y: str) -> Markup | None
 
 
 def learning(histories: Sequence[pd.DataFrame], *, title: str, name: str) -> Markup | None:
-    """Training and validation loss by epoch: every fold thin, their mean bold."""
+    """Training loss and validation log loss by epoch: every fold thin, their mean bold."""
     if not histories:
         return None
     kinds = shown_histories(histories)
@@ -159,11 +159,11 @@ def learning(histories: Sequence[pd.DataFrame], *, title: str, name: str) -> Mar
             dashes = "solid" if key == "train_loss" else (0, (4, 2))
             draw_history(place, histories, key, getattr(PAGE, tone), dashes)
             # Above, not beside: no margin is wide enough for every number on the axis.
-            place.set_title(f"{text} loss", loc="left", fontsize="medium", pad=3, color=INK)
+            place.set_title(text, loc="left", fontsize="medium", pad=3, color=INK)
         axes[-1].set_xlabel("epoch")
 
     said = "; ".join(
-        f"{text} loss {means[key].iloc[0]:.3g} in the first epoch, {means[key].min():.3g} at its "
+        f"{text} {means[key].iloc[0]:.3g} in the first epoch, {means[key].min():.3g} at its "
         f"lowest (epoch {means[key].idxmin():.0f}), {means[key].iloc[-1]:.3g} in the last"
         for key, text, *_ in kinds
         if len(means[key])

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from volbench.evaluation.metrics import ReliabilityBin
 from volbench.report.palette import PAGE, Palette
+from volbench.runs.csv_files import VALIDATION_LOG_LOSS
 
 GRID = np.linspace(0, 1, 401)
 """False positive rates at which curves of folds are averaged."""
@@ -19,7 +20,10 @@ LONGEST = 52
 """Signs of a text in a figure; the middle of longer ones is left out."""
 UNITS_PER_INCH = 72
 
-HISTORIES = (("train_loss", "training", "accent"), ("validation_loss", "validation", "second"))
+HISTORIES = (
+    ("train_loss", "training loss", "accent"),
+    (VALIDATION_LOG_LOSS, "validation log loss", "second"),
+)
 """Column of history.csv, its name in a figure, its colour."""
 
 

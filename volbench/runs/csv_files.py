@@ -104,6 +104,16 @@ def read_predictions(text: str) -> tuple[list[Prediction], tuple[str, ...]]:
     return rows, tuple(column.removeprefix("prob_") for column in columns)
 
 
+VALIDATION_LOG_LOSS = "validation_log_loss"
+"""Column of the history: log loss of the inner validation part, in which classes weigh the same.
+
+It is of another kind than ``train_loss``, which is whatever loss the run trains with.
+"""
+
+FORMER_COLUMNS = {"validation_loss": VALIDATION_LOG_LOSS}
+"""Columns of histories that were written under another name."""
+
+
 def history_csv(history: Sequence[Mapping[str, float]]) -> str:
     """Show one row per epoch; a value that an epoch lacks stays empty."""
     names = list(dict.fromkeys(name for row in history for name in row))

@@ -13,6 +13,7 @@ import pandas as pd
 from volbench.errors import StateError, UsageError
 from volbench.experiment.experiment import short_source
 from volbench.runs.csv_files import (
+    FORMER_COLUMNS,
     CaseRow,
     Grades,
     Prediction,
@@ -186,13 +187,15 @@ def load_run(path: Path) -> LoadedRun:
 def read_history(run: LoadedRun, fold: int) -> pd.DataFrame:
     """Losses by epoch of a finished fold: the columns of history.csv; none of clinical columns.
 
+    Columns of older runs have their present names.
+
     Raises:
         StateError: the file is missing or was changed.
     """
     if run.columns:
         return pd.DataFrame({"epoch": []})
     text = _verified(RunFolder(run.path).fold(fold), run.results[fold], HISTORY)
-    return pd.read_csv(io.StringIO(text))
+    return pd.read_csv(io.StringIO(text)).rename(columns=FORMER_COLUMNS)
 
 
 def _predictions(

@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from volbench._utils.atomic_io import write_atomic
+from volbench.runs.csv_files import FORMER_COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,10 @@ def read_checkpoint(
     if stored["identity"] != identity:
         logger.warning("%s is of another experiment or device; the fold starts again", path)
         return fresh
+    stored["history"] = [
+        {FORMER_COLUMNS.get(name, name): value for name, value in row.items()}
+        for row in stored["history"]
+    ]
     progress = Progress(**{**stored, "best_score": tuple(stored["best_score"])})
     groups: dict[str, State] = {}
     for name, tensor in tensors.items():

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from volbench.losses.weighted_sum import WeightedSum
 from volbench.profiling.fold_timings import Timings, take_timings
 from volbench.profiling.kernel_groups import add_up, watch_kernels
 from volbench.profiling.section_timer import EVALUATE, Clock
+from volbench.runs.csv_files import VALIDATION_LOG_LOSS
 from volbench.training.batches import TrainingBatches
 from volbench.training.checkpoint import (
     Best,
@@ -114,18 +115,28 @@ class Trained:
     timings: Timings | None
 
 
-def inactive(terms: Mapping[str, float]) -> str | None:
-    """Warn of a term of the loss that was 0, or no number, in a whole epoch.
+def inactive(terms: Mapping[str, float], before: Sequence[Mapping[str, float]]) -> str | None:
+    """Warn of a term of the loss that was 0 in every epoch so far, or is no number in the last.
 
-    >>> inactive({"focal": 0.4, "triplet": 0.0}).partition(";")[0]
-    'the loss triplet was 0.0 in every batch of an epoch'
+    A term that was more than 0 once has trained: what it asks for, such as a margin, is met now.
+
+    Args:
+        terms: Means of the last epoch.
+        before: The history until then.
+
+    >>> inactive({"focal": 0.4, "triplet": 0.0}, []).partition(";")[0]
+    'the loss triplet was 0 in every batch so far'
+    >>> inactive({"focal": 0.4, "triplet": 0.0}, [{"epoch": 1, "train_loss triplet": 0.1}])
     """
-    odd = {name: value for name, value in terms.items() if not value or not math.isfinite(value)}
-    for name, value in odd.items():
-        return (
-            f"the loss {name} was {value} in every batch of an epoch; while it is, it trains "
-            "nothing (a larger training.batch_size or another margin may help)"
-        )
+    for name, value in terms.items():
+        if not math.isfinite(value):
+            return f"the loss {name} was {value} in an epoch; lower optimizer.lr"
+        key = f"{LOSS_TERM}{name}" if len(terms) > 1 else "train_loss"
+        if not value and not any(row.get(key, 0.0) for row in before):
+            return (
+                f"the loss {name} was 0 in every batch so far; while it is, it trains nothing "
+                "(a larger training.batch_size or another margin may help)"
+            )
     return None
 
 
@@ -332,7 +343,7 @@ class FoldTrainer:
             row |= {f"{LOSS_TERM}{name}": value for name, value in terms.items()}
         if self.part.validation:
             scores = self._predict(self.part.validation, replace(self.views, passes=0))
-            row["validation_loss"] = balanced_log_loss(scores.labels, scores.probabilities)
+            row[VALIDATION_LOG_LOSS] = balanced_log_loss(scores.labels, scores.probabilities)
             row["validation_auc"] = area_under_curve(scores.labels, scores.probabilities)
         progress.history.append(row)
         score = self._selection_score(row)
@@ -342,7 +353,8 @@ class FoldTrainer:
             best = Best(snapshot(self.scored), averages)
         epochs = self.recipe.training.epochs
         auc = row.get("validation_auc")
-        warning = self.whole.compile_refusal or self.step.refusal or inactive(terms)
+        refusal = self.whole.compile_refusal or self.step.refusal
+        warning = refusal or inactive(terms, progress.history[:-1])
         report = EpochReport(
             self.fold,
             progress.epoch,
@@ -352,7 +364,7 @@ class FoldTrainer:
             warning,
             waiting=self.batches.waited / seconds,
             terms=terms,
-            validation_loss=row.get("validation_loss"),
+            validation_loss=row.get(VALIDATION_LOG_LOSS),
             rate=self.rate,
             cases_per_second=self.trained_cases / seconds,
             memory_mb=peak_memory_mb(self.device),
@@ -423,9 +435,9 @@ class FoldTrainer:
     def _selection_score(self, row: dict[str, float]) -> tuple[float, ...]:
         match self.recipe.selection.checkpoint, self.recipe.selection.metric:
             case "validation", "auc":
-                return row["validation_auc"], -row["validation_loss"]
+                return row["validation_auc"], -row[VALIDATION_LOG_LOSS]
             case "validation", _:
-                return (-row["validation_loss"],)
+                return (-row[VALIDATION_LOG_LOSS],)
             case "training_loss", _:
                 return (-row["train_loss"],)
             case _:

@@ -112,7 +112,9 @@ class TrainingProgress(Closing, Callback):
         self.folds.update(self.overall, description=self._state())
         if not self.console.is_terminal:
             task = self.folds.tasks[0]
-            line += f"  ({task.completed:.0f} of {task.total:.0f} folds, {self._state()})"
+            total = plural(round(task.total or 0), "fold")
+            state = f", {self._state()}" if self._state() else ""
+            line += f"  ({task.completed:.0f} of {total}{state})"
         self._say(line)
 
     def on_wait(self, fold: int, reason: str) -> None:

@@ -15,11 +15,9 @@ from jaxtyping import Bool, Float
 from scipy import optimize, stats
 
 from volbench.errors import DataError
+from volbench.evaluation.statistics.spread import ROUNDING, spread
 
 Undefined: TypeAlias = Literal["refuse", "omit"]
-
-# Differences of AUC are sums of a few terms near 1: what is smaller than this is rounding.
-ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,8 @@ def corrected_t_test(
     ratio = _ratio(test_to_train, differences.shape, kept)
     degrees = len(used) - 1
     mean = float(used.mean())
-    std = float(used.std(ddof=1))
-    if std < ROUNDING * max(1.0, abs(mean)):
+    std = float(spread(used))
+    if not std:
         return _without_spread(mean, len(used), len(values))
     error = math.sqrt(1 / len(used) + ratio) * std
     reach = float(stats.t.ppf(1 - alpha / 2, degrees)) * error

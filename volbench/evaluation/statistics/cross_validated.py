@@ -19,8 +19,9 @@ from typing import Literal, TypeAlias
 
 from scipy import stats
 
-from volbench.evaluation.statistics.corrected_t_test import ROUNDING, corrected_t_test
+from volbench.evaluation.statistics.corrected_t_test import corrected_t_test
 from volbench.evaluation.statistics.delong import Areas, area_test, bounded, z_test
+from volbench.evaluation.statistics.spread import ROUNDING
 
 FACTOR = 1.5
 

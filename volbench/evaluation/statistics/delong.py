@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from scipy import stats
 
 from volbench.errors import DataError
-from volbench.evaluation.statistics.corrected_t_test import ROUNDING, Undefined
+from volbench.evaluation.statistics.corrected_t_test import Undefined
+from volbench.evaluation.statistics.spread import ROUNDING
 
 Covariance = Float[np.ndarray, "model model"]
 

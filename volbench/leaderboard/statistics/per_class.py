@@ -8,6 +8,7 @@ import numpy as np
 
 from volbench.evaluation import Items
 from volbench.evaluation.metrics import area_under_curve, confusion
+from volbench.evaluation.statistics.spread import spread
 
 DEFINITION = (
     "AUC of several classes is the mean over classes of the AUC of each one against the rest "
@@ -63,4 +64,4 @@ def _over_folds(folds: Sequence[Items], place: int) -> tuple[float, float]:
     known = np.array([area for area in areas if not math.isnan(area)])
     if not len(known):
         return math.nan, math.nan
-    return float(known.mean()), float(known.std(ddof=1)) if len(known) > 1 else math.nan
+    return float(known.mean()), float(spread(known))

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from volbench.errors import StateError
 from volbench.evaluation import Items, Unit, fold_scores, gather, units_of
 from volbench.evaluation.metrics import metrics_for
+from volbench.evaluation.statistics.spread import spread
 from volbench.runs.load import LoadedRun
 
 Folds = Float[np.ndarray, " fold"]
@@ -178,8 +179,7 @@ def estimate(values: Iterable[Folds], *, ddof: int) -> Estimate:
     """Mean and standard deviation over all folds; NaN where one of them is, or there are none."""
     each = np.concatenate([np.zeros(0), *values])
     mean = float(each.mean()) if len(each) else float("nan")
-    std = float(each.std(ddof=ddof)) if len(each) > ddof else float("nan")
-    return Estimate(mean, std)
+    return Estimate(mean, float(spread(each, ddof=ddof)))
 
 
 def fold_frame(runs: Sequence[Scored]) -> pd.DataFrame:
