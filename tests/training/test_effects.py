@@ -108,10 +108,13 @@ def test_the_weights_of_the_selected_epoch_are_scored_and_kept(trainer, monkeypa
     monkeypatch.setattr(
         FoldTrainer, "_selection_score", lambda self, row: (-abs(row["epoch"] - 2),)
     )
-    seen = []
-    made = trainer(
-        "regularization.ema=" + ema, report=lambda report: seen.append(snapshot(made.scored))
-    )
+    seen, trained_weights = [], []
+
+    def note(report):
+        seen.append(snapshot(made.scored))
+        trained_weights.append(snapshot(made.model))
+
+    made = trainer("regularization.ema=" + ema, report=note)
     trained = made.run()
     assert trained.selected_epoch == 2
     assert same(load(trained.model), seen[1])
@@ -121,8 +124,7 @@ def test_the_weights_of_the_selected_epoch_are_scored_and_kept(trainer, monkeypa
     )
     assert same(snapshot(made.scored), seen[1])
     np.testing.assert_array_equal(again.probabilities, trained.scores.probabilities)
-    if float(ema):
-        assert not same(seen[2], snapshot(made.model)), "the average, not the trained weights"
+    assert same(seen[1], trained_weights[1]) is not bool(float(ema)), "scored: the average, if any"
 
 
 def test_the_first_of_equal_epochs_is_selected(trainer, monkeypatch):
@@ -277,7 +279,7 @@ def test_epochs_draw_other_batches_and_each_case_of_the_training_part_alone(trai
 
 
 def test_every_epoch_trains_on_its_own_draws(trainer):
-    made = trainer("regularization.slice_dropout=0.3", FLIPPED)
+    made = trainer("regularization.slice_dropout=0.3")
     seen = {}
     step = made._step
 
@@ -285,19 +287,29 @@ def test_every_epoch_trains_on_its_own_draws(trainer):
         epoch["cases"] += batch.cases.tolist()
         epoch["torch"].add(torch.initial_seed())
         epoch["regularizer"].add(made.regularizer.generator.initial_seed())
-        places = batch.volume[:, 0, 1, 2:9, :8].sum(dim=(1, 2)).tolist()
-        epoch["volumes"] |= set(zip(batch.cases.tolist(), places, strict=True))
         return step(batch)
 
     made._step = noted
     for number in (1, 2):
-        epoch = {"cases": [], "torch": set(), "regularizer": set(), "volumes": set()}
+        epoch = {"cases": [], "torch": set(), "regularizer": set()}
         made._train_epoch(number, [])
         seen = {name: [*seen.get(name, []), value] for name, value in epoch.items()}
     assert seen["cases"][0] != seen["cases"][1]
     assert seen["torch"][0] != seen["torch"][1]
     assert seen["regularizer"][0] != seen["regularizer"][1]
-    assert seen["volumes"][0] != seen["volumes"][1], "augmented alike in both epochs"
+
+
+def test_the_same_cases_are_augmented_anew_in_every_epoch(trainer, monkeypatch):
+    made = trainer(FLIPPED)
+    order = made.batches.draw(1)
+    monkeypatch.setattr(made.batches, "draw", lambda epoch: order)
+    volumes = []
+    step = made._step
+    made._step = lambda batch: (volumes.append(batch.volume.clone()), step(batch))[1]
+    made._train_epoch(1, [])
+    made._train_epoch(2, [])
+    first, second = volumes[: len(order)], volumes[len(order) :]
+    assert not all(map(torch.equal, first, second))
 
 
 def test_every_case_is_augmented_by_itself_and_anew_each_time(trainer):
