@@ -5,7 +5,15 @@ A message is one line that names the thing, its value and the way out.
 
 
 class VolbenchError(Exception):
-    """Base class of every error a user can cause."""
+    """Base class of every error a user can cause: one line, and the command's exit code.
+
+    >>> import volbench
+    >>> try:
+    ...     volbench.info("rmc6")
+    ... except volbench.VolbenchError as error:
+    ...     print(error.exit_code, "rmc5" in str(error))
+    4 True
+    """
 
     exit_code = 2
 

@@ -31,6 +31,17 @@ class Encoder(nn.Module, abc.ABC):
             the volume's device: one that needs sizes of it then reads them without a wait.
         intensities: What prepared voxels are to be, if that matters: ``zscore`` (mean 0, deviation
             1), ``unit`` (0 to 1) or ``byte`` (0 to 255). A plan says where they are not.
+
+    >>> class MeanIntensity(Encoder):
+    ...     def __init__(self, in_channels: int) -> None:
+    ...         super().__init__()
+    ...         self.num_features = in_channels
+    ...
+    ...     def forward(self, volume, mask=None):
+    ...         return volume.mean((-2, -1)).transpose(1, 2)
+    >>> import torch
+    >>> MeanIntensity(in_channels=2)(torch.zeros(1, 2, 5, 8, 8)).shape
+    torch.Size([1, 5, 2])
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
@@ -78,6 +89,17 @@ class Aggregator(nn.Module, abc.ABC):
 
     Attributes:
         num_features: Length of the vector it returns.
+
+    >>> class First(Aggregator):
+    ...     def __init__(self, num_features: int) -> None:
+    ...         super().__init__()
+    ...         self.num_features = num_features
+    ...
+    ...     def forward(self, tokens, mask=None):
+    ...         return tokens[:, 0]
+    >>> import torch
+    >>> First(6)(torch.zeros(2, 5, 6)).shape
+    torch.Size([2, 6])
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
@@ -96,6 +118,9 @@ class Problem:
         class_counts: Training cases of each class.
         num_features: Length of the embedding.
         ordered: Whether the classes are grades, from low to high; None if that is not known.
+
+    >>> Problem(class_counts=(60, 30), num_features=512).num_classes
+    2
     """
 
     class_counts: tuple[int, ...]
@@ -117,6 +142,18 @@ class Loss(nn.Module, abc.ABC):
         conditional_head: Whether it is made for a head that gives, for each but the highest of
             ordered classes, the logit of a higher class among the cases that are at least in it.
             Logits are then the logarithms of the classes' probabilities.
+
+    >>> class Hinge(Loss):
+    ...     def __init__(self, problem: Problem, *, margin: float = 1.0) -> None:
+    ...         super().__init__()
+    ...         self.margin = margin
+    ...
+    ...     def forward(self, output, labels):
+    ...         return (self.margin - (2 * labels - 1) * output.logits[:, 0]).relu().mean()
+    >>> import torch
+    >>> output = Output(logits=torch.zeros(2, 1), embedding=torch.zeros(2, 8))
+    >>> Hinge(Problem((1, 1), 8))(output, torch.tensor([0, 1]))
+    tensor(1.)
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
@@ -129,7 +166,20 @@ class Loss(nn.Module, abc.ABC):
 
 
 class Augmentation(abc.ABC):
-    """Changes a batch of volumes at random, on their own device. Built as ``factory(*, ...)``."""
+    """Changes a batch of volumes at random, on their own device. Built as ``factory(*, ...)``.
+
+    >>> class Offset(Augmentation):
+    ...     def __init__(self, *, most: float = 0.1) -> None:
+    ...         self.most = most
+    ...
+    ...     def __call__(self, volume, mask, generator):
+    ...         return volume + generator.uniform(1, 1, 1, 1, low=-self.most, high=self.most)
+    >>> import torch
+    >>> generator = CaseGenerator([3, 4])  # one seed per case
+    >>> volume = torch.zeros(2, 1, 5, 8, 8)
+    >>> Offset()(volume, torch.ones(2, 5, dtype=torch.bool), generator).shape
+    torch.Size([2, 1, 5, 8, 8])
+    """
 
     search_space: ClassVar[Mapping[str, str]] = {}
 
@@ -168,6 +218,8 @@ class Files:
     Each path is a file (NIfTI, NRRD, MHA) or a folder holding one DICOM series. Slices lie across
     the axis of largest spacing unless ``plane`` says axial, coronal or sagittal. Where NIfTI
     headers contradict themselves, ``geometry`` says which part to believe: one of ``GEOMETRIES``.
+
+    >>> Files(images=(Path("t2w.nii.gz"), Path("dwi.nii.gz")), mask=Path("roi.nii.gz")).plane
     """
 
     images: tuple[Path, ...]
@@ -190,6 +242,11 @@ class SubjectSource:
         transform: Applied to the loaded subject; must not be random.
         plane: Slices are axial, coronal or sagittal; by default the spacing decides.
         geometry: Which part of a NIfTI header to believe; see ``Files``.
+
+    >>> import torch, torchio
+    >>> subject = torchio.Subject(t2w=torchio.ScalarImage(tensor=torch.zeros(1, 8, 8, 5)))
+    >>> SubjectSource(subject, images=("t2w",)).images
+    ('t2w',)
     """
 
     subject: Any
@@ -201,7 +258,22 @@ class SubjectSource:
 
 
 class Generated(abc.ABC):
-    """A case computed rather than read from its own file; picklable, for worker processes."""
+    """A case computed rather than read from its own file; picklable, for worker processes.
+
+    >>> import numpy as np
+    >>> @dataclass(frozen=True)
+    ... class Constant(Generated):
+    ...     value: float
+    ...
+    ...     def fingerprint(self):
+    ...         return f"constant {self.value}"
+    ...
+    ...     def render(self):
+    ...         image = np.full((1, 5, 8, 8), self.value, np.float32)
+    ...         return Scan(image=image, spacing_mm=(4.0, 0.5, 0.5))
+    >>> Constant(7).render().image.shape
+    (1, 5, 8, 8)
+    """
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
@@ -224,6 +296,11 @@ class Case:
         representative: Slice numbers along the stored through-plane axis, counted from 0.
         strata: Columns to report by (site, scanner, ...).
         fold: The data set's own split, if it has one: a fold's number, or train, val, test.
+
+    >>> source = Files(images=(Path("scan.nii.gz"),))
+    >>> case = Case("scan", "p01", "T3", source, strata={"site": "north"})
+    >>> case.patient, case.representative
+    ('p01', ())
     """
 
     name: str
@@ -237,7 +314,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Card:
-    """What a reader must know of a data set before using it."""
+    """What a reader must know of a data set before using it.
+
+    >>> Card("Our rectal MR", licence="not shared", citation="none yet").title
+    'Our rectal MR'
+    """
 
     title: str
     licence: str
@@ -256,6 +337,16 @@ class Dataset(abc.ABC):
         ordered: Whether the classes are grades, from low to high.
         version: For data sets whose name alone may come to mean other data: an option of that name,
             which experiments keep as part of the data's spec even where it was left out.
+
+    >>> class Ours(Dataset):
+    ...     card = Card("Ours", licence="not shared", citation="none yet")
+    ...     classes = ("T2", "T3")
+    ...
+    ...     def cases(self):
+    ...         source = Files(images=(Path("scan.nii.gz"),))
+    ...         return [Case("scan", "p01", "T3", source)]
+    >>> len(Ours().cases())
+    1
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}
@@ -281,6 +372,9 @@ class ExecutorTask:
             `TaskContext`; returns plain data.
         payload: What it is called with: text, numbers, lists and objects, as JSON knows them.
         alone: Whether nothing else may run beside it on its device: after it ran out of memory.
+
+    >>> ExecutorTask("fold 0", "volbench.testing.toy_tasks:echo", {"number": 1}).alone
+    False
     """
 
     key: str
@@ -294,6 +388,14 @@ class TaskContext(abc.ABC):
 
     Attributes:
         log: File that holds what the task prints, if the executor keeps one.
+
+    >>> class Silent(TaskContext):
+    ...     should_stop = False
+    ...
+    ...     def report(self, value):
+    ...         pass
+    >>> Silent().should_stop
+    False
     """
 
     log: Path | None = None
@@ -331,6 +433,10 @@ class ExecutorEvent:
         error_type: Name of the class that the function raised, of ``failed``.
         host: Machine that has the task, where it is known.
         log: File that holds what the task printed, where there is one.
+
+    >>> event = ExecutorEvent("fold 0", "lost", reason="the node was drained")
+    >>> event.kind in TERMINAL_EVENTS
+    True
     """
 
     key: str
@@ -353,6 +459,17 @@ class Executor(abc.ABC):
         gpus: GPUs of each task where they are asked for, whatever this machine has; 0 where tasks
             use what their machine has.
         cpus: Cores of each task; 0 where they use all that their process may.
+
+    >>> class Nowhere(Executor):
+    ...     def submit(self, tasks, folder, on_event):
+    ...         for task in tasks:
+    ...             on_event(ExecutorEvent(task.key, "lost", reason="there is no machine"))
+    ...
+    ...     def describe(self, tasks, folder):
+    ...         return f"{len(tasks)} tasks nowhere"
+    >>> with Nowhere() as executor:
+    ...     executor.describe([], Path())
+    '0 tasks nowhere'
     """
 
     search_space: ClassVar[Mapping[str, str]] = {}

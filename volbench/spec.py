@@ -75,6 +75,9 @@ def parse(text: str) -> Spec:
 
     Raises:
         SpecError: with the column where reading stopped.
+
+    >>> str(parse("focal( gamma = 2.0 )"))
+    'focal(gamma=2)'
     """
     return _Reader(text).call(_tree(text))
 
@@ -84,6 +87,9 @@ def parse_sum(text: str) -> Sum:
 
     Raises:
         SpecError: with the column where reading stopped.
+
+    >>> [(term.weight, term.spec.name) for term in parse_sum("focal + 0.5*triplet").terms]
+    [(1, 'focal'), (0.5, 'triplet')]
     """
     terms = []
     for weight, spec in parse_terms(text):

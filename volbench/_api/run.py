@@ -64,6 +64,20 @@ def run(
 
     Raises:
         VolbenchError: the same errors as on the command line.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     run(
+    ...         encoder="r2d(width=2)",
+    ...         aggregator="average",
+    ...         loss="cross_entropy",
+    ...         data="phantom(patients=12, size=16, slices=3)",
+    ...         overrides=["training.epochs=1", "selection.checkpoint=last"],
+    ...         folds=2,
+    ...         jobs=1,
+    ...         out=folder,
+    ...     ).failed
+    []
     """
     plan = make_plan(
         encoder=encoder,

@@ -45,6 +45,13 @@ class Runs:
         threshold: How two classes are told apart: a number or a rule such as ``youden``.
         repeats: Whether runs that differ in the seed only are one row of ``summary``.
         test: The test over folds that decides: ``combined`` or ``corrected_t``.
+
+    >>> import volbench
+    >>> runs = volbench.load_runs("runs")
+    >>> list(runs.leaderboard.columns[:6])
+    ['encoder', 'agg', 'folds', 'auc', 'low', 'high']
+    >>> runs.folds.groupby("run")["auc"].mean().idxmax()
+    'mine'
     """
 
     loaded: tuple[LoadedRun, ...]
@@ -187,6 +194,9 @@ def load_runs(
     Raises:
         UsageError: a path holds no run.
         StateError: a file of a run is missing or damaged.
+
+    >>> load_runs("runs/mine", "runs/other")
+    <2 runs, 10 of 10 folds finished: mine, other>
     """
     found = find_runs(Path(path) for path in (paths or ("runs",)))
     return Runs(tuple(map(load_run, found)), unit, threshold, repeats, test)

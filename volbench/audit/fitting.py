@@ -49,6 +49,14 @@ def audit(
         seed: Seed of the forests.
         on_case: Called with the number of volumes read and their total.
         on_fit: Called with the number of feature sets fitted, over all folds, and their total.
+
+    >>> from volbench.data.preparation import default_options, prepare
+    >>> from volbench.experiment.splits import choose_split
+    >>> phantom = "phantom(patients=12, size=16, slices=3)"
+    >>> prepared = prepare(phantom, default_options(phantom), jobs=1)
+    >>> found = audit(prepared, choose_split("2", prepared.cases, 0))
+    >>> "intensity" in {row.features for row in found.rows}
+    True
     """
     assert split.cases == prepared.cases
     sets = feature_sets(prepared, on_case)

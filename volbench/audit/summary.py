@@ -61,14 +61,34 @@ class AuditScore:
 
 
 def score_audit(audit: Audit) -> list[AuditScore]:
-    """Score every row of an audit, the largest area first."""
+    """Score every row of an audit, the largest area first.
+
+    >>> from volbench.data.preparation import default_options, prepare
+    >>> from volbench.experiment.splits import choose_split
+    >>> phantom = "phantom(patients=12, size=16, slices=3)"
+    >>> prepared = prepare(phantom, default_options(phantom), jobs=1)
+    >>> from volbench.audit import audit
+    >>> scores = score_audit(audit(prepared, choose_split("2", prepared.cases, 0)))
+    >>> scores[0].auc >= scores[1].auc
+    True
+    """
     chance = chance_area(audit)
     scores = [_score(row, audit.classes, chance) for row in audit.rows]
     return sorted(scores, key=lambda row: (math.isnan(row.auc), -row.auc))
 
 
 def summarize(scores: Sequence[AuditScore]) -> list[str]:
-    """Say what follows for a model, one sentence per line, the most telling first."""
+    """Say what follows for a model, one sentence per line, the most telling first.
+
+    >>> from volbench.data.preparation import default_options, prepare
+    >>> from volbench.experiment.splits import choose_split
+    >>> phantom = "phantom(patients=12, size=16, slices=3)"
+    >>> prepared = prepare(phantom, default_options(phantom), jobs=1)
+    >>> from volbench.audit import audit, score_audit
+    >>> scores = score_audit(audit(prepared, choose_split("2", prepared.cases, 0)))
+    >>> len(summarize(scores)) >= 1
+    True
+    """
     lines = []
     best: dict[str, AuditScore] = {}
     for row in sorted(scores, key=lambda row: -row.auc):

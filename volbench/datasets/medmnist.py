@@ -83,6 +83,14 @@ class MedMNIST(Dataset):
     Raises:
         DataError: not such a file.
         ValueError: ``keep_every`` is below 1.
+
+    >>> import numpy as np
+    >>> parts = {f"{part}_images": np.zeros((2, 8, 8, 8), np.uint8) for part in SPLITS}
+    >>> labels = {f"{part}_labels": np.array([[0], [1]], np.uint8) for part in SPLITS}
+    >>> np.savez("adrenalmnist3d.npz", **parts, **labels)  # as it is downloaded
+    >>> data = MedMNIST(path="adrenalmnist3d.npz", keep_every=4)
+    >>> data.classes, [case.fold for case in data.cases()]
+    (('normal', 'hyperplasia'), ['train', 'train', 'val', 'val', 'test', 'test'])
     """
 
     def __init__(self, *, path: str, keep_every: int = 1) -> None:

@@ -35,6 +35,10 @@ class Ray(Executor):
         mem_gb: Memory that a task reserves; one that ran out is tried again with twice as much.
         retries: How often Ray begins a task again whose node or process is lost.
         poll_s: Seconds between two looks at what the tasks report.
+
+    >>> executor = Ray(address="local", gpus=0.5)
+    >>> executor.gpus, executor.detaches
+    (0.5, False)
     """
 
     restarts: ClassVar[bool] = True

@@ -55,6 +55,10 @@ class Slurm(Executor):
         constraint: Features that a node must have.
         setup: Shell commands that run first, as in ``setup=("module load cuda",)``.
         poll_s: Seconds between two looks at the jobs.
+
+    >>> executor = Slurm(partition="gpu", gpus=1, time_min=120)
+    >>> executor.gpus, executor.detaches
+    (1, True)
     """
 
     detaches = True

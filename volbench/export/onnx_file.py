@@ -35,6 +35,9 @@ class Exported:
     Attributes:
         difference: Largest difference of a probability between ONNX Runtime and PyTorch.
         notes: What a user of the file must know.
+
+    >>> Exported(Path("mine.onnx"), (0, 1), 81_920, 3e-7, ()).path.name
+    'mine.onnx'
     """
 
     path: Path
@@ -64,6 +67,10 @@ def export_onnx(
         PluginError: a component is missing, cannot be expressed in ONNX, or computes other numbers
             there; nothing is written.
         StorageError: the file cannot be written.
+
+    >>> exported = export_onnx("trained/mine", Path("mine.onnx"))  # doctest: +SKIP
+    >>> exported.folds, exported.difference < 1e-4  # doctest: +SKIP
+    ((0, 1), True)
     """
     require_extra()
     trained = load_trained(Path(run), folds=folds)

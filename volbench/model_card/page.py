@@ -34,6 +34,11 @@ def card_markdown(
     Raises:
         StateError: a file of the run is missing or damaged.
         UsageError: the threshold cannot be set so.
+
+    >>> import volbench
+    >>> (run,) = volbench.load_runs("trained/mine").loaded
+    >>> card_markdown(run).splitlines()[0]
+    '# Model card: mine'
     """
     facts = gather_facts(run, threshold=threshold, resamples=resamples)
     claim, tripod = answers(CLAIM, facts), answers(TRIPOD_AI, facts)

@@ -36,10 +36,6 @@ logger = logging.getLogger(__name__)
 class Ensemble:
     """A run's networks, ready to predict. Not for clinical use.
 
-        ensemble = Ensemble("runs/mine")
-        for one in ensemble.predict(["scan.nii.gz"]):
-            print(one.case.name, one.label, one.probabilities)
-
     Args:
         run: The run's folder; every finished fold is used.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -49,6 +45,14 @@ class Ensemble:
         StateError: it is no run, no fold is finished, or a file was changed.
         PluginError: a component that it was trained with is not installed.
         UsageError: the device is not there.
+
+    >>> from volbench.datasets.phantom import Phantom
+    >>> ensemble = Ensemble("trained/mine")
+    >>> scans = Phantom(patients=12, size=16, slices=4).cases()[:2]  # or paths of files
+    >>> for one in ensemble.predict(scans, anyway=True):
+    ...     print(one.case.name, sorted(one.probabilities))
+    phantom-00000 ['T2', 'T3']
+    phantom-00001 ['T2', 'T3']
     """
 
     def __init__(self, run: str | Path, *, device: str = "auto", precision: str = "auto") -> None:

@@ -28,6 +28,10 @@ class InSample:
         folds: The folds used here that were trained on it.
         total: How many folds are used.
         held_out: The probability per class of the fold that held the case out, if it is finished.
+
+    >>> seen = InSample(by_patient=False, folds=(0, 2), total=3, held_out=(0.3, 0.7))
+    >>> f"{len(seen.folds)} of {seen.total} networks have seen it"
+    '2 of 3 networks have seen it'
     """
 
     by_patient: bool
@@ -49,6 +53,14 @@ class Predicted:
         spacing_mm: Distance between slices, rows and columns as stored.
         in_sample: Folds that saw it in training; None if none did, by its name and patient.
         warnings: What a reader must know of this volume.
+
+    >>> from pathlib import Path
+    >>> from volbench.interfaces import Case, Files
+    >>> case = Case("scan", "p01", "", Files((Path("scan.nii.gz"),)))
+    >>> by_fold = np.array([[0.2, 0.8], [0.4, 0.6]])
+    >>> size = {"shape": (20, 256, 256), "spacing_mm": (4.0, 0.6, 0.6)}
+    >>> Predicted(case, ("T2", "T3"), (0, 1), by_fold, {}, **size, in_sample=None, warnings=())
+    <scan: T3 (T2 0.300, T3 0.700; 2 folds)>
     """
 
     case: Case

@@ -33,6 +33,11 @@ def make_report(
     Raises:
         UsageError: a folder of ``data`` is no prepared data.
         StateError: a run is damaged.
+
+    >>> import volbench
+    >>> page = make_report(volbench.load_runs("runs").loaded, images=False)
+    >>> page[:15]
+    '<!DOCTYPE html>'
     """
     check_folders(data)
     sections = []

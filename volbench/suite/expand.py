@@ -100,7 +100,7 @@ def load_suite(
     folds: str | None = None,
     seed: int | None = None,
 ) -> Suite:
-    """Read a suite; what is given here counts more than what its files say.
+    r"""Read a suite; what is given here counts more than what its files say.
 
     Args:
         path: The file.
@@ -114,6 +114,11 @@ def load_suite(
     Raises:
         SpecError: a file is wrong, or a spec in it.
         UsageError: there is no such scale.
+
+    >>> text = 'title = "Pooling"\ndata = "phantom"\n[[table]]\ntitle = "Two ways"\n'
+    >>> text += 'encoder = "r2d"\naggregator = ["average", "max"]\nloss = "focal"'
+    >>> Path("suite.toml").write_text(text) and len(load_suite("suite.toml").candidates)
+    2
     """
     path = Path(path)
     file = _with_bases(path, seen=(), read=set())

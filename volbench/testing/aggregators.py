@@ -23,6 +23,11 @@ class AggregatorContract(ComputingContract):
     Attributes:
         spec: The aggregator under test.
         num_features: Length of the tokens it is built for.
+
+    >>> class TestOurs(AggregatorContract):  # pytest collects its tests
+    ...     spec = "average"
+    >>> any(name.startswith("test_") for name in dir(TestOurs))
+    True
     """
 
     registry = aggregators

@@ -25,6 +25,11 @@ class AugmentationContract(ComputingContract):
         spec: The augmentation under test.
         channels: Channels of the volumes it is tried on.
         size: Height and width of the volumes.
+
+    >>> class TestOurs(AugmentationContract):  # pytest collects its tests
+    ...     spec = "flip"
+    >>> any(name.startswith("test_") for name in dir(TestOurs))
+    True
     """
 
     registry = augmentations

@@ -33,6 +33,11 @@ class DatasetContract(ComponentContract):
         spec: The data set under test.
         listing_seconds: How long listing its cases may take.
         largest_case: Bytes a case may have on its way to another process.
+
+    >>> class TestOurs(DatasetContract):  # pytest collects its tests
+    ...     spec = "phantom(patients=4, size=16, slices=3)"
+    >>> any(name.startswith("test_") for name in dir(TestOurs))
+    True
     """
 
     registry = datasets

@@ -26,6 +26,11 @@ class EncoderContract(ComputingContract):
     Attributes:
         spec: The encoder under test, as on the command line.
         planes: In-plane sizes to try; name the only one where an encoder takes no other.
+
+    >>> class TestOurs(EncoderContract):  # pytest collects its tests
+    ...     spec = "r2d(width=2)"
+    >>> any(name.startswith("test_") for name in dir(TestOurs))
+    True
     """
 
     registry = encoders

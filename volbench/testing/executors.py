@@ -34,6 +34,11 @@ class ExecutorContract(ComponentContract):
 
     Attributes:
         spec: The executor under test.
+
+    >>> class TestOurs(ExecutorContract):  # pytest collects its tests
+    ...     spec = "local"
+    >>> any(name.startswith("test_") for name in dir(TestOurs))
+    True
     """
 
     registry = executors

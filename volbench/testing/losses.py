@@ -28,6 +28,11 @@ class LossContract(ComputingContract):
         spec: The loss under test.
         num_classes: Classes of the problem; two classes have one logit, more have one each.
         num_features: Length of the embedding.
+
+    >>> class TestOurs(LossContract):  # pytest collects its tests
+    ...     spec = "focal"
+    >>> any(name.startswith("test_") for name in dir(TestOurs))
+    True
     """
 
     registry = losses

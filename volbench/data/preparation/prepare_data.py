@@ -47,6 +47,10 @@ def prepare(
         SpecError: an unknown data set or option, or a folder prepared with other options.
         StateError: ``data`` is a prepared folder, but cut off or damaged.
         StorageError: the disk is full or the cache cannot be written.
+
+    >>> phantom = "phantom(patients=4, size=16, slices=3)"
+    >>> prepare(phantom, default_options(phantom), jobs=1).classes
+    ('T2', 'T3')
     """
     if _is_folder(data):
         return _opened(Path(data), options)
@@ -69,6 +73,9 @@ def default_options(data: Any) -> Preprocessing:
 
     Raises:
         StateError: ``data`` is a prepared folder, but cut off or damaged.
+
+    >>> default_options("phantom").normalize
+    'zscore'
     """
     if _is_folder(data):
         return open_prepared(Path(data)).preprocessing
