@@ -75,6 +75,7 @@ def _end(message: str, exit_code: int) -> None:
         "list": "volbench.cli.list",
         "info": "volbench.cli.info",
         "data": "volbench.cli.data",
+        "plan": "volbench.cli.plan",
         "features": "volbench.cli.features",
         "plugin": "volbench.cli.plugin",
     },

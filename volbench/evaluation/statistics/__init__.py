@@ -40,16 +40,24 @@ from volbench.evaluation.statistics.multiple_comparisons import (
     letters,
     verdict,
 )
+from volbench.evaluation.statistics.planning import (
+    Assumptions,
+    PlannedDesign,
+    plan_designs,
+    power_of_design,
+)
 from volbench.evaluation.statistics.rope import Rope, rope
 
 __all__ = [
     "AreaInterval",
     "AreaTest",
     "Areas",
+    "Assumptions",
     "BootstrapDifference",
     "BootstrapInterval",
     "CrossValidatedTest",
     "PairTest",
+    "PlannedDesign",
     "ResampledTest",
     "Rope",
     "Verdict",
@@ -66,6 +74,8 @@ __all__ = [
     "holm_matrix",
     "indistinguishable",
     "letters",
+    "plan_designs",
+    "power_of_design",
     "rope",
     "verdict",
 ]

@@ -1,0 +1,117 @@
+"""What a design can show, foretold from the number of patients."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import optimize, stats
+
+from volbench.cli.main import main
+from volbench.errors import DataError
+from volbench.evaluation.statistics import Assumptions, plan_designs, power_of_design
+from volbench.evaluation.statistics.planning import variance_of_area, variance_of_difference
+
+
+def test_the_variance_of_an_area_is_that_of_many_samples_of_negative_exponential_scores():
+    """Hanley and McNeil's formula is exact for exponential scores of both classes."""
+    random = np.random.default_rng(0)
+    area, positives, negatives = 0.8, 17, 40
+    above = random.exponential(area / (1 - area), (4000, positives, 1))  # P(above > below) = area
+    below = random.exponential(1.0, (4000, 1, negatives))
+    areas = (above > below).mean(axis=(1, 2))
+    assert areas.mean() == pytest.approx(area, abs=0.005)
+    assert areas.var() == pytest.approx(variance_of_area(positives, negatives, auc=area), rel=0.08)
+
+
+@pytest.mark.parametrize(
+    ("gap", "of_combined", "luck", "simulated"),
+    [(0.031, 8.3, 1.26, {"t": 5.0, "repeats": 10.2}), (0.086, 59.2, 1.20, {"t": 39.8})],
+)
+def test_from_the_power_of_one_test_follows_that_of_another_as_simulated(
+    gap, of_combined, luck, simulated
+):
+    """Per cent of 2000 studies, benchmarks/statistics: small and large gap at 567 patients."""
+    ten = {"differences": 10, "share": 0.1}
+
+    def excess(variance):
+        power = power_of_design(
+            gap, variance_of_fold=variance, test="combined", training_luck=luck, **ten
+        )
+        return 100 * power - of_combined
+
+    variance = optimize.brentq(excess, 1e-5, 0.1)
+    found = {
+        name: 100
+        * power_of_design(gap, variance_of_fold=variance, test="corrected_t", **{**ten, **other})
+        for name, other in {
+            "t": {"training_luck": luck},
+            "repeats": {"differences": 30, "training_luck": 1.14},
+        }.items()
+    }
+    for name, power in simulated.items():
+        assert found[name] == pytest.approx(power, abs=2)
+
+
+def test_a_design_finds_its_detectable_difference_with_the_asked_power():
+    given = Assumptions(auc=0.85, correlation=0.6, power=0.9)
+    for design in plan_designs([60, 90], candidates=3, assumptions=given):
+        if not design.options.startswith("--folds 10"):
+            continue
+        variance = variance_of_difference([60, 90], share=0.1, auc=0.85, correlation=0.6)
+        asked = {"differences": design.trainings, "share": 0.1, "test": design.test}
+        for difference, alpha in (
+            (design.detectable, 0.05),
+            (design.detectable_holm, 0.05 / 3),
+        ):
+            power = power_of_design(difference, variance_of_fold=variance, alpha=alpha, **asked)
+            assert power == pytest.approx(0.9, abs=0.002)
+
+
+def test_repeats_show_more_and_so_do_more_patients_and_alike_candidates():
+    few, many = plan_designs([40, 60]), plan_designs([400, 600])
+    assert all(less.detectable > more.detectable for less, more in zip(few, many, strict=True))
+    repeats = [each for each in many if "repeats" in each.options]
+    assert all(one.detectable > more.detectable for one, more in pairwise(repeats))
+    alike = plan_designs([400, 600], assumptions=Assumptions(correlation=0.875))
+    assert alike[1].detectable == pytest.approx(many[1].detectable / 2, rel=0.01)
+
+
+def test_what_no_design_can_show_is_none():
+    assert all(each.detectable is None for each in plan_designs([3, 3]))
+    assert {each.trainings for each in plan_designs([3, 3])} == {3, 9, 15, 30}
+    with pytest.raises(DataError, match="two patients each"):
+        plan_designs([1, 50])
+
+
+def test_a_test_at_its_own_variance_has_its_level():
+    """With the luck that 1.5 allows and no spread of the variance, 5 % are claimed falsely."""
+    level = power_of_design(
+        0.0,
+        variance_of_fold=0.01,
+        differences=10**6,
+        share=1e-6,
+        test="combined",
+        training_luck=1.5,
+    )
+    assert level == pytest.approx(0.05, abs=0.001)
+    assert stats.norm.ppf(0.975) == pytest.approx(1.96, abs=0.001)
+
+
+def test_the_command_counts_patients_and_trainings():
+    asked = ["plan", "phantom(patients=100)", "--candidates", "4", "--minutes", "3"]
+    done = CliRunner().invoke(main, [*asked, "--format", "json"])
+    assert done.exit_code == 0, done.output
+    values = json.loads(done.output)
+    assert values["patients"] == sum(values["classes"].values()) == 100
+    ten = next(each for each in values["designs"] if each["options"] == "--folds 10")
+    assert ten["trainings_of_all"] == 40
+    assert ten["hours"] == pytest.approx(2.0)
+    expected = plan_designs(list(values["classes"].values()), candidates=4)
+    assert [each["detectable_holm"] for each in values["designs"]] == pytest.approx(
+        [each.detectable_holm for each in expected]
+    )
+    shown = CliRunner().invoke(main, asked).output
+    assert f"{ten['detectable']:.3f}" in shown
+    assert "6 pairs" in shown

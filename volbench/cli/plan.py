@@ -1,0 +1,167 @@
+"""`volbench plan`: what differences a data set can show, by design, before anything is trained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from volbench._utils.text import plural
+from volbench.cli.options import FiniteRange
+from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
+
+if TYPE_CHECKING:
+    from volbench.evaluation.statistics import Assumptions, PlannedDesign
+
+AUC = FiniteRange(0.5, 1, min_open=True, max_open=True)
+SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
+
+
+@click.command("plan")
+@click.argument("data", default="phantom")
+@click.option(
+    "--candidates",
+    type=click.IntRange(2),
+    default=2,
+    show_default=True,
+    help="Ways of training to compare, in all pairs.",
+)
+@click.option("--auc", type=AUC, default=0.8, show_default=True, help="Expected AUC.")
+@click.option(
+    "--correlation",
+    type=FiniteRange(0, 1, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Expected correlation of the AUC of two candidates over samples of patients.",
+)
+@click.option(
+    "--training-luck",
+    type=FiniteRange(1),
+    default=1.4,
+    show_default=True,
+    help="Variance of training again over that of other patients; 1.1 to 1.7 in simulations.",
+)
+@click.option(
+    "--power", type=SHARE, default=0.8, show_default=True, help="Chance of finding the difference."
+)
+@click.option("--alpha", type=SHARE, default=0.05, show_default=True, help="Level of the test.")
+@click.option(
+    "--minutes",
+    type=FiniteRange(0, min_open=True),
+    metavar="M",
+    help="Minutes that a training takes (volbench run --dry-run estimates them): shows hours.",
+)
+@output_options("table", "json")
+def command(
+    data: str,
+    candidates: int,
+    auc: float,
+    correlation: float,
+    training_luck: float,
+    power: float,
+    alpha: float,
+    minutes: float | None,
+    style: str | None,
+    output: Path | None,
+) -> None:
+    """Show which differences of AUC a design can find.
+
+    DATA is a manifest.csv, a prepared folder or the spec of a data set; only its list of patients
+    is read. Nothing is trained: the figures rest on assumptions, which are shown with them.
+
+    \b
+    volbench plan my/manifest.csv --candidates 4 --auc 0.85
+    volbench plan my/manifest.csv --minutes 20 --format json
+    """
+    from volbench.data.preparation.patients import patients_of
+    from volbench.evaluation.statistics import Assumptions, plan_designs
+
+    found = patients_of(data)
+    given = Assumptions(auc, correlation, training_luck, power, alpha)
+    designs = plan_designs(
+        [len(each) for each in found.values()], candidates=candidates, assumptions=given
+    )
+    if chosen_format(style, output, ("table", "json")) == "json":
+        text = json_text(_values(data, found, candidates, given, designs, minutes))
+    else:
+        text = _text(data, found, candidates, given, designs, minutes, to_file=output is not None)
+    emit(text, output)
+
+
+def _values(
+    data: str,
+    patients: Mapping[str, set[str]],
+    candidates: int,
+    given: "Assumptions",
+    designs: "Sequence[PlannedDesign]",
+    minutes: float | None,
+) -> dict[str, Any]:
+    return {
+        "data": data,
+        "patients": len(set().union(*patients.values())),
+        "classes": {name: len(each) for name, each in patients.items()},
+        "candidates": candidates,
+        "assumptions": asdict(given),
+        "minutes_per_training": minutes,
+        "designs": [
+            {
+                **asdict(design),
+                "trainings_of_all": design.trainings * candidates,
+                "hours": _hours(design, candidates, minutes),
+            }
+            for design in designs
+        ],
+    }
+
+
+def _hours(design: "PlannedDesign", candidates: int, minutes: float | None) -> float | None:
+    return None if minutes is None else design.trainings * candidates * minutes / 60
+
+
+def _text(
+    data: str,
+    patients: Mapping[str, set[str]],
+    candidates: int,
+    given: "Assumptions",
+    designs: "Sequence[PlannedDesign]",
+    minutes: float | None,
+    *,
+    to_file: bool,
+) -> str:
+    from volbench._utils.text_table import Column
+    from volbench.cli.output import table_text
+
+    pairs = candidates * (candidates - 1) // 2
+    classes = ", ".join(f"{len(each)} {name}" for name, each in patients.items())
+    counted = plural(len(set().union(*patients.values())), "patient")
+    facts = [
+        ("data", f"{data}: {counted} ({classes})"),
+        ("compared", f"{candidates} candidates, {plural(pairs, 'pair')}"),
+        ("assumed", f"AUC {given.auc:g}, correlation {given.correlation:g} between candidates, "
+                    f"training luck {given.training_luck:g}"),
+        ("shown", f"the true difference of AUC that is found with a chance of {given.power:.0%} "
+                  f"at level {given.alpha:g}"),
+    ]  # fmt: skip
+    columns = [
+        Column("volbench run", [each.options for each in designs], lead=True),
+        Column("trainings", [str(each.trainings * candidates) for each in designs], "number"),
+        Column("one pair", [_difference(each.detectable) for each in designs], "number"),
+    ]
+    if pairs > 1:
+        adjusted = [_difference(each.detectable_holm) for each in designs]
+        columns.append(Column(f"{pairs} pairs\n(Holm)", adjusted, "number"))
+    if minutes is not None:
+        hours = [f"{design.trainings * candidates * minutes / 60:.1f}" for design in designs]
+        columns.append(Column("hours", hours, "number"))
+    return f"{facts_text(facts)}\n{table_text(columns, to_file=to_file)}{NOTE}\n"
+
+
+NOTE = (
+    "\nA guess to choose a design by, not a promise: the differences grow with the root of 1 -"
+    "\ncorrelation. Once two runs are there, volbench compare says what their folds can show."
+)
+
+
+def _difference(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
