@@ -439,10 +439,10 @@ def a_truncated_slice(folder):
     return made
 
 
-@refused("notes", "not a DICOM image")
+@refused("slice9.dcm", "not a DICOM image")
 def a_text_file_among_the_slices(folder):
     made = case(write_series(folder / "series"))
-    (folder / "series" / "notes").write_text("read me")
+    (folder / "series" / "slice9.dcm").write_text("read me")
     return made
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from volbench._utils.digested_files import read_sealed, write_sealed
 from volbench._utils.file_state import FileState
-from volbench.data.formats.integrity import files_of, slice_files
+from volbench.data.formats.integrity import files_of
+from volbench.data.formats.series_files import slice_files
 from volbench.data.subjects.read import plain_paths
 from volbench.errors import DataError, StateError, StorageError
 from volbench.interfaces import Case, Files, SubjectSource

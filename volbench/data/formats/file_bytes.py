@@ -6,6 +6,7 @@ a reader.
 """
 
 import math
+import os
 import re
 import stat
 import zlib
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from volbench.data.formats.series_files import is_dicom_file
 from volbench.data.formats.unverified import PAIRS, unverified_suffix
 from volbench.data.formats.unverified import SUFFIXES as UNVERIFIED
 from volbench.errors import DataError
@@ -46,7 +48,7 @@ def format_of(path: Path) -> str:
     Raises:
         DataError: nothing is there, or it is none of these.
     """
-    if path.is_dir():
+    if path.is_dir() or (is_dicom_file(path) and path.exists()):
         return "dicom"
     suffix = suffix_of(path)
     if suffix:
@@ -57,14 +59,13 @@ def format_of(path: Path) -> str:
         return "unverified"
     if not path.exists():
         raise DataError(f"{path}: no such file; check the path")
-    if path.suffix.lower() in {".dcm", ".ima"}:
-        raise DataError(f"{path}: one DICOM slice; name the folder that holds its series")
     raise DataError(f"{path}: not a format volbench reads; give {ACCEPTED}")
 
 
 def is_verifiable(path: Path) -> bool:
     """Whether volbench can prove an image whole before it is read."""
-    return path.is_dir() or bool(suffix_of(path)) or is_nifti_pair(path)
+    known = path.is_dir() or is_dicom_file(path) or bool(suffix_of(path))
+    return known or is_nifti_pair(path)
 
 
 def suffix_of(path: Path) -> str:
@@ -79,9 +80,8 @@ def is_nifti_pair(path: Path) -> bool:
     if header is None:
         return False
     try:
-        with header.open("rb") as file:
-            start = file.read(348)
-    except OSError:
+        start = first_bytes(header, 348)
+    except (OSError, DataError):
         return False
     return start[344:348] == b"ni1\0" or start[4:8] == b"ni2\0"
 
@@ -94,6 +94,43 @@ def header_of_pair(path: Path) -> Path | None:
     return path.with_name(path.name[: len(path.name) - len(suffix)] + ".hdr")
 
 
+def first_bytes(path: Path, count: int) -> bytes:
+    """The beginning of a file, without waiting for a writer where it is a pipe.
+
+    Raises:
+        DataError: it is no regular file.
+        OSError: it cannot be opened.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _not_regular(path)
+        return file.read(count)
+
+
+def _not_regular(path: Path) -> DataError:
+    return DataError(f"{path}: not a regular file (a device or a pipe); name an image file")
+
+
+def require_openable(path: Path) -> int:
+    """The size of a file that ``contents`` would read.
+
+    Raises:
+        DataError: it is missing, no regular file, or larger than an image can be.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason})") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_regular(path)
+    if status.st_size > LARGEST_BYTES:
+        raise _too_large(path, status.st_size)
+    return status.st_size
+
+
 def contents(path: Path) -> bytes:
     """Read a whole file.
 
@@ -101,12 +138,8 @@ def contents(path: Path) -> bytes:
         DataError: it is missing, empty, no regular file, larger than an image can be, cannot be
             read, or holds a web page or a pointer where an image should be.
     """
+    require_openable(path)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError(f"{path}: not a regular file (a device or a pipe); name an image file")
-        if status.st_size > LARGEST_BYTES:
-            raise _too_large(path, status.st_size)
         found = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from volbench.data.formats import metaimage, nifti, nrrd
-from volbench.data.formats.file_bytes import format_of, header_of_pair
-from volbench.data.formats.integrity import LONGEST_HEADER, slice_files
+from volbench.data.formats.file_bytes import first_bytes, format_of, header_of_pair
+from volbench.data.formats.integrity import LONGEST_HEADER
+from volbench.data.formats.series_files import slice_files
 from volbench.errors import DataError
 
 Facts = dict[str, str]
@@ -121,8 +122,7 @@ def placement(affine: Float[np.ndarray, "4 4"]) -> Facts:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(LONGEST_HEADER)
+    return first_bytes(path, LONGEST_HEADER)
 
 
 def _nifti(path: Path, geometry: str | None) -> Facts:

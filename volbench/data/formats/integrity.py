@@ -12,7 +12,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from volbench.data.formats import metaimage, nifti, nrrd, unverified
-from volbench.data.formats.file_bytes import AGAIN, contents, format_of
+from volbench.data.formats.file_bytes import AGAIN, contents, first_bytes, format_of
+from volbench.data.formats.series_files import slice_files
 from volbench.errors import DataError
 
 DataFiles = Callable[[Path, bytes], tuple[Path, ...]]
@@ -24,12 +25,6 @@ _FORMATS: Mapping[str, ModuleType] = {
 }
 
 LONGEST_HEADER = 2**20
-BESIDE = {"thumbs.db", "desktop.ini", "dicomdir", "readme", "lockfile", "version"}
-BESIDE_SUFFIXES = {
-    *(".txt", ".pdf", ".md", ".xml", ".json", ".csv", ".tsv", ".html", ".htm", ".doc", ".docx"),
-    *(".rtf", ".xls", ".xlsx", ".jpg", ".jpeg", ".png", ".gif", ".log", ".ini", ".db"),
-}
-"""What no slice of a series is called."""
 
 
 @dataclass(frozen=True)
@@ -111,54 +106,14 @@ def files_of(path: Path) -> list[Path]:
     if form == "dicom":
         return slice_files(path)
     try:
-        with path.open("rb") as file:
-            parts: DataFiles = _FORMATS[form].data_files
-            found = [path, *parts(path, file.read(LONGEST_HEADER))]
+        parts: DataFiles = _FORMATS[form].data_files
+        found = [path, *parts(path, first_bytes(path, LONGEST_HEADER))]
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from None
     for part in found:
         if not part.is_file():
             raise DataError(f"{part}: no such file; check the path")
     return found
-
-
-def slice_files(folder: Path) -> list[Path]:
-    """Files of a DICOM folder, by name, without what is no slice by its name (Thumbs.db, notes).
-
-    Raises:
-        DataError: it is empty or holds folders.
-    """
-    found = sorted(path for path in _listed(folder) if not is_beside_series(path))
-    for path in found:
-        if path.is_dir():
-            raise DataError(
-                f"{folder}: holds the folder {path.name}; name the folder of one DICOM series"
-            )
-    if not found:
-        raise DataError(f"{folder}: an empty folder; name the folder of one DICOM series")
-    return found
-
-
-def is_beside_series(path: Path) -> bool:
-    """Whether a file of a series folder is no slice: of a file manager, an index, or a note."""
-    name = path.name.lower()
-    return name.startswith(".") or name in BESIDE or path.suffix.lower() in BESIDE_SUFFIXES
-
-
-def beside_series(folder: Path) -> list[str]:
-    """Names of what lies beside a series and is left out, hidden files aside."""
-    return sorted(
-        path.name
-        for path in _listed(folder)
-        if is_beside_series(path) and not path.name.startswith(".")
-    )
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror or error})") from None
 
 
 def _digest(chunks: Sequence[bytes]) -> str:

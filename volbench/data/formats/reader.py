@@ -1,15 +1,15 @@
-"""Read the voxels of one image by SimpleITK or nibabel, after its bytes were verified."""
+"""Read the voxels of one image, after its bytes were verified.
 
-import warnings
+NIfTI, NRRD and MetaImage are decoded here, by code that bounds every number of a header. DICOM and
+what volbench cannot verify go through libraries that do not, so a child with limits reads them.
+"""
+
 from pathlib import Path
 
-import numpy as np
-
-from volbench.data.formats.dicom import load_series
+from volbench.data.formats.bounded_reading import read_bounded
 from volbench.data.formats.file_bytes import format_of
 from volbench.data.formats.integrity import stored
-from volbench.data.formats.itk_image import StoredVolume, quiet_itk, reason_of
-from volbench.errors import DataError
+from volbench.data.formats.itk_image import StoredVolume
 
 
 def read_volume(path: Path, geometry: str | None = None) -> StoredVolume:
@@ -22,28 +22,9 @@ def read_volume(path: Path, geometry: str | None = None) -> StoredVolume:
     Raises:
         DataError: truncated, corrupt, not a 3D image of one number per voxel, bad spacing.
     """
-    return load_series(path) if path.is_dir() else _read_file(path, geometry)
-
-
-def _read_file(path: Path, geometry: str | None) -> StoredVolume:
+    form = format_of(path)
+    if form in ("dicom", "unverified"):
+        return read_bounded(form, path)
     content = stored(path)
-    if format_of(path) == "unverified":
-        return _read_by_torchio(path, content.digest())
     voxels, affine = content.decode(geometry)
     return StoredVolume(voxels, affine, content.digest())
-
-
-def _read_by_torchio(path: Path, digest: str) -> StoredVolume:
-    """Read what volbench cannot verify, by whichever library of TorchIO's knows the format."""
-    import torchio
-
-    try:
-        with quiet_itk(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image = torchio.ScalarImage(path)
-            tensor, affine = image.data, image.affine
-    except Exception as error:  # SimpleITK, nibabel and TorchIO raise whatever they like
-        raise DataError(f"{path}: cannot be read ({reason_of(error)})") from None
-    if len(tensor) != 1:
-        raise DataError(f"{path}: {len(tensor)} numbers per voxel; give one file per channel")
-    return StoredVolume(np.asarray(tensor[0]), np.asarray(affine, float), digest)

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -93,7 +92,7 @@ def read_checked(
 ) -> tuple[Any, Float[np.ndarray, "4 4"]]:
     """Read one image for TorchIO: channels, width, height, depth, and the affine in RAS.
 
-    What volbench can verify is verified first; for any other format TorchIO's own reader vouches.
+    What volbench can verify is verified first; for any other format its library vouches.
 
     Args:
         path: A file, or a folder holding one DICOM series.
@@ -102,16 +101,8 @@ def read_checked(
     Raises:
         DataError: the file is missing, damaged or not what it should be.
     """
-    from torchio.data.io import read_image
-
-    path = Path(path)
-    if is_verifiable(path):
-        stored = read_volume(path, geometry)
-        return stored.voxels[None], stored.affine
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tensor, affine = read_image(path)
-    return tensor, affine
+    stored = read_volume(Path(path), geometry)
+    return stored.voxels[None], stored.affine
 
 
 def _from_files(case: Case, source: Files, channels: Sequence[str]) -> CaseSubject:

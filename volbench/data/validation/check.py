@@ -7,7 +7,7 @@ from itertools import combinations
 
 from volbench._utils.moved import renamed
 from volbench.data.duplicates import look_alikes, names_of, similar_pairs
-from volbench.data.formats.integrity import beside_series
+from volbench.data.formats.series_files import beside_series
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.subjects.read import believed_kind
 from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
