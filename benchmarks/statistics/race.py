@@ -5,17 +5,21 @@ either claims a difference that is not there.
 
 Candidates are those of studies.py, several at a time; each look is volbench's own
 (volbench.leaderboard.statistics.race), and the last word is that of `volbench compare`: the
-cross-validated z-test with Holm over the pairs of candidates that have all folds. Seeded, one line
-per scenario; a study depends on the seed, the scenario and its number only.
+cross-validated z-test with Holm over the pairs of candidates that have all folds. Seeded; a study
+depends on the seed, the scenario and its number only. One CSV per scenario, a line per study;
+started again, it goes on where it stopped.
 """
 
 import argparse
+import csv
 import hashlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+from simulate import PIECE, RESULTS, place_of
 from studies import FEATURES, Cohort, Scenario, _scores, cohorts
 
 from volbench.evaluation.statistics import cross_validated_test, delong, holm
@@ -148,16 +152,55 @@ def _compare(who: list[int], scores: np.ndarray, cohort: Cohort) -> set[tuple[in
     }
 
 
-def simulate(name: str, studies: int, seed: int) -> list[Ended]:
-    """Run the studies of a scenario."""
-    race = RACES[name]
+def simulate(name: str, studies: int, seed: int, results: Path) -> list[Ended]:
+    """Go on with a scenario until it has so many studies."""
+    race, path = RACES[name], place_of(f"race {name}", results)
+    ended = read(path)
+    if len(ended) >= studies:
+        return ended[:studies]
     own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     divided = cohorts(race.base, seed)
-    ended = []
-    for number in range(studies):
-        random = np.random.default_rng((seed, own, number))
-        ended.append(one_race(race, divided[number % len(divided)][0], random))
+    while len(ended) < studies:
+        for number in range(len(ended), min(len(ended) + PIECE, studies)):
+            random = np.random.default_rng((seed, own, number))
+            ended.append(one_race(race, divided[number % len(divided)][0], random))
+        write(path, ended)
     return ended
+
+
+def read(path: Path) -> list[Ended]:
+    """The studies of a scenario that are done."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as stream:
+        return [
+            Ended(
+                folds=int(row["folds"]),
+                everything=int(row["everything"]),
+                race=frozenset(map(int, row["race"].split())),
+                full=frozenset(map(int, row["full"].split())),
+                false_race=row["false_race"] == "True",
+                false_full=row["false_full"] == "True",
+            )
+            for row in csv.DictReader(stream)
+        ]
+
+
+def write(path: Path, ended: list[Ended]) -> None:
+    """Write all of them, at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    names = [field.name for field in fields(Ended)]
+    with partial.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(names)
+        for each in ended:
+            values = [getattr(each, name) for name in names]
+            writer.writerow(
+                " ".join(map(str, sorted(value))) if isinstance(value, frozenset) else value
+                for value in values
+            )
+    partial.replace(path)
 
 
 def line(name: str, ended: list[Ended]) -> str:
@@ -180,12 +223,13 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenario", action="append", choices=RACES, help="default: all")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     print("| candidates | studies | times fewer | same % | none missed % | false % | full % |")
     print("| --- | --: | --: | --: | --: | --: | --: |")
     for name in options.scenario or RACES:
         started = time.monotonic()
-        ended = simulate(name, options.studies, options.seed)
+        ended = simulate(name, options.studies, options.seed, options.results)
         print(line(name, ended), f"{time.monotonic() - started:.0f} s", flush=True)
 
 

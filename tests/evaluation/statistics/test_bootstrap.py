@@ -1,4 +1,7 @@
+import math
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +12,17 @@ from sklearn.metrics import roc_auc_score
 
 from volbench.errors import DataError, UsageError
 from volbench.evaluation.metrics import area_under_curve, brier
-from volbench.evaluation.statistics import bootstrap_difference, bootstrap_interval, delong_test
-from volbench.evaluation.statistics.patient_bootstrap import clusters_of, weighted_areas
+from volbench.evaluation.statistics import (
+    bootstrap_difference,
+    bootstrap_interval,
+    delong,
+    delong_test,
+)
+from volbench.evaluation.statistics.patient_bootstrap import (
+    clusters_of,
+    doubled_half,
+    weighted_areas,
+)
 
 
 def binary(positive):
@@ -268,3 +280,83 @@ def test_a_smaller_level_makes_a_wider_interval():
         for found in (bootstrap_interval(labels, both, alpha=alpha) for alpha in (0.01, 0.05, 0.5))
     ]
     assert reach[0] > reach[1] > 1.5 * reach[2]
+
+
+def by_fold(of_fold, folds=10, seed=0, classes=3, strength=1.5):
+    """So many patients of each class in each fold, and networks that tell them apart somewhat."""
+    random = np.random.default_rng(seed)
+    labels = np.tile(np.repeat(np.arange(classes), of_fold), folds)
+    scores = random.normal(size=(len(labels), classes))
+    scores[np.arange(len(labels)), labels] += strength
+    raised = np.exp(scores)
+    return labels, raised / raised.sum(axis=1, keepdims=True), np.repeat(
+        np.arange(folds), sum(of_fold)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 7, 10])
+def test_half_of_a_stratum_drawn_twice_lets_a_mean_vary_as_much_as_it_should(size):
+    """Antal & Tille (2014): variance 1, covariance -1 / (n - 1), integers that add up to n."""
+    weights = doubled_half(size, 40_000, np.random.default_rng(0))
+    assert (weights.sum(axis=1) == size).all()
+    assert set(weights.ravel()) <= {0.0, 1.0, 2.0, 3.0}
+    expected = (np.eye(size) * size - 1) / (size - 1)
+    assert np.cov(weights.T) == pytest.approx(expected, abs=0.03)
+
+
+def test_small_classes_are_drawn_within_their_folds_and_patients_whole():
+    labels, _, folds = by_fold((2, 3, 6))
+    patients = np.array([f"p{number // 2}" for number in range(len(labels))])  # across classes
+    few = clusters_of(labels, None, folds)
+    assert few.within_folds
+    assert sorted(map(len, few.strata)) == [2] * 10 + [3] * 10 + [6] * 10
+    weights = next(few.draws(200, 0))
+    for fold in range(10):
+        for label in range(3):
+            inside = (folds == fold) & (labels == label)
+            assert (weights[:, inside].sum(axis=1) == inside.sum()).all()
+    shared = clusters_of(labels[:110], patients[:110], (folds // 2)[:110])
+    weights = next(shared.draws(100, 0))
+    for patient in np.unique(patients):
+        own = weights[:, patients[:110] == patient]
+        assert (own == own[:, :1]).all()
+
+
+def test_enough_patients_or_folds_that_share_them_are_drawn_over_all_folds():
+    labels, _, folds = by_fold((5, 6, 7))
+    assert not clusters_of(labels, None, folds).within_folds
+    labels, _, folds = by_fold((2, 3, 6))
+    held_out_twice = np.arange(len(labels)) % 11
+    assert not clusters_of(labels, held_out_twice, folds).within_folds
+
+
+@pytest.mark.parametrize("metric", [area_under_curve, same_area], ids=["at once", "one by one"])
+def test_no_fold_loses_a_class_where_patients_are_alone_in_it(metric):
+    labels, probabilities, folds = by_fold((1, 3, 6))
+    found = bootstrap_interval(labels, probabilities, folds=folds, metric=metric, resamples=200)
+    assert found.undefined == 0
+    draws = next(clusters_of(labels, None, folds).draws(200, 0))
+    alone = draws[:, labels == 0]
+    assert set(alone.ravel()) == {0.0, 2.0}
+    assert (alone.sum(axis=1) == 10).all()  # who is left out leaves room for another one
+
+
+def test_an_interval_of_a_small_class_has_delongs_width():
+    """Obuchowski's variance of a mean over folds, from the placements and not from draws."""
+    for seed in range(3):
+        labels, probabilities, folds = by_fold((2, 3, 6), seed=seed)
+        found = bootstrap_interval(labels, probabilities, folds=folds)
+        exact = delong(labels, probabilities[None], folds=folds)
+        assert found.standard_error == pytest.approx(math.sqrt(exact.covariance[0, 0]), rel=0.12)
+
+
+def test_a_small_simulation_covers_the_truth():
+    sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks" / "statistics"))
+    import coverage_of_intervals as coverage
+
+    found = coverage.simulate("10, 30, 60 patients", 40, 0)
+    right = 2 * 1.96 * np.std([each.error for each in found])
+    within, over_all = (np.mean([each.width[way] for each in found]) for way in (0, 1))
+    assert within < 0.9 * over_all
+    assert within == pytest.approx(right, rel=0.35)
+    assert np.mean([each.covers[0] for each in found]) >= 0.875

@@ -18,6 +18,8 @@ from volbench.evaluation.statistics.patient_bootstrap import (
     Clusters,
     check_resamples,
     clusters_of,
+    mean_over_folds,
+    presence,
     weighted_areas,
 )
 
@@ -77,8 +79,10 @@ def bootstrap_interval(
     """Interval of a metric over the drawing of patients; the trained models are given.
 
     Patients are drawn within strata: those with cases of one class only, by class, and those with
-    cases of several. :func:`volbench.evaluation.metrics.area_under_curve` is computed for many
-    resamples at once; any other metric is called once per resample (and fold).
+    cases of several. Where a fold has fewer than five patients of a class, they are drawn within
+    their folds (doubled half bootstrap), so that no class is lost.
+    :func:`volbench.evaluation.metrics.area_under_curve` is computed for many resamples at once; any
+    other metric is called once per resample (and fold).
 
     Args:
         labels: Index of the true class.
@@ -144,7 +148,8 @@ class _Scorer:
         folds: Shaped[np.ndarray, " item"] | None,
     ) -> None:
         self.labels, self.metric = labels, metric
-        self.clusters = clusters_of(labels, clusters)
+        self.clusters = clusters_of(labels, clusters, folds)
+        self.patients = self.clusters.of_case
         where = np.zeros(len(labels)) if folds is None else folds
         self.parts = [np.flatnonzero(where == fold) for fold in np.unique(where)]
 
@@ -153,30 +158,49 @@ class _Scorer:
         probabilities: Float[np.ndarray, "item class"],
         weights: Float[np.ndarray, "resample item"],
     ) -> Float[np.ndarray, " resample"]:
-        one = self._areas if self.metric is area_under_curve else self._called
-        each = np.stack([one(probabilities, weights, part) for part in self.parts])
-        defined = ~np.isnan(each)
-        sums = np.where(defined, each, 0.0).sum(axis=0)
-        count = defined.sum(axis=0)
-        return np.asarray(np.where(count > 0, sums / np.maximum(count, 1), np.nan))
-
-    def _areas(
-        self, probabilities: np.ndarray, weights: np.ndarray, part: np.ndarray
-    ) -> np.ndarray:
-        labels, values, weights = self.labels[part], probabilities[part], weights[:, part]
-        classes = range(values.shape[1]) if values.shape[1] > 2 else (1,)
-        each = [weighted_areas(labels == index, values[:, index], weights) for index in classes]
+        if self.metric is not area_under_curve:
+            return self._folds([self._called(probabilities, weights, p) for p in self.parts])
+        count = probabilities.shape[1]
+        complete = [part for part in self.parts if len(np.unique(self.labels[part])) == count]
+        if not complete:
+            return np.full(len(weights), np.nan)
+        each = [
+            self._folds([self._area(probabilities, weights, part, index) for part in complete])
+            for index in (range(count) if count > 2 else (1,))
+        ]
         return np.asarray(np.mean(each, axis=0))
+
+    def _folds(self, each: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        values, counts = (np.stack(side) for side in zip(*each, strict=True))
+        return mean_over_folds(values, counts)
+
+    def _area(
+        self, probabilities: np.ndarray, weights: np.ndarray, part: np.ndarray, index: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Area of a class against the rest in a fold, and how much the fold counts."""
+        positive, drawn = self.labels[part] == index, weights[:, part]
+        return (
+            weighted_areas(positive, probabilities[part, index], drawn),
+            presence(drawn, positive, self.patients[part])
+            * presence(drawn, ~positive, self.patients[part]),
+        )
 
     def _called(
         self, probabilities: np.ndarray, weights: np.ndarray, part: np.ndarray
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Any metric in a fold, and how much the fold counts."""
+        labels, drawn_here = self.labels[part], weights[:, part]
         found = np.full(len(weights), np.nan)
-        for row, often in enumerate(weights[:, part].astype(int)):
+        for row, often in enumerate(drawn_here.astype(int)):
             drawn = np.repeat(part, often)
             if len(drawn):
                 found[row] = self.metric(self.labels[drawn], probabilities[drawn])
-        return found
+        counts = np.ones(len(weights))
+        for index in np.unique(labels):
+            alone = presence(drawn_here, labels == index, self.patients[part])
+            if np.isnan(found[alone == 0]).all():  # the metric needs that class
+                counts = counts * alone
+        return found, counts
 
 
 def _interval(

@@ -6,13 +6,19 @@ means of quotients of sums over items (accuracy, recalls, ...) are computed for 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from volbench.evaluation import Items
 from volbench.evaluation.metrics.calibration import LEAST_PROBABILITY
-from volbench.evaluation.statistics.patient_bootstrap import clusters_of, weighted_areas
+from volbench.evaluation.statistics.patient_bootstrap import (
+    clusters_of,
+    mean_over_folds,
+    presence,
+    weighted_areas,
+)
 from volbench.leaderboard.statistics.run_scores import Scored
 
 Draws = Float[np.ndarray, " resample"]
@@ -38,7 +44,11 @@ def resample(
         return {}
     first = next(iter(rows.values()))[0].items
     assert first is not None
-    clusters = clusters_of(first.labels, np.array(first.patients))
+    divisions = {
+        scored.run.experiment["split_digest"] for scored in chain.from_iterable(rows.values())
+    }
+    folds = first.folds if len(divisions) == 1 else None
+    clusters = clusters_of(first.labels, np.array(first.patients), folds)
     taken_apart = {place: [_Run.of(scored) for scored in runs] for place, runs in rows.items()}
     chunks = [
         {place: _row(runs, weights) for place, runs in taken_apart.items()}
@@ -77,22 +87,34 @@ class _Part:
 
     Attributes:
         where: Positions of its items.
+        patients: Of each item.
         sums: Two columns per quotient: above the line, and below it.
     """
 
     where: Int[np.ndarray, " item"]
     labels: Int[np.ndarray, " item"]
+    patients: Shaped[np.ndarray, " item"]
     probabilities: Float[np.ndarray, "item class"]
     sums: Float[np.ndarray, "item sum"]
 
-    def areas(self, drawn: Float[np.ndarray, "resample item"]) -> Draws:
-        """AUC in each draw."""
-        count = self.probabilities.shape[1]
-        each = [
-            weighted_areas(self.labels == index, self.probabilities[:, index], drawn)
-            for index in (range(count) if count > 2 else (1,))
-        ]
-        return np.asarray(np.mean(each, axis=0))
+    @property
+    def complete(self) -> bool:
+        """Whether it has every class; without one, it has no AUC."""
+        return len(np.unique(self.labels)) == self.probabilities.shape[1]
+
+    def area(self, index: int, drawn: Float[np.ndarray, "resample item"]) -> tuple[Draws, Draws]:
+        """AUC of a class against the rest in each draw, and how much the fold counts."""
+        positive = self.labels == index
+        return (
+            weighted_areas(positive, self.probabilities[:, index], drawn),
+            self.presence(positive, drawn) * self.presence(~positive, drawn),
+        )
+
+    def presence(
+        self, inside: Bool[np.ndarray, " item"], drawn: Float[np.ndarray, "resample item"]
+    ) -> Draws:
+        """How much the fold counts for what needs some of its items."""
+        return presence(drawn, inside, self.patients)
 
     def quotients(
         self, drawn: Float[np.ndarray, "resample item"]
@@ -104,7 +126,12 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """One run, taken apart once for all draws."""
+    """One run, taken apart once for all draws.
+
+    Attributes:
+        names: Of its quotients.
+        recalls: Positions of the recalls among them, by class.
+    """
 
     split: str
     names: tuple[str, ...]
@@ -118,30 +145,47 @@ class _Run:
         found = quotients(items)
         names = tuple(found)
         sums = np.stack([found[name][side] for side in (0, 1) for name in names], axis=1)
-        folds = items.folds
+        folds, patients = items.folds, np.array(items.patients)
         parts = []
         for fold in np.unique(folds):
             where = np.flatnonzero(folds == fold)
-            parts.append(_Part(where, items.labels[where], items.probabilities[where], sums[where]))
+            parts.append(
+                _Part(
+                    where, items.labels[where], patients[where], items.probabilities[where],
+                    sums[where],
+                )
+            )  # fmt: skip
         recalls = tuple(names.index(f"recall_{name}") for name in items.classes)
         return cls(scored.run.experiment["split_digest"], names, recalls, tuple(parts))
 
     def scores(self, weights: Float[np.ndarray, "resample item"]) -> dict[str, Draws]:
         """Every metric in each draw: of each fold, then the mean of those that have a value."""
-        areas, quotients = [], []
-        for part in self.parts:
-            drawn = weights[:, part.where]
-            areas.append(part.areas(drawn))
-            each = part.quotients(drawn)
-            balanced = each[list(self.recalls)].mean(axis=0, keepdims=True)
-            quotients.append(np.concatenate([each, balanced]))
-        names = ("auc", *self.names, "balanced_accuracy")
-        by_fold = np.concatenate([np.stack(areas)[:, None], np.stack(quotients)], axis=1)
-        defined = ~np.isnan(by_fold)
-        count = defined.sum(axis=0)
-        sums = np.where(defined, by_fold, 0.0).sum(axis=0)
-        means = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
-        return dict(zip(names, means, strict=True))
+        drawn = [weights[:, part.where] for part in self.parts]
+        by_fold = np.stack(
+            [part.quotients(each) for part, each in zip(self.parts, drawn, strict=True)]
+        )
+        counts = np.ones_like(by_fold)
+        for index, place in enumerate(self.recalls):
+            for fold, part in enumerate(self.parts):
+                counts[fold, place] = part.presence(part.labels == index, drawn[fold])
+        means = [
+            mean_over_folds(by_fold[:, place], counts[:, place]) for place in range(len(self.names))
+        ]
+        balanced = np.mean([means[place] for place in self.recalls], axis=0)
+        values = (self._areas(drawn), *means, balanced)
+        return dict(zip(("auc", *self.names, "balanced_accuracy"), values, strict=True))
+
+    def _areas(self, drawn: Sequence[Float[np.ndarray, "resample _"]]) -> Draws:
+        """Mean over classes of the mean over folds."""
+        both = [pair for pair in zip(self.parts, drawn, strict=True) if pair[0].complete]
+        if not both:
+            return np.full(len(drawn[0]), np.nan)
+        count = len(self.recalls)
+        each = []
+        for index in range(count) if count > 2 else (1,):
+            areas, counts = zip(*(part.area(index, of) for part, of in both), strict=True)
+            each.append(mean_over_folds(np.stack(areas), np.stack(counts)))
+        return np.asarray(np.mean(each, axis=0))
 
 
 def _row(runs: Sequence[_Run], weights: Float[np.ndarray, "resample item"]) -> dict[str, Draws]:
