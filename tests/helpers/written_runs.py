@@ -224,6 +224,7 @@ def write_rival(
     audit=None,
     summary="",
     seconds=40.0,
+    suffix="",
 ):
     """Write a run. Runs of equal `split` and `patients` have the same cases in the same folds.
 
@@ -231,6 +232,7 @@ def write_rival(
         signal: Distance of the classes, in standard deviations of the noise.
         shared: Share of the noise that all runs have in common.
         one_class_in: A fold whose cases are all of the last class.
+        suffix: Of the names of the cases.
         audit: Strength of a row "geometry" in audit.csv; None means no such file.
     """
     labels, fold_of, hard = cohort(patients, folds, len(classes), split, one_class_in)
@@ -253,7 +255,7 @@ def write_rival(
     write_json(folder.path / "experiment.json", {"schema": 1, **experiment})
     machine = {"device": "cpu", "precision": "float32", "processor": "A", "cores": 2, "threads": 1}
     write_json(folder.path / "environment.json", {"schema": 1, **machine, **(environment or {})})
-    names = [(f"c{i:03}", f"p{i:03}", classes[label]) for i, label in enumerate(labels)]
+    names = [(f"c{i:03}{suffix}", f"p{i:03}", classes[label]) for i, label in enumerate(labels)]
     write_cases(folder.path, names, fold_of, site)
     random = np.random.default_rng([noise, 5])
     each = [None] if aggregator else range(slices)

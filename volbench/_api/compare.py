@@ -12,6 +12,7 @@ def compare(
     threshold: str | float = 0.5,
     repeats: bool = False,
     test: PairTest = "combined",
+    across_inputs: bool = False,
 ) -> Comparisons:
     """Compare runs as ``volbench compare`` does: one comparison per data set and split.
 
@@ -21,6 +22,8 @@ def compare(
         threshold: A number, or a rule such as ``youden`` that sets it on the validation part.
         repeats: Whether runs that differ in the seed only are one row.
         test: ``combined``, the cross-validated z-test, or ``corrected_t``.
+        across_inputs: Whether runs on other images of the same patients, with the same labels and
+            folds, are one comparison.
 
     Raises:
         UsageError: a path holds no run.
@@ -30,4 +33,11 @@ def compare(
     >>> [(row.name, row.letters) for row in table.rows]
     [('mine', 'a'), ('other', 'b')]
     """
-    return load_runs(*paths, unit=unit, threshold=threshold, repeats=repeats, test=test).comparisons
+    return load_runs(
+        *paths,
+        unit=unit,
+        threshold=threshold,
+        repeats=repeats,
+        test=test,
+        across_inputs=across_inputs,
+    ).comparisons

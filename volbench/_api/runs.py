@@ -45,6 +45,7 @@ class Runs:
         threshold: How two classes are told apart: a number or a rule such as ``youden``.
         repeats: Whether runs that differ in the seed only are one row of ``summary``.
         test: The test over folds that decides: ``combined`` or ``corrected_t``.
+        across_inputs: Whether runs on other images of the same patients share a table.
 
     >>> import volbench
     >>> runs = volbench.load_runs("runs")
@@ -59,6 +60,7 @@ class Runs:
     threshold: str | float = 0.5
     repeats: bool = False
     test: PairTest = "combined"
+    across_inputs: bool = False
 
     def __repr__(self) -> str:
         names = [run.name for run in self.loaded]
@@ -81,7 +83,9 @@ class Runs:
                 repeats=self.repeats,
                 test=self.test,
             )
-            for together in tables_of(self.loaded, repeats=self.repeats)
+            for together in tables_of(
+                self.loaded, repeats=self.repeats, across_inputs=self.across_inputs
+            )
         )
 
     @cached_property
@@ -179,6 +183,7 @@ def load_runs(
     threshold: str | float = 0.5,
     repeats: bool = False,
     test: PairTest = "combined",
+    across_inputs: bool = False,
 ) -> Runs:
     """Read runs: those named and those inside the folders named; all in ``runs`` by default.
 
@@ -190,6 +195,8 @@ def load_runs(
         repeats: Whether runs that differ in the seed only are one row of the summary.
         test: The test over folds that decides: ``combined``, the cross-validated z-test, or
             ``corrected_t``.
+        across_inputs: Whether runs on other images of the same patients, with the same labels and
+            folds, share a table.
 
     Raises:
         UsageError: a path holds no run.
@@ -199,4 +206,4 @@ def load_runs(
     <2 runs, 10 of 10 folds finished: mine, other>
     """
     found = find_runs(Path(path) for path in (paths or ("runs",)))
-    return Runs(tuple(map(load_run, found)), unit, threshold, repeats, test)
+    return Runs(tuple(map(load_run, found)), unit, threshold, repeats, test, across_inputs)

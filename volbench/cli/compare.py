@@ -92,6 +92,12 @@ if TYPE_CHECKING:
     help="One answer over several data sets, as table, md or json, in place of one table each.",
 )
 @click.option(
+    "--across-inputs",
+    is_flag=True,
+    help="One table for runs on other images of the same patients in the same folds; runs named "
+    "one by one are compared so anyhow.",
+)
+@click.option(
     "--seed",
     default=0,
     show_default=True,
@@ -119,6 +125,7 @@ def command(
     test: Literal["combined", "corrected-t"],
     repeats: bool,
     over_datasets: bool,
+    across_inputs: bool,
     seed: int,
     style: "Format | None",
     output: Path | None,
@@ -129,7 +136,8 @@ def command(
     Compares all runs in runs/, or those given. Rows that share a letter do not differ
     significantly: pairs of runs are tested within folds on the AUC (cross-validated z-test,
     Holm-adjusted). Runs on different data or folds are shown in separate tables; given together
-    by name they are refused, because their numbers are not comparable.
+    by name they are refused, because their numbers are not comparable. Other images of the same
+    patients in the same folds are compared, and a line says what differs.
 
     \b
     volbench compare
@@ -156,8 +164,9 @@ def command(
     runs = where([load_run(path) for path in found], conditions)
     names = check_metrics(metrics, runs) if metrics is not None else None
     other = check_against(against, runs) if against is not None else None
-    tables = tables_of(runs, repeats=repeats)
-    if set(found) <= set(paths) and not over_datasets:
+    named = set(found) <= set(paths) and not over_datasets
+    tables = tables_of(runs, repeats=repeats, across_inputs=across_inputs or named)
+    if named:
         check_named_together(tables)
     compared = [
         compare_runs(

@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 
 from volbench.experiment.differing import COMPONENTS, Setting, differing_settings, heading
+from volbench.leaderboard.inputs import input_names, several_inputs
 from volbench.leaderboard.statistics.comparison import SLICES, Candidate
 
 
 def row_settings(rows: Sequence[Candidate]) -> list[Setting]:
     """Settings beside the components in which rows differ; seeds only if no row pools several."""
     pooled = any(len(row.runs) > 1 for row in rows)
-    return [
+    found = [
         setting
         for setting in differing_settings([row.runs[0].experiment for row in rows])
         if setting.key not in COMPONENTS and not (pooled and setting.key == "seed")
     ]
+    runs = [row.runs[0] for row in rows]
+    if several_inputs(runs):
+        found.insert(0, Setting("inputs", "data", tuple(input_names(runs))))
+    return found
 
 
 def identities(rows: Sequence[Candidate]) -> tuple[dict[str, list[str]], str]:

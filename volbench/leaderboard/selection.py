@@ -160,8 +160,13 @@ def check_named_together(tables: Sequence[Sequence[LoadedRun]]) -> None:
     """
     if len(tables) > 1:
         first, second = tables[0][0], tables[1][0]
-        what = "data" if first.protocol[0] != second.protocol[0] else "folds"
+        if first.protocol[0] == second.protocol[0]:
+            what = "folds"
+        elif first.protocol[1] == second.protocol[1]:
+            what = "patients or labels"
+        else:
+            what = "data and other patients, labels or folds"
         raise StateError(
             f"{first.name} and {second.name} were run on different {what}; their numbers cannot be "
-            "compared. Name runs of the same data and folds, or the folder that holds them"
+            "compared. Name runs of the same patients and folds, or the folder that holds them"
         )

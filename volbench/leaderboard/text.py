@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from volbench._utils.text import plural
+from volbench.leaderboard.inputs import input_names, input_note
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides, PowerAnalysis
 from volbench.leaderboard.statistics.next_design import recommendation
 from volbench.leaderboard.statistics.per_class import DEFINITION
@@ -24,12 +25,15 @@ def title(found: Comparison) -> str:
     """Name the data, how much of it, and the folds."""
     run = found.first_run
     folds = int(run.experiment["folds"])
+    names = " / ".join(dict.fromkeys(input_names(found.runs)))
+    data = " / ".join(dict.fromkeys(each.protocol[0][:8] for each in found.runs))
+    cases = " / ".join(map(str, dict.fromkeys(each.cases for each in found.runs)))
     split = ", ".join(digest[:8] for digest in found.splits)
     repeated = f" x {found.repeats} repeats" if found.repeats > 1 else ""
     return (
-        f"{run.data}: {run.cases} cases of {run.patients} patients, "
+        f"{names}: {cases} cases of {run.patients} patients, "
         f"{plural(folds, 'random split' if run.repeated else 'fold')}{repeated} "
-        f"(data {run.protocol[0][:8]}, split {split})"
+        f"(data {data}, split {split})"
     )
 
 
@@ -56,6 +60,7 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
             f"AUC is undefined in fold {numbers}, where a class is missing, and so is any mean "
             "over all folds; pairs are tested on the other folds."
         )
+    notes += input_note(found.runs)
     notes += permuted_notes(found)
     notes += seed_notes(found.rows)
     notes += daggers(found)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from volbench.errors import StateError, UsageError
 from volbench.experiment.experiment import short_source
+from volbench.runs.cohort import UNKNOWN_COHORT, Cohort
 from volbench.runs.csv_files import (
     FORMER_COLUMNS,
     CaseRow,
@@ -58,6 +59,8 @@ class LoadedRun:
         repeated: Whether its folds are random splits, which hold out a patient several times or
             never.
         race: Content of race.json, of a run that took part in a race and was stopped.
+        channels: Names of the images of a case; empty where they were not kept.
+        cohort: Who is held out where; empty digests where that is not known.
     """
 
     path: Path
@@ -74,6 +77,8 @@ class LoadedRun:
     duplicates: tuple[tuple[str, str], ...] = ()
     repeated: bool = False
     race: Mapping[str, Any] | None = None
+    channels: tuple[str, ...] = ()
+    cohort: Cohort = UNKNOWN_COHORT
 
     def __repr__(self) -> str:
         folds = f"{len(self.predictions)} of {self.experiment['folds']} folds"
@@ -94,6 +99,11 @@ class LoadedRun:
     def protocol(self) -> tuple[str, str]:
         """Digests of data and split; runs are compared only where both are equal."""
         return self.experiment["data_digest"], self.experiment["split_digest"]
+
+    @property
+    def division(self) -> str:
+        """Which patients are in which fold: equal where runs are paired, whatever they see."""
+        return self.cohort.by_patient or str(self.experiment["split_digest"])
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -121,6 +131,12 @@ class LoadedRun:
     def failed(self) -> list[FoldResult]:
         """Folds that failed, with their reasons."""
         return [result for result in self.results.values() if result.status == "failed"]
+
+
+def named_otherwise(runs: Iterable[LoadedRun]) -> bool:
+    """Whether runs on the same patients and folds name the cases differently: patients pair."""
+    runs = list(runs)
+    return len({run.division for run in runs}) == 1 < len({run.cohort.by_case for run in runs})
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
@@ -181,6 +197,8 @@ def load_run(path: Path) -> LoadedRun:
         duplicates=tuple((str(one), str(other)) for one, other in data.get("duplicates", ())),
         repeated=any(len(row.folds) > 1 for row in split),
         race=_race(folder),
+        channels=tuple(map(str, data.get("channels", ()))),
+        cohort=Cohort.of(split),
     )
 
 

@@ -43,7 +43,7 @@ from volbench.leaderboard.statistics.run_scores import (
 )
 from volbench.leaderboard.statistics.shortcut_test import best_shortcuts_of, compare_with_shortcut
 from volbench.runs.csv_files import Grades
-from volbench.runs.load import LoadedRun
+from volbench.runs.load import LoadedRun, named_otherwise
 
 
 def compare_runs(
@@ -85,7 +85,8 @@ def compare_runs(
         StateError: the runs predict other items.
     """
     natives = {native_unit(run) for run in runs} - {None}
-    chosen: Unit = unit or (next(iter(natives)) if len(natives) == 1 else None) or "case"
+    native = next(iter(natives)) if len(natives) == 1 else "case"
+    chosen: Unit = unit or ("patient" if named_otherwise(runs) else native) or "case"
     classes = next((run.classes for run in runs if run.classes), ())
     if not all(isinstance(run.classes, Grades) for run in runs if run.classes):
         classes = tuple(classes)  # metrics of grades are those of runs that all have grades
@@ -122,12 +123,14 @@ def compare_runs(
         design=power_of(contenders[0].areas, pairs, alpha=alpha) if decided_by == "folds" else None,
         shortcuts=tuple(found.shortcut for found in shortcuts),
         undefined=_undefined(next(iter(complete.values()), ())),
-        mixed=unit is None and len(natives) > 1,
+        mixed=chosen == "case" and unit is None and len(natives) > 1,
         alpha=alpha,
         margin=margin,
         resamples=resamples,
         seed=seed,
-        splits=tuple(sorted({run.experiment["split_digest"] for run in runs})),
+        splits=tuple(
+            sorted({run.division: run.experiment["split_digest"] for run in runs[::-1]}.values())
+        ),
     )
 
 
@@ -217,12 +220,24 @@ def _undefined(runs: Sequence[Scored]) -> tuple[int, ...]:
     return tuple(sorted(missing))
 
 
-def tables_of(runs: Iterable[LoadedRun], *, repeats: bool = False) -> list[list[LoadedRun]]:
-    """Divide runs into tables: same data, same folds; with ``repeats``, the same set of folds."""
+def tables_of(
+    runs: Iterable[LoadedRun], *, repeats: bool = False, across_inputs: bool = False
+) -> list[list[LoadedRun]]:
+    """Divide runs into tables: same data, same folds; with ``repeats``, the same set of folds.
+
+    Args:
+        runs: Any runs.
+        repeats: Whether runs that differ in the seed only are put together.
+        across_inputs: Whether runs on other images of the same patients, with the same labels and
+            folds, share a table.
+    """
     runs = list(runs)
     tables: dict[tuple[object, ...], list[LoadedRun]] = {}
     for together in put_together(runs) if repeats else [[run] for run in runs]:
-        splits = frozenset(run.experiment["split_digest"] for run in together)
+        splits = frozenset(
+            run.division if across_inputs else run.experiment["split_digest"] for run in together
+        )
         first = together[0].experiment
-        tables.setdefault((first["data_digest"], first["folds"], splits), []).extend(together)
+        data = None if across_inputs else first["data_digest"]
+        tables.setdefault((data, first["folds"], splits), []).extend(together)
     return list(tables.values())

@@ -44,9 +44,7 @@ def resample(
         return {}
     first = next(iter(rows.values()))[0].items
     assert first is not None
-    divisions = {
-        scored.run.experiment["split_digest"] for scored in chain.from_iterable(rows.values())
-    }
+    divisions = {scored.run.division for scored in chain.from_iterable(rows.values())}
     folds = first.folds if len(divisions) == 1 else None
     clusters = clusters_of(first.labels, np.array(first.patients), folds)
     taken_apart = {place: [_Run.of(scored) for scored in runs] for place, runs in rows.items()}
@@ -156,7 +154,7 @@ class _Run:
                 )
             )  # fmt: skip
         recalls = tuple(names.index(f"recall_{name}") for name in items.classes)
-        return cls(scored.run.experiment["split_digest"], names, recalls, tuple(parts))
+        return cls(scored.run.division, names, recalls, tuple(parts))
 
     def scores(self, weights: Float[np.ndarray, "resample item"]) -> dict[str, Draws]:
         """Every metric in each draw: of each fold, then the mean of those that have a value."""

@@ -13,7 +13,7 @@ from volbench.errors import StateError
 from volbench.evaluation import Items, Unit, fold_scores, gather, units_of
 from volbench.evaluation.metrics import metrics_for
 from volbench.evaluation.statistics.spread import spread
-from volbench.runs.load import LoadedRun
+from volbench.runs.load import LoadedRun, named_otherwise
 
 Folds = Float[np.ndarray, " fold"]
 
@@ -136,9 +136,8 @@ def matrix(runs: Sequence[Scored], metric: str) -> list[Folds]:
     """A metric by division into folds: of several seeds on the same folds, their mean."""
     by_split: dict[str, list[pd.Series]] = {}
     for scored in runs:
-        split = scored.run.experiment["split_digest"]
         if metric in scored.by_fold:
-            by_split.setdefault(split, []).append(scored.by_fold[metric])
+            by_split.setdefault(scored.run.division, []).append(scored.by_fold[metric])
     return [
         np.asarray(pd.concat(each, axis=1).mean(axis=1, skipna=False), dtype=np.float64)
         if len(each) > 1
@@ -161,8 +160,8 @@ def case_areas(runs: Sequence[Scored]) -> Float[np.ndarray, "repeat fold"]:
         return np.stack(matrix(runs, "auc"))
     by_split: dict[str, list[Folds]] = {}
     for scored in runs:
-        split = scored.run.experiment["split_digest"]
-        by_split.setdefault(split, []).append(scored.other_units.get("case", scored.slice_areas))
+        division = scored.run.division
+        by_split.setdefault(division, []).append(scored.other_units.get("case", scored.slice_areas))
     return np.stack([np.mean(each, axis=0) for _, each in sorted(by_split.items())])
 
 
@@ -207,8 +206,11 @@ def check_same_items(runs: Sequence[Scored]) -> None:
         elif item_names(first) != item_names(other) or (first.labels != other.labels).any():
             what = f"predict other {first.unit}s"
         if what:
-            way_out = "compare them with --unit case" if first.unit == "slice" else "run one again"
+            where, way_out = "data and folds", "run one again"
+            if first.unit == "slice":
+                way_out = "compare them with --unit case"
+            elif named_otherwise([known[0].run, scored.run]):
+                where, way_out = "patients and folds", "compare them with --unit patient"
             raise StateError(
-                f"{known[0].run.name} and {scored.run.name} {what}, on the same data and folds; "
-                f"{way_out}"
+                f"{known[0].run.name} and {scored.run.name} {what}, on the same {where}; {way_out}"
             )

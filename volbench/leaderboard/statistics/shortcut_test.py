@@ -46,7 +46,7 @@ def audits_of(runs: Sequence[LoadedRun], splits: Sequence[str]) -> list[Audit]:
     """The audit of each division into folds, from any run that holds it; none if one is missing."""
     found: dict[str, Audit] = {}
     for run in runs:
-        split = run.experiment["split_digest"]
+        split = run.division
         if split not in found and (run.path / AUDIT).is_file():
             RunFolder(run.path).content(AUDIT)  # refuses one that was changed
             found[split] = read_audit(run.path / AUDIT)
@@ -70,9 +70,19 @@ class ScoredShortcut:
 def best_shortcuts_of(rows: Sequence[ScoredRow], *, unit: Unit, ddof: int) -> list[ScoredShortcut]:
     """The best shortcuts of the audits that lie in the runs of a table."""
     runs = [run for row in rows for run in row.runs]
-    splits = sorted({run.experiment["split_digest"] for run in runs})
+    splits = sorted({run.division for run in runs})
     folds = int(runs[0].experiment["folds"])
-    return best_shortcuts(audits_of(runs, splits), unit=unit, folds=folds, ddof=ddof)
+    by_data: dict[str, list[LoadedRun]] = {}
+    for run in runs:
+        by_data.setdefault(run.experiment["data_digest"], []).append(run)
+    best: dict[str, ScoredShortcut] = {}
+    for together in by_data.values():  # other images may have other shortcuts: the best is the bar
+        found = best_shortcuts(audits_of(together, splits), unit=unit, folds=folds, ddof=ddof)
+        for each in found:
+            known = best.setdefault(each.shortcut.features, each)
+            if each.shortcut.auc.mean > known.shortcut.auc.mean:
+                best[each.shortcut.features] = each
+    return sorted(best.values(), key=lambda each: -each.shortcut.auc.mean)[:MOST]
 
 
 def compare_with_shortcut(
