@@ -98,7 +98,7 @@ class _Part:
     @property
     def complete(self) -> bool:
         """Whether it has every class; without one, it has no AUC."""
-        return len(np.unique(self.labels)) == self.probabilities.shape[1]
+        return bool(len(np.unique(self.labels)) == self.probabilities.shape[1])
 
     def area(self, index: int, drawn: Float[np.ndarray, "resample item"]) -> tuple[Draws, Draws]:
         """AUC of a class against the rest in each draw, and how much the fold counts."""
