@@ -60,6 +60,9 @@ def test_pairs_are_matched_by_their_components_and_combined(folder):
     assert pair.overall == over_data_sets(differences, errors)
     assert pair.verdict == "better"
     assert list(found.groups.values()) == ["a", "b"]
+    best = {name[0]: chance for name, chance in found.best.items()}
+    assert best["rmc5"] == pytest.approx(1 - pair.overall.rope.worse, abs=0.01)
+    assert best["r2d"] == pytest.approx(1 - pair.overall.rope.better, abs=0.01)
 
 
 def test_one_data_set_is_no_answer_over_data_sets(folder):
@@ -81,6 +84,9 @@ def test_the_command_shows_the_answer_and_writes_it_as_json(folder):
     )
     (pair,) = json.loads(written.stdout)["pairs"]
     assert pair["data_sets"] == 3
+    first, second = json.loads(written.stdout)["candidates"]
+    assert first["p_practically_best"] > 0.9 > second["p_practically_best"]
+    assert "P(best): probability of being practically best" in " ".join(shown.output.split())
     refused = CliRunner().invoke(
         main, ["compare", str(folder), "--over-datasets", "--format", "csv"]
     )

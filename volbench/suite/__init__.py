@@ -1,9 +1,9 @@
 """Suites: files that define experiments and the tables that show them."""
 
 from volbench._utils.moved import renamed
-from volbench.suite.expand import Suite, SuiteCandidate, Table, load_suite
+from volbench.suite.expand import Suite, SuiteCandidate, Table, load_suite, load_suites
 from volbench.suite.run_suite import Result, SuiteCallback, plan_suite, run_suite
-from volbench.suite.show_suite import show_suite
+from volbench.suite.show_suite import show_suite, show_suites
 
 __all__ = [
     "Result",
@@ -12,9 +12,11 @@ __all__ = [
     "SuiteCandidate",
     "Table",
     "load_suite",
+    "load_suites",
     "plan_suite",
     "run_suite",
     "show_suite",
+    "show_suites",
 ]
 
 __getattr__ = renamed(__name__, {"SuiteWatcher": "SuiteCallback"})

@@ -1,7 +1,7 @@
 """Expansion of a suite file to its experiments: scales, overrides, grids."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -64,6 +64,7 @@ class Suite:
         recipe: In place of every recipe of the file; None leaves those.
         overrides: Settings of the scale and of the caller, which come after the file's.
         reference: Published results to show beside, by name.
+        part: Which of the suite's data sets, where it has several.
     """
 
     path: Path
@@ -77,6 +78,7 @@ class Suite:
     overrides: tuple[str, ...]
     tables: tuple[Table, ...]
     reference: str | None
+    part: str = ""
 
     @property
     def candidates(self) -> tuple[SuiteCandidate, ...]:
@@ -86,8 +88,13 @@ class Suite:
 
     @property
     def out(self) -> Path:
-        """Folder of its runs where none is named: one per suite and scale."""
-        return Path("runs") / (f"{self.path.stem}-{self.scale}" if self.scale else self.path.stem)
+        """Folder of its runs where none is named: one per suite, scale and data set."""
+        return self.place(None)
+
+    def place(self, out: Path | None) -> Path:
+        """Folder of its runs in a folder of the whole suite; by default one in ``runs``."""
+        name = f"{self.path.stem}-{self.scale}" if self.scale else self.path.stem
+        return (out or Path("runs") / name) / self.part
 
 
 def load_suite(
@@ -131,12 +138,19 @@ def load_suite(
             raise SpecError(f"suite {path}: {text}") from None
     if not file.table:
         raise SpecError(f"suite {path} has no tables; add one that begins with [[table]]")
+    several = () if data or chosen.data else (file.data or ())
+    if len(several) > 1:
+        raise UsageError(
+            f"suite {path} has {len(several)} data sets; name one (--data), or read it with "
+            "load_suites"
+        )
+    named = data or chosen.data or next(iter(several), None)
     return Suite(
         path=path,
         title=file.title or path.stem,
         scale=scale,
         scales=tuple(file.scales),
-        data=data or chosen.data or file.data or (None if file.scales else "phantom"),
+        data=named or (None if file.scales else "phantom"),
         recipe=recipe,
         folds=folds or chosen.folds or file.folds or "10",
         seed=next((n for n in (seed, chosen.seed, file.seed) if n is not None), 0),
@@ -144,6 +158,48 @@ def load_suite(
         tables=tuple(_table(path, file, table) for table in file.table),
         reference=file.reference,
     )
+
+
+def load_suites(
+    path: Path | str,
+    *,
+    scale: str | None = None,
+    data: str | None = None,
+    recipe: str | None = None,
+    overrides: tuple[str, ...] = (),
+    folds: str | None = None,
+    seed: int | None = None,
+) -> list[Suite]:
+    r"""Read a suite over one data set or several: one suite for each of them.
+
+    Arguments and errors are those of `load_suite`; ``data`` stands in place of all.
+
+    >>> text = 'data = ["phantom(patients=30)", "phantom(patients=60)"]\n[[table]]\ntitle = "One"\n'
+    >>> text += 'encoder = "r2d"\naggregator = "max"\nloss = "focal"'
+    >>> _ = Path("suite.toml").write_text(text)
+    >>> [suite.place(None).as_posix() for suite in load_suites("suite.toml")]
+    ['runs/suite/1-phantom', 'runs/suite/2-phantom']
+    """
+    path = Path(path)
+    options = {"scale": scale, "recipe": recipe, "folds": folds}
+    file = _with_bases(path, seen=(), read=set())
+    of_scale = file.scales[scale].data if scale in file.scales else None
+    several = () if data or of_scale else (file.data or ())
+    if len(several) < 2:
+        return [load_suite(path, data=data, overrides=overrides, seed=seed, **options)]
+    return [
+        replace(
+            load_suite(path, data=each, overrides=overrides, seed=seed, **options),
+            part=f"{number}-{_short(each)}",
+        )
+        for number, each in enumerate(several, start=1)
+    ]
+
+
+def _short(data: str) -> str:
+    """Name of a data set as part of a folder's name."""
+    name = data.partition("(")[0] if "(" in data else Path(data).stem
+    return "".join(each if each.isalnum() or each in "-_" else "-" for each in name)[:40]
 
 
 def _with_bases(path: Path, seen: tuple[Path, ...], read: set[Path]) -> SuiteFile:

@@ -85,13 +85,14 @@ class SuiteFile(SuiteSection):
     Attributes:
         base: Suite files that this one starts from: their settings, unless it has its own, their
             scales and their tables.
+        data: One data set, or several, each of which has all experiments.
         reference: Published results to show beside.
     """
 
     title: str | None = None
     base: Names = ()
     reference: str | None = None
-    data: str | None = None
+    data: Names | None = None
     recipe: str | None = None
     folds: Folds | None = None
     seed: Seed | None = None
@@ -138,7 +139,7 @@ def _placed(file: SuiteFile, folder: Path) -> SuiteFile:
     tables = [_with(grid(table), rows=tuple(map(grid, table.rows))) for table in file.table]
     return _with(
         file,
-        data=place(file.data),
+        data=None if file.data is None else tuple(map(place, file.data)),
         folds=place(file.folds),
         recipe=place(file.recipe),
         scales=scales,

@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from volbench._utils.text import plural
-from volbench.errors import StateError, UsageError
+from volbench.errors import StateError, UsageError, VolbenchError
 from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.published.lee2022 import Rectal2022
 from volbench.leaderboard.published.references import load_reference
 from volbench.leaderboard.published.side_by_side import PublishedRow, cells, incomplete, summary
+from volbench.leaderboard.render.over_datasets import over_json, over_tables
 from volbench.leaderboard.render.terminal import markdown, terminal
+from volbench.leaderboard.statistics.compare import compare_runs
+from volbench.leaderboard.statistics.over_datasets import (
+    OverDataSetsTable,
+    compare_over_data_sets,
+)
 from volbench.leaderboard.statistics.run_scores import DDOF
 from volbench.runs.load import LoadedRun, load_run
 from volbench.suite.expand import Suite, SuiteCandidate, Table
@@ -39,16 +45,67 @@ def show_suite(
         UsageError: nothing was run there.
         StateError: the folder was damaged.
     """
-    out = out or suite.out
-    index = read_index(out)
-    if not index:
-        raise UsageError(f"no suite was run into {out}; {_way_out(suite)}")
-    loaded = {candidate: _load(out, index.get(candidate)) for candidate in suite.candidates}
+    return show_suites([suite], out=out, style=style, color=color)
+
+
+def show_suites(
+    suites: Sequence[Suite],
+    *,
+    out: Path | None = None,
+    style: Style = "table",
+    color: bool = False,
+) -> str:
+    """Show a suite over several data sets: the tables of each, then one answer over all of them.
+
+    Arguments and errors are those of `show_suite`; the suites come from `load_suites`.
+    """
+    loaded = {suite: _loaded(suite, suite.place(out)) for suite in suites}
+    overall = _over_data_sets(list(loaded.values())) if len(suites) > 1 else None
     if style == "json":
-        return json.dumps(_document(suite, loaded), indent=2, ensure_ascii=False) + "\n"
+        documents = [_document(suite, runs) for suite, runs in loaded.items()]
+        whole = (
+            documents[0]
+            if len(suites) == 1
+            else {
+                "schema": SCHEMA,
+                "suites": documents,
+                "over_data_sets": None if isinstance(overall, str) else over_json(overall),
+            }
+        )
+        return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
     draw = markdown if style == "md" else partial(terminal, color=color)
-    sections = _sections(suite, loaded)
+    sections = [part for suite, runs in loaded.items() for part in _sections(suite, runs)]
+    if isinstance(overall, str):
+        sections.append(TextTable("Over data sets", {}, [overall]))
+    elif overall is not None:
+        sections += over_tables(overall)
     return "\n".join(draw(each.title, each.cells, each.notes) for each in sections)
+
+
+def _loaded(suite: Suite, out: Path) -> dict[SuiteCandidate, LoadedRun | str]:
+    index = read_index(out)
+    if not index and not suite.part:
+        raise UsageError(f"no suite was run into {out}; {_way_out(suite)}")
+    return {candidate: _load(out, index.get(candidate)) for candidate in suite.candidates}
+
+
+def _over_data_sets(
+    loaded: Sequence[Mapping[SuiteCandidate, LoadedRun | str]],
+) -> OverDataSetsTable | str:
+    """One answer over the data sets on which runs are complete; or why there is none yet."""
+    complete = [
+        [
+            found
+            for found in each.values()
+            if isinstance(found, LoadedRun)
+            and len(found.predictions) == int(found.experiment["folds"])
+        ]
+        for each in loaded
+    ]
+    try:
+        return compare_over_data_sets([compare_runs(runs) for runs in complete if runs])
+    except VolbenchError as error:
+        return str(error).removeprefix("--over-datasets: ")
 
 
 def _document(suite: Suite, loaded: Mapping[SuiteCandidate, LoadedRun | str]) -> dict[str, Any]:

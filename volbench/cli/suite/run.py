@@ -20,6 +20,7 @@ from volbench.cli.variants import variant_options
 
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Precision
+    from volbench.suite import Suite
 
 EXPERIMENT_FAILED = 1
 
@@ -91,6 +92,7 @@ def command(
     An experiment that cannot be planned, or whose folds fail, is kept as a row with its error, and
     the others continue. Rerun the same command to resume: finished folds are kept. With --on, all
     folds of all experiments are submitted to one executor, and the same command attaches again.
+    A suite may name several data sets; each has a folder of runs.
 
     \b
     volbench suite run benchmarks/rectal2022/table4.toml --scale small
@@ -103,10 +105,10 @@ def command(
     from volbench.cli.progress.suite import SuiteProgress, describe_suite
     from volbench.crossval.run import EXECUTOR
     from volbench.crossval.variants import variants
-    from volbench.suite import load_suite, plan_suite, run_suite
+    from volbench.suite import load_suites, plan_suite, run_suite
     from volbench.suite.run_suite import describe_suite_tasks
 
-    suite = load_suite(
+    suites = load_suites(
         file,
         scale=scale,
         data=data,
@@ -115,26 +117,33 @@ def command(
         folds=folds,
         seed=seed,
     )
-    asked = variants(seed=0, folds=suite.folds, repeats=repeats, seeds=seeds, train_shares=shares)
-    place = out or (suite.out.with_name(f"permuted-{suite.out.name}") if permuted else suite.out)
-    with counter("preparing", "cases") as on_case:
-        planned = plan_suite(
-            suite,
-            precision=precision,
-            jobs=jobs,
-            on_case=on_case,
-            allow_duplicates=allow_duplicates,
-            variants=asked,
-            permuted=permuted,
+
+    def run_one(suite: "Suite") -> bool:
+        """Run it on its data set; return whether something failed."""
+        asked = variants(
+            seed=0, folds=suite.folds, repeats=repeats, seeds=seeds, train_shares=shares
         )
-    with open_executor(on, place) as executor:
-        if dry_run:
-            click.echo(describe_suite(suite, planned, place))
-            if executor is not None:
-                tasks = describe_suite_tasks(planned, place, executor, device=device, jobs=jobs)
-                click.echo(executor.describe(tasks, place / EXECUTOR))
-            failed = any(each.plan is None for each in planned)
-        else:
+        place = suite.place(out)
+        if permuted and out is None:
+            top = suite.out.parent if suite.part else suite.out
+            place = top.with_name(f"permuted-{top.name}") / suite.part
+        with counter("preparing", "cases") as on_case:
+            planned = plan_suite(
+                suite,
+                precision=precision,
+                jobs=jobs,
+                on_case=on_case,
+                allow_duplicates=allow_duplicates,
+                variants=asked,
+                permuted=permuted,
+            )
+        with open_executor(on, place) as executor:
+            if dry_run:
+                click.echo(describe_suite(suite, planned, place))
+                if executor is not None:
+                    tasks = describe_suite_tasks(planned, place, executor, device=device, jobs=jobs)
+                    click.echo(executor.describe(tasks, place / EXECUTOR))
+                return any(each.plan is None for each in planned)
             with SuiteProgress(suite) as progress:
                 results = run_suite(
                     suite,
@@ -148,7 +157,12 @@ def command(
                     race=race,
                     track=track,
                 )
-            progress.summarise(results, place if place != suite.out else out, asked)
-            failed = any(result.error is not None for result in results)
-    if failed:
+            there = out if suite.part or place == suite.out else place
+            progress.summarise(results, there, asked)
+            return any(result.error is not None for result in results)
+
+    failed = [run_one(suite) for suite in suites]
+    if len(suites) > 1 and not dry_run:
+        click.echo(f"volbench suite show {file} compares over all {len(suites)} data sets.")
+    if any(failed):
         raise click.exceptions.Exit(EXPERIMENT_FAILED)

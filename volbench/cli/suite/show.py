@@ -27,16 +27,17 @@ def command(
 ) -> None:
     """Show the tables of a suite with the results so far.
 
-    Experiments that were not run, or that failed, are rows too.
+    Experiments that were not run, or that failed, are rows too. Of a suite over several data
+    sets, one answer over all of them follows the tables of each.
 
     \b
     volbench suite show benchmarks/rectal2022/paper.toml --scale small
     """
     import sys
 
-    from volbench.suite import load_suite, show_suite
+    from volbench.suite import load_suites, show_suites
 
-    suite = load_suite(file, scale=scale)
+    suites = load_suites(file, scale=scale)
     color = output is None and sys.stdout.isatty()
     shown = cast("Style", chosen_format(style, output, FORMATS))
-    emit(show_suite(suite, out=out, style=shown, color=color), output)
+    emit(show_suites(suites, out=out, style=shown, color=color), output)

@@ -7,6 +7,7 @@ never narrower than without a variance between data sets (Rover, Knapp & Friede,
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,3 +93,63 @@ def over_data_sets(
         rope=Rope(worse=worse, same=max(0.0, 1 - worse - better), better=better, margin=margin),
         data_sets=number,
     )
+
+
+def practically_best(
+    pairs: Mapping[tuple[int, int], OverDataSets],
+    candidates: Sequence[int],
+    *,
+    margin: float = MARGIN,
+    draws: int = 20_000,
+    seed: int = 0,
+) -> dict[int, float]:
+    """Probability that a candidate's mean over data sets is within the margin of the best one's.
+
+    The means are drawn from their joint posterior: Student's t around the differences to the first
+    candidate, with one degree of freedom less than data sets and the covariance that the standard
+    errors of all pairs imply. Of two candidates it is one less the probability of being worse.
+
+    Args:
+        pairs: Of every two candidates, first minus second.
+        candidates: In any order.
+        margin: Half the width of the region of practical equivalence.
+        draws: From the posterior.
+        seed: Of these draws.
+
+    Raises:
+        DataError: a pair is missing.
+
+    >>> pair = over_data_sets(np.array([0.02, 0.03, 0.04]), np.array([0.01, 0.01, 0.01]))
+    >>> found = practically_best({(0, 1): pair}, [0, 1])
+    >>> round(found[0], 2), round(found[1], 2)
+    (0.99, 0.04)
+    """
+    reference, *others = candidates
+    both = {frozenset(pair): found for pair, found in pairs.items()}
+    signs = dict.fromkeys(pairs, 1) | {pair[::-1]: -1 for pair in pairs}
+    try:
+        centre = [
+            signs[each, reference] * both[frozenset((each, reference))].difference
+            for each in others
+        ]
+        variance = {
+            frozenset((one, other)): both[frozenset((one, other))].standard_error ** 2
+            for place, one in enumerate(candidates)
+            for other in candidates[place + 1 :]
+        }
+    except KeyError:
+        raise DataError(
+            "some candidates were not compared with each other, so the best of them is not known"
+        ) from None
+    to_first = np.array([variance[frozenset((each, reference))] for each in others])
+    between = np.array([[variance.get(frozenset((a, b)), 0.0) for a in others] for b in others])
+    covariance = (to_first[:, None] + to_first[None] - between) / 2
+    values, vectors = np.linalg.eigh(covariance)  # of standard errors of pairs, each by itself
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    degrees = min(found.data_sets for found in pairs.values()) - 1
+    random = np.random.default_rng(seed)
+    normal = random.normal(size=(draws, len(others))) @ root.T
+    scale = np.sqrt(degrees / random.chisquare(degrees, size=(draws, 1)))
+    means = np.concatenate([np.zeros((draws, 1)), np.array(centre) + normal * scale], axis=1)
+    within = means >= means.max(axis=1, keepdims=True) - margin
+    return dict(zip(candidates, map(float, within.mean(axis=0)), strict=True))

@@ -19,10 +19,19 @@ def over_tables(found: OverDataSetsTable) -> list[TextTable]:
     }
     for place, data in enumerate(found.data):
         cells[f"AUC\n{data}"] = [_number(found.areas[name][place]) for name in names]
+    if found.best:
+        cells["P\n(best)"] = [f"{found.best[name]:.2f}" for name in names]
+    best = (
+        " P(best): probability of being practically best, its mean AUC over data sets like these "
+        f"within {found.margin:g} of the largest."
+    )
     summary = TextTable(
         f"{len(found.data)} data sets",
         cells,
-        ["group: candidates that share a letter cannot be told apart over these data sets."],
+        [
+            "group: candidates that share a letter cannot be told apart over these data sets."
+            + (best if found.best else "")
+        ],
     )
     pairs = found.pairs
     compared: dict[str, list[str]] = {
@@ -52,7 +61,12 @@ def over_json(found: OverDataSetsTable) -> dict[str, Any]:
         "schema": 1,
         "data": list(found.data),
         "candidates": [
-            {**_named(name), "group": found.groups[name], "auc": list(found.areas[name])}
+            {
+                **_named(name),
+                "group": found.groups[name],
+                "auc": list(found.areas[name]),
+                "p_practically_best": found.best.get(name),
+            }
             for name in found.candidates
         ],
         "pairs": [

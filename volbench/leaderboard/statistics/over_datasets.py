@@ -6,9 +6,13 @@ from itertools import combinations
 
 import numpy as np
 
-from volbench.errors import UsageError
+from volbench.errors import DataError, UsageError
 from volbench.evaluation.statistics import Verdict, holm, letters, verdict
-from volbench.evaluation.statistics.meta_analysis import OverDataSets, over_data_sets
+from volbench.evaluation.statistics.meta_analysis import (
+    OverDataSets,
+    over_data_sets,
+    practically_best,
+)
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
 
 Name = tuple[str, str, str]
@@ -47,6 +51,9 @@ class OverDataSetsTable:
         areas: AUC of each candidate on each data set; NaN where it is missing.
         groups: Letters; candidates that share one cannot be told apart.
         pairs: Every two candidates that were compared on at least two data sets.
+        best: Probability of being practically best, on average over data sets like these; empty
+            where some two candidates were not compared on two data sets.
+        margin: Differences of AUC up to this one are practically none.
     """
 
     data: tuple[str, ...]
@@ -54,6 +61,8 @@ class OverDataSetsTable:
     areas: dict[Name, tuple[float, ...]]
     groups: dict[Name, str]
     pairs: tuple[OverPair, ...]
+    best: dict[Name, float]
+    margin: float
 
 
 def compare_over_data_sets(
@@ -100,7 +109,7 @@ def compare_over_data_sets(
     if not drawn:
         raise UsageError(
             "--over-datasets: no two candidates (encoder, aggregator, loss) are complete on two "
-            "data sets"
+            "data sets with a difference that varies"
         )
     adjusted = holm(np.array([overall.p for *_, overall in drawn]))
     compared = tuple(
@@ -115,7 +124,19 @@ def compare_over_data_sets(
         areas=areas,
         groups=dict(zip(order, letters(square, alpha=alpha), strict=True)),
         pairs=compared,
+        best=_best(order, compared, margin),
+        margin=margin,
     )
+
+
+def _best(order: Sequence[Name], pairs: Sequence[OverPair], margin: float) -> dict[Name, float]:
+    places = {name: place for place, name in enumerate(order)}
+    known = {(places[pair.first], places[pair.second]): pair.overall for pair in pairs}
+    try:
+        found = practically_best(known, range(len(order)), margin=margin)
+    except DataError:
+        return {}
+    return {name: found[place] for name, place in places.items()}
 
 
 def _by_name(found: Comparison) -> dict[Name, Candidate]:
