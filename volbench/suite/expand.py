@@ -183,7 +183,7 @@ def load_suites(
     path = Path(path)
     options = {"scale": scale, "recipe": recipe, "folds": folds}
     file = _with_bases(path, seen=(), read=set())
-    of_scale = file.scales[scale].data if scale in file.scales else None
+    of_scale = file.scales[scale].data if scale and scale in file.scales else None
     several = () if data or of_scale else (file.data or ())
     if len(several) < 2:
         return [load_suite(path, data=data, overrides=overrides, seed=seed, **options)]

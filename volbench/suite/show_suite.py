@@ -69,7 +69,9 @@ def show_suites(
             else {
                 "schema": SCHEMA,
                 "suites": documents,
-                "over_data_sets": None if isinstance(overall, str) else over_json(overall),
+                "over_data_sets": over_json(overall)
+                if isinstance(overall, OverDataSetsTable)
+                else None,
             }
         )
         return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
