@@ -19,6 +19,7 @@ from volbench.interfaces import Problem
 from volbench.losses.cross_entropy import CrossEntropy
 from volbench.profiling.section_timer import Clock
 from volbench.spec import parse, parse_sum
+from volbench.training import fold as fold_module
 from volbench.training.checkpoint import (
     Best,
     Progress,
@@ -538,3 +539,16 @@ def test_a_checkpoint_of_an_older_version_resumes_under_the_present_names(tmp_pa
     write_checkpoint(tmp_path / "c", progress, {"model": network}, optimizer, Best())
     read, _ = read_checkpoint(tmp_path / "c", "id", {"model": network}, optimizer)
     assert read.history == [{"epoch": 1, "train_loss": 0.5, "validation_log_loss": 0.25}]
+
+
+def test_steps_within_a_long_epoch_are_told_without_waiting_for_the_device(trainer, monkeypatch):
+    monkeypatch.setattr(fold_module, "STEP_SECONDS", 0.0)
+    told = []
+    made = trainer("training.epochs=2")
+    made.on_step = told.append
+    made.run()
+    steps = len(made.batches.draw(1))
+    assert [(each.epoch, each.step, each.steps) for each in told] == [
+        (epoch, step, steps) for epoch in (1, 2) for step in range(1, steps + 1)
+    ]
+    assert told[-1].share == 1.0

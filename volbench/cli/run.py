@@ -247,7 +247,7 @@ def _train_together(
     settings: "RunSettings",
     executor: "Executor",
 ) -> "list[Outcome]":
-    from volbench.cli.progress.together import TogetherProgress, finished_folds, progress_console
+    from volbench.cli.progress.together import TogetherProgress, finished_folds
     from volbench.cli.progress.training import outcome_lines
     from volbench.crossval.run import EXECUTOR, Member, run_together
     from volbench.errors import VolbenchError
@@ -255,7 +255,7 @@ def _train_together(
     first = next(iter(plans))
     total = sum(len(only) or len(plan.split.folds) for plan in plans.values())
     done = sum(len(finished_folds(path, only)) for path in plans)
-    with TogetherProgress(progress_console(), total=total, done=done) as board:
+    with TogetherProgress(total=total, done=done) as board:
         members = [
             Member(plan, path, board.of(path.name), only or None) for path, plan in plans.items()
         ]

@@ -6,7 +6,7 @@ from pathlib import Path
 from volbench.crossval.dispatch import Listener
 from volbench.crossval.plan import Plan
 from volbench.runs.folder import FoldResult
-from volbench.training.fold import EpochReport
+from volbench.training.fold import EpochReport, StepReport
 
 
 class Callback:
@@ -20,6 +20,9 @@ class Callback:
 
     def on_epoch(self, report: EpochReport) -> None:
         """An epoch ended."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Steps of an epoch were done; called within epochs that take longer than a second."""
 
     def on_wait(self, fold: int, reason: str) -> None:
         """A fold is not trained at the moment: it is queued, elsewhere, or tried again."""
@@ -45,6 +48,7 @@ def listener_of(callback: Callback) -> Listener:
         on_epoch=lambda task, report: on_epoch(report),
         on_end=lambda task, result: callback.on_end(result),
         on_wait=lambda task, reason: callback.on_wait(task.fold, reason),
+        on_step=lambda task, report: callback.on_step(report),
     )
 
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from volbench import errors
 from volbench.crossval.attempt import finished, record_failure
-from volbench.crossval.task import Task, executor_task, task_key
+from volbench.crossval.task import STEP, Task, executor_task, task_key
 from volbench.errors import PreemptedError, StorageError, VolbenchError
 from volbench.executors.lease import LeaseHeldError, LeaseLostError, current_attempt
 from volbench.interfaces import Executor, ExecutorEvent
 from volbench.runs.attempts import attempts_folder
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.training.fold import EpochReport
+from volbench.training.fold import EpochReport, StepReport
 
 POLL_S = 1.0
 """Seconds between two looks at folds that other processes are at."""
@@ -50,6 +50,7 @@ class Listener:
     on_epoch: Callable[[Task, EpochReport], None]
     on_end: Callable[[Task, FoldResult], None]
     on_wait: Callable[[Task, str], None]
+    on_step: Callable[[Task, StepReport], None] = lambda task, report: None
 
 
 def do_tasks(tasks: Sequence[Task], executor: Executor, folder: Path, listener: Listener) -> Done:
@@ -115,6 +116,8 @@ class _Dispatch:
             case "started":
                 self.begun[event.key] += 1
                 self.listener.on_start(task)
+            case "progress" if STEP in event.value:
+                self.listener.on_step(task, StepReport(**event.value[STEP]))
             case "progress":
                 self.listener.on_epoch(task, EpochReport(**event.value))
             case "done":

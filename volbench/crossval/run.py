@@ -178,6 +178,7 @@ def run_together(
                 on_epoch=lambda task, report: listeners[task.run].on_epoch(task, report),
                 on_end=lambda task, result: listeners[task.run].on_end(task, result),
                 on_wait=lambda task, reason: listeners[task.run].on_wait(task, reason),
+                on_step=lambda task, report: listeners[task.run].on_step(task, report),
             ),
         )
     ended = {path: _try_closing(each, done) for path, each in opened.items()}

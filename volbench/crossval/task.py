@@ -38,7 +38,7 @@ from volbench.profiling.fold_timings import Timings
 from volbench.runs.csv_files import Prediction, read_predictions
 from volbench.runs.folder import PREDICTIONS, FoldFolder, FoldResult, RunFolder, read_json
 from volbench.training.compute import Compute
-from volbench.training.fold import EpochReport, FoldTrainer, Trained
+from volbench.training.fold import EpochReport, FoldTrainer, StepReport, Trained
 from volbench.training.inference import Scores
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,9 @@ SIGNALLED = {130, 143}
 """Exit codes of a process that was interrupted or terminated."""
 
 PROFILE = "profile.json"
+
+STEP = "step"
+"""Key of a progress report that is a `StepReport`; others are `EpochReport`."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def do_task(
     task: Task,
     on_epoch: Callable[[EpochReport], None],
     *,
+    on_step: Callable[[StepReport], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
     wait: bool = True,
 ) -> FoldResult:
@@ -123,6 +127,7 @@ def do_task(
     Args:
         task: The fold.
         on_epoch: Called after every epoch.
+        on_step: Called within epochs that take long.
         should_stop: Whether to keep a checkpoint after this epoch and stop.
         wait: Whether to wait for another process that is at the fold.
 
@@ -162,6 +167,7 @@ def do_task(
                 compute,
                 checkpoint=attempt.checkpoint,
                 on_epoch=after_epoch,
+                on_step=on_step,
                 checkpoint_seconds=task.checkpoint_seconds,
                 profile=task.profile,
                 should_stop=should_stop,
@@ -255,10 +261,15 @@ def train_fold(payload: Mapping[str, Any], context: TaskContext) -> dict[str, An
     def report(epoch: EpochReport) -> None:
         context.report(asdict(epoch))
 
+    def report_step(step: StepReport) -> None:
+        context.report({STEP: asdict(step)})
+
     def should_stop() -> bool:
         return context.should_stop
 
-    result = do_task(task, report, should_stop=should_stop, wait=payload["wait"])
+    result = do_task(
+        task, report, on_step=report_step, should_stop=should_stop, wait=payload["wait"]
+    )
     return {"status": result.status}
 
 

@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 WATCHED_STEPS = 4
 LOSS_TERM = "train_loss "
 """Stands before the name of each term of a sum in the history."""
+STEP_SECONDS = 1.0
+"""Shortest time between two reports on steps within an epoch."""
 CHECKPOINT_SECONDS = 30.0
 """Shortest time between two checkpoints: writing one takes about as long as a short epoch."""
 
@@ -94,6 +96,27 @@ class EpochReport:
     rate: float | None = None
     cases_per_second: float | None = None
     memory_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What is told within an epoch that takes long: steps that were begun.
+
+    Attributes:
+        epoch: The one that is trained, counted from 1.
+        step: Steps of it so far, of ``steps``.
+    """
+
+    fold: int
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+
+    @property
+    def share(self) -> float:
+        """Part of the epoch that is done."""
+        return self.step / self.steps
 
 
 @dataclass(frozen=True)
@@ -146,6 +169,7 @@ class FoldTrainer:
     Args:
         checkpoint: File that keeps the state between epochs; the fold continues from it.
         on_epoch: Called after every epoch.
+        on_step: Called within epochs, once in `STEP_SECONDS` at most.
         checkpoint_seconds: Shortest time between two checkpoints; 0 writes one every epoch.
         profile: Whether to measure where the time goes.
         features: Tokens of the frozen encoder, which then has nothing to compute.
@@ -162,6 +186,7 @@ class FoldTrainer:
         *,
         checkpoint: Path,
         on_epoch: Callable[[EpochReport], None],
+        on_step: Callable[[StepReport], None] = lambda report: None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         profile: bool = False,
         features: StoredFeatures | None = None,
@@ -180,6 +205,7 @@ class FoldTrainer:
         self.compute = compute
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
+        self.on_step = on_step
         self.checkpoint_seconds = checkpoint_seconds
         self.device = compute.enter()
         self.loader = open_loader(prepared, self.device)
@@ -384,12 +410,17 @@ class FoldTrainer:
         total = torch.zeros((), device=self.device)
         rates = learning_rates(self.recipe, len(order), losses)
         batches = self.batches.augmented(order, epoch)
+        told = time.perf_counter()
         for step, (rate, batch) in enumerate(zip(rates, batches, strict=True)):
             set_learning_rate(self.optimizer, rate)
             total += self._step(batch)
             self.rate = rate
             if self.average is not None:
                 self.average.update(self.model, step + (epoch - 1) * len(order))
+            if (now := time.perf_counter()) - told >= STEP_SECONDS:
+                told = now
+                epochs = self.recipe.training.epochs
+                self.on_step(StepReport(self.fold, epoch, epochs, step + 1, len(order)))
         mean = float(total) / len(order)  # waits for the device once an epoch
         self.trained_cases = sum(map(len, order))
         if not np.isfinite(mean):

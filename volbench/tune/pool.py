@@ -9,16 +9,19 @@ from functools import partial
 from multiprocessing.connection import wait
 
 from volbench.crossval.attempt import forget, record_failure
-from volbench.crossval.task import Task, do_task, executor_task
+from volbench.crossval.task import STEP, Task, do_task, executor_task
 from volbench.errors import OutOfMemoryError
 from volbench.executors.pool import ANY_DEVICE, Worker, Workers
 from volbench.executors.run_tasks import error_of
 from volbench.interfaces import ExecutorEvent
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.training.fold import EpochReport
+from volbench.training.fold import EpochReport, StepReport
 
 OnEpoch = Callable[[Task, EpochReport], bool]
 """Called after each epoch; returns whether to continue training."""
+
+OnStep = Callable[[Task, StepReport], None]
+"""Called within epochs that take long."""
 
 
 def train(
@@ -26,6 +29,7 @@ def train(
     *,
     jobs: int,
     on_epoch: OnEpoch,
+    on_step: OnStep = lambda task, report: None,
     workers: Workers | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Task, FoldResult | None]]:
@@ -36,7 +40,7 @@ def train(
     """
     if jobs == 1:
         while (task := feed()) is not None:
-            yield task, _here(task, on_epoch, should_stop)
+            yield task, _here(task, on_epoch, on_step, should_stop)
         return
     with ExitStack() as stack:
         workers = workers or stack.enter_context(Workers())
@@ -56,6 +60,8 @@ def train(
                     task, event = doing[worker], worker.receive()
                     if event.kind != "progress":
                         yield task, _result(task, event)
+                    elif STEP in event.value:
+                        on_step(task, StepReport(**event.value[STEP]))
                     elif not on_epoch(task, EpochReport(**event.value)):
                         worker.restart()
                         forget(task.run, task.fold)
@@ -68,13 +74,20 @@ class _Ended(BaseException):
     """Ends a training from within; no `Exception`, or it would be recorded as a failure."""
 
 
-def _here(task: Task, on_epoch: OnEpoch, should_stop: Callable[[], bool]) -> FoldResult | None:
+def _here(
+    task: Task, on_epoch: OnEpoch, on_step: OnStep, should_stop: Callable[[], bool]
+) -> FoldResult | None:
     def hear(report: EpochReport, task: Task) -> None:
         if not on_epoch(task, report):
             raise _Ended
 
     try:
-        return do_task(task, partial(hear, task=task), should_stop=should_stop)
+        return do_task(
+            task,
+            partial(hear, task=task),
+            on_step=partial(on_step, task),
+            should_stop=should_stop,
+        )
     except OutOfMemoryError as error:
         return record_failure(task.run, task.fold, f"out of memory: {error}")
     except _Ended:

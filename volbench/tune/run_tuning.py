@@ -163,6 +163,7 @@ def _do(
             work.next_task,
             jobs=jobs,
             on_epoch=work.on_epoch,
+            on_step=work.on_step,
             workers=workers,
             should_stop=preempted,
         ):

@@ -31,7 +31,7 @@ class TrackedTuning(TuningCallback):
         self.specs, self.tuning, self.path, self.callback = specs, tuning, path, callback
         self._open: dict[Path, tuple[Tracking, ExitStack]] = {}
         # What is not tracked goes straight on.
-        for hook in ("plan", "trial", "winner", "warning", "wait", "audit"):
+        for hook in ("plan", "trial", "step", "winner", "warning", "wait", "audit"):
             setattr(self, f"on_{hook}", getattr(callback, f"on_{hook}"))
 
     def __enter__(self) -> "TrackedTuning":

@@ -10,7 +10,7 @@ from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench.crossval.task import Task
 from volbench.errors import StorageError, VolbenchError
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.training.fold import EpochReport
+from volbench.training.fold import EpochReport, StepReport
 from volbench.tune.execution import Execution
 from volbench.tune.outcome import FoldWinner
 from volbench.tune.plan import FLAT, TuningPlan
@@ -30,6 +30,9 @@ class TuningCallback:
 
     def on_epoch(self, task: Task, report: EpochReport, trial: ActiveTrial | None) -> None:
         """An epoch ended, of a trial or of a winner."""
+
+    def on_step(self, task: Task, report: StepReport, trial: ActiveTrial | None) -> None:
+        """Steps of an epoch were done, of a trial or of a winner."""
 
     def on_score(self, trial: ActiveTrial, fold: int) -> None:
         """An inner fold of a trial was scored."""
@@ -116,6 +119,10 @@ class TuningWorker:
         trial = self.busy[(task.run, task.fold)]
         self.callback.on_epoch(task, report, trial)
         return trial is None or trial.on_epoch(task, report)
+
+    def on_step(self, task: Task, report: StepReport) -> None:
+        """Hear of steps within an epoch."""
+        self.callback.on_step(task, report, self.busy[(task.run, task.fold)])
 
     @property
     def is_over(self) -> bool:

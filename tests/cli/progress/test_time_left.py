@@ -26,6 +26,18 @@ def test_the_time_left_is_extrapolated_from_the_epochs_done(clock):
     assert str(left) == "about 35 s left"  # a quarter of a fold took 5 s, 7 quarters are left
 
 
+def test_the_time_left_is_told_from_the_first_steps_on_and_corrected_by_later_ones(clock):
+    left = TimeLeft(2, clock=clock)
+    clock.seconds = 30.0  # until processes run and data are read
+    left.step(0, 1, 4, 0.5)
+    assert str(left) == "about 8 min left"
+    clock.seconds = 31.0
+    left.epoch(0, 1, 4)  # half an epoch in a second: 7 epochs are left
+    assert str(left) == "about 14 s left"
+    left.step(0, 1, 4, 0.5)  # told late, by another process
+    assert str(left) == "about 14 s left"
+
+
 def test_a_fold_that_goes_on_is_not_counted_as_done_by_us(clock):
     left = TimeLeft(1, clock=clock)
     left.epoch(0, 3, 4)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.small import write_small
-from volbench.cli.progress import training as training_progress
+from volbench.cli.progress import line as training_progress
+from volbench.cli.progress import trainings
 from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import make_plan, run
 
@@ -59,7 +60,7 @@ def test_a_long_fold_is_not_silent(plan, tmp_path, capsys, monkeypatch):
 
 def test_waiting_for_transforms_of_torchio_is_said(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(training_progress, "PLAIN_SECONDS", 0.0)
-    monkeypatch.setattr(training_progress, "WORTH_SAYING", 1e-6)
+    monkeypatch.setattr(trainings, "WORTH_SAYING", 1e-6)
     monkeypatch.setenv("VOLBENCH_AUGMENTATION_WORKERS", "0")
     transformed = make_plan(
         encoder="r2d(width=2)",

@@ -1,11 +1,12 @@
 """Progress of counted work: a bar on a terminal, plain lines elsewhere."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import click
+
+from volbench.cli.progress.line import ProgressLine, redraws
 
 PARTS = 10
 """Maximum number of plain lines, besides those after a long silence."""
@@ -28,37 +29,24 @@ def counter(label: str, unit: str) -> Iterator[Report]:
         label: The work, e.g. ``preparing``.
         unit: The counted items, in the plural.
     """
-    with _bar(label, unit) if sys.stderr.isatty() else _lines(label, unit) as report:
+    with _bar(label, unit) if redraws() else _lines(label, unit) as report:
         yield report
 
 
 @contextmanager
 def _bar(label: str, unit: str) -> Iterator[Report]:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
-        TextColumn("{task.fields[pace]}", style="dim"),
-    )
-    # Transient: what remains on the screen is the result, which the command prints.
-    progress = Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
     pace = _Pace(unit)
-    try:
+    said = ""
+    with ProgressLine(label, unit, lambda: (said,)) as line:
 
         def report(done: int, total: int) -> None:
-            if not progress.tasks:
-                progress.start()
-                progress.add_task(label, total=total, unit=unit, pace="")
-            progress.update(
-                progress.tasks[0].id, completed=done, total=total, pace=pace.after(done, total)
-            )
+            nonlocal said
+            said = pace.after(done, total)
+            if not line.is_live:
+                line.start(total)
+            line.all.done = done
 
         yield report
-    finally:
-        progress.stop()
 
 
 @contextmanager

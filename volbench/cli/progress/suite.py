@@ -10,7 +10,7 @@ from volbench._utils.text import plural
 from volbench._utils.text_table import Column, draw_table, output_width
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
-from volbench.cli.progress.together import TogetherProgress, finished_folds, progress_console
+from volbench.cli.progress.together import TogetherProgress, finished_folds
 from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import Plan
 from volbench.crossval.run import Callback
@@ -22,7 +22,7 @@ from volbench.suite import Result, Suite, SuiteCallback
 from volbench.suite.labels import candidate_labels, known_settings
 from volbench.suite.race import Racer
 from volbench.suite.run_suite import Planned
-from volbench.training.fold import EpochReport
+from volbench.training.fold import EpochReport, StepReport
 
 
 def describe_suite(suite: Suite, planned: Sequence[Planned], out: Path) -> str:
@@ -93,7 +93,6 @@ class SuiteProgress(Closing, SuiteCallback):
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self.labels = candidate_labels(suite)
-        self.console = progress_console()
         self.left = TimeLeft(0)
         self.number, self.total = 0, 0
         self.run: TrainingProgress | None = None
@@ -133,7 +132,7 @@ class SuiteProgress(Closing, SuiteCallback):
         """Hooks of one experiment of those that are trained together."""
         if self.together is None:
             folds, done = self.folds
-            self.together = TogetherProgress(self.console, total=folds, done=done)
+            self.together = TogetherProgress(total=folds, done=done)
         return self.together.of(self._label(planned))
 
     def on_plan(self, plan: Plan, path: Path, done: Sequence[int], asked: Sequence[int]) -> None:
@@ -154,6 +153,12 @@ class SuiteProgress(Closing, SuiteCallback):
         assert self.run is not None
         self.left.epoch(self._key(report.fold), report.epoch, report.epochs)
         self.run.on_epoch(report)
+
+    def on_step(self, report: StepReport) -> None:
+        """Show steps within an epoch."""
+        assert self.run is not None
+        self.left.step(self._key(report.fold), report.epoch, report.epochs, report.share)
+        self.run.on_step(report)
 
     def on_end(self, result: FoldResult) -> None:
         """Show a finished or failed fold."""
@@ -222,7 +227,7 @@ class SuiteProgress(Closing, SuiteCallback):
         return self.number * 1_000_000 + fold
 
     def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        click.echo(text, err=True)  # above a bar, too, which catches what is printed
 
 
 def _done(plan: Plan, out: Path) -> int:

@@ -1,7 +1,7 @@
 """Estimate of the remaining time of a run from the epochs done so far."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 
 class TimeLeft:
@@ -15,21 +15,28 @@ class TimeLeft:
     def __init__(self, folds: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._started = clock()
-        self._shares: dict[int, float] = {}
+        self._shares: dict[Hashable, float] = {}
         self._gained = 0.0
+        self._first: tuple[float, float] | None = None
         self._left = float(folds)
 
-    def epoch(self, fold: int, epoch: int, epochs: int) -> None:
+    def epoch(self, fold: Hashable, epoch: int, epochs: int) -> None:
         """Count an epoch; the first report of a resumed fold may be of a later one."""
+        self.step(fold, epoch, epochs, 1.0)
+
+    def step(self, fold: Hashable, epoch: int, epochs: int, done: float) -> None:
+        """Count a part of an epoch, up to ``done`` of it."""
         before = self._shares.get(fold, (epoch - 1) / epochs)
         if fold not in self._shares:
             self._left -= before
-        share = epoch / epochs
+        share = max(before, (epoch - 1 + done) / epochs)
         self._gained += share - before
+        if self._first is None:
+            self._first = self._clock(), self._gained
         self._left -= share - before
         self._shares[fold] = share
 
-    def end(self, fold: int) -> None:
+    def end(self, fold: Hashable) -> None:
         """Count a fold as ended, finished or failed."""
         self._left -= 1 - self._shares.pop(fold, 0.0)
 
@@ -41,10 +48,18 @@ class TimeLeft:
         start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
         return f"{start}:{seconds % 60:02d}"
 
+    def _seconds_per_fold(self) -> float:
+        """Seconds per fold since the first report, before which processes start and data load."""
+        assert self._first is not None
+        began, before = self._first
+        if self._gained <= before:
+            began, before = self._started, 0.0
+        return (self._clock() - began) / (self._gained - before)
+
     def __str__(self) -> str:
         if self._gained <= 0:
             return ""
-        seconds = (self._clock() - self._started) * max(0.0, self._left) / self._gained
+        seconds = max(0.0, self._left) * self._seconds_per_fold()
         if seconds < 60:
             return f"about {seconds:.0f} s left"
         minutes = seconds / 60

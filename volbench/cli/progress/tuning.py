@@ -1,18 +1,14 @@
 """Progress of tuning: trials, inner folds, best so far, time left."""
 
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 from volbench.cli.progress.closing import Closing
-from volbench.cli.progress.time_left import TimeLeft
-from volbench.cli.progress.training import PLAIN_SECONDS
+from volbench.cli.progress.trainings import TrainingsLine, fold_label
 from volbench.crossval.task import Task
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult
-from volbench.training.fold import EpochReport
+from volbench.training.fold import EpochReport, StepReport
 from volbench.tune import FoldWinner, TuningCallback, TuningPlan
 from volbench.tune.plan import FLAT
 from volbench.tune.trial import ActiveTrial
@@ -50,72 +46,55 @@ class TuningProgress(Closing, TuningCallback):
     """Progress display: trials, inner folds, best so far and time left."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
-        columns = (
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.description}"),
-        )
-        self.bar = Progress(
-            TextColumn("[bold]trials[/]"),
-            *columns,
-            console=self.console,
-            transient=True,
-            expand=True,
-        )
-        self.left = TimeLeft(0)
-        self.numbers: dict[tuple[Path, int], int] = {}
-        self.said = time.monotonic()
+        self.line = TrainingsLine("trials", "trials", before=self._best)
         self.best: dict[int, float] = {}
         self.folds = 1
-        self.trials = 0
         self.outer = 0
+        self.path = Path()
         self.warned: set[str] = set()
 
     def close(self) -> None:
         """Remove the bar."""
-        self.bar.stop()
+        self.line.close()
 
     def on_plan(self, tuning: TuningPlan, path: Path, done: int, total: int) -> None:
         """Print the search and the number of finished trials."""
         shown, settings = tuning.template.shown(), tuning.settings
+        self.path = path
         self.folds = settings.inner_folds
         self.outer = len(tuning.plan.split.folds)
-        self._say(
+        self.line.say(
             f"{shown['encoder']}, {shown['aggregator'] or 'slice level'}, {shown['loss']} on "
             f"{short_source(tuning.plan.experiment.source)}: {total} trials of "
             f"{settings.inner_folds} inner folds, then {self.outer} outer folds"
         )
         if notice := settings.notice():
-            self._say(f"note: {notice}")
+            self.line.say(f"note: {notice}")
         if done:
-            self._say(f"ended already: {done} trials")
+            self.line.say(f"ended already: {done} trials")
         # In trainings; those of the outer folds count like the others, though they are longer.
-        self.left = TimeLeft((total - done) * self.folds + self.outer)
-        self.task = self.bar.add_task("", total=total, completed=done)
-        if self.console.is_terminal:
-            self.bar.start()
+        self.line.per_item = self.folds
+        self.line.open(total, done, trainings=(total - done) * self.folds + self.outer)
+
+    def on_step(self, task: Task, report: StepReport, trial: ActiveTrial | None) -> None:
+        """Advance the bar of a training within an epoch."""
+        self.line.step(*_training(task, trial), report)
 
     def on_epoch(self, task: Task, report: EpochReport, trial: ActiveTrial | None) -> None:
-        """Update the time left."""
-        number = self.numbers.setdefault((task.run, task.fold), len(self.numbers))
-        self.left.epoch(number, report.epoch, report.epochs)
-        where = f"outer fold {task.fold}" if trial is None else f"{_name(trial)} fold {task.fold}"
-        self._update(f"{where}, epoch {report.epoch} of {report.epochs}")
-        if not self.console.is_terminal and time.monotonic() - self.said >= PLAIN_SECONDS:
-            self._say(f"{where}  epoch {report.epoch} of {report.epochs}  ({self.left})")
+        """Advance the bar of a training."""
+        self.line.epoch(*_training(task, trial), report)
 
     def on_score(self, trial: ActiveTrial, fold: int) -> None:
         """Count a finished inner fold."""
-        self.left.end(self.numbers.pop((trial.folder.path, fold), len(self.numbers)))
+        self.line.end((trial.folder.path, fold))
 
     def on_told(self, trial: ActiveTrial, best: float | None) -> None:
         """Print the result of a trial."""
         if best is not None:
             self.best[trial.inner.outer] = best
-        for _ in range(self.folds - len(trial.scores)):  # those it was spared
-            self.left.end(-1)
-        self.bar.update(self.task, advance=1)
+        for fold in set(range(self.folds)) - trial.scores.keys():  # those it was spared
+            self.line.end((trial.folder.path, fold))
+        self.line.all.done += 1
         if not trial.scores:
             row = trial.study.get_trials(deepcopy=False)[trial.trial.number]
             state = f"failed: {row.user_attrs.get('reason')}"
@@ -126,44 +105,44 @@ class TuningProgress(Closing, TuningCallback):
             f"{name}={value}" for name, value in trial.tuning.values(trial.trial.params).items()
         )
         best_text = "" if best is None else f"  best {best:.3f}"
-        left = f"  ({self.left})" if str(self.left) and not self.console.is_terminal else ""
-        self._say(f"{_name(trial)}  {state}{best_text}  {tried}{left}")
-        self._update("")
+        left = "" if self.line.is_live else f"  ({self.line.state})"
+        self.line.say(f"{_name(trial)}  {state}{best_text}  {tried}{left}")
 
     def on_winner(self, fold: int, winner: FoldWinner) -> None:
         """Print the hyperparameters chosen for an outer fold."""
         tried = ", ".join(f"{name}={value}" for name, value in winner.values.items())
-        self._say(f"outer fold {fold}: trial {winner.trial} won, {tried}")
+        self.line.say(f"outer fold {fold}: trial {winner.trial} won, {tried}")
 
     def on_outer(self, result: FoldResult, winner: FoldWinner | None) -> None:
         """Print the result of an outer fold."""
+        self.line.end((self.path, result.fold))
         if result.status == "failed":
-            self._say(f"outer fold {result.fold}  failed: {result.error}")
+            self.line.say(f"outer fold {result.fold}  failed: {result.error}")
         else:
-            self._say(f"outer fold {result.fold}  trained and scored, {result.seconds:.0f} s")
+            self.line.say(f"outer fold {result.fold}  trained and scored, {result.seconds:.0f} s")
 
     def on_warning(self, text: str) -> None:
         """Print a warning, once however many trials have it."""
         if text not in self.warned:
             self.warned.add(text)
-            self._say(f"warning: {text}")
+            self.line.say(f"warning: {text}")
 
     def on_wait(self) -> None:
         """Print that other processes run the remaining trials."""
-        self._say("waiting for trials running in other processes")
+        self.line.say("waiting for trials running in other processes")
 
     def on_audit(self) -> None:
         """Print that the shortcut baselines run."""
-        self._say("running shortcut baselines on the same folds")
+        self.line.say("running shortcut baselines on the same folds")
 
-    def _update(self, what: str) -> None:
-        best = max(self.best.values(), default=None)
-        parts = (f"best {best:.3f}" if best is not None else "", str(self.left), what)
-        self.bar.update(self.task, description=", ".join(part for part in parts if part))
+    def _best(self) -> Sequence[str]:
+        return (f"best {max(self.best.values()):.3f}" if self.best else "",)
 
-    def _say(self, text: str) -> None:
-        self.said = time.monotonic()
-        self.console.print(text, markup=False, soft_wrap=True)
+
+def _training(task: Task, trial: ActiveTrial | None) -> tuple[tuple[Path, int], str]:
+    """Key and name of a training."""
+    name = "outer" if trial is None else f"{_name(trial)}  inner"
+    return (task.run, task.fold), f"{name} {fold_label(task.fold)}"
 
 
 def _name(trial: ActiveTrial) -> str:
