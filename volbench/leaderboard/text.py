@@ -9,6 +9,7 @@ from volbench.leaderboard.statistics.comparison import Candidate, Comparison, De
 from volbench.leaderboard.statistics.next_design import recommendation
 from volbench.leaderboard.statistics.per_class import DEFINITION
 from volbench.leaderboard.statistics.seed_variance import seed_notes
+from volbench.leaderboard.statistics.sites import over_sites, site_column
 from volbench.runs.environments import environment_notes
 
 NAMES: Mapping[Decides, str] = {
@@ -61,6 +62,7 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
             "over all folds; pairs are tested on the other folds."
         )
     notes += input_note(found.runs)
+    notes += site_notes(found)
     notes += permuted_notes(found)
     notes += seed_notes(found.rows)
     notes += daggers(found)
@@ -73,6 +75,30 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
         )
     notes += [note for row in found.rows for run in row.runs for note in environment_notes(run)]
     return [*notes, *unfinished_learning(found.rows), *incomplete_notes(found.rows)]
+
+
+def site_notes(found: Comparison) -> list[str]:
+    """Where folds are sites: intervals over sites, and for one more site."""
+    complete = [row for row in found.rows if row.status == "complete" and len(row.runs) == 1]
+    sites = site_column(complete[0].runs[0]) if complete else None
+    if sites is None:
+        return []
+    column, values = sites
+    over = {row.name: over_sites(row.scored[0].by_fold["auc"].to_numpy()) for row in complete}
+    parts = [
+        f"{name} {each.low:.2f} to {each.high:.2f}, one more {each.low_new:.2f} to "
+        f"{each.high_new:.2f}"
+        for name, each in over.items()
+        if each is not None
+    ]
+    named = ", ".join(values.values())
+    if not parts:
+        return [f"Folds are values of {column} ({named}): too few for an interval over them."]
+    return [
+        f"Folds are values of {column} ({named}), each left out once. 95 % of the mean AUC over "
+        f"more such values, and of one more: {'; '.join(parts)}. The {len(values)} values count "
+        "as a sample (Student's t); the interval in the table is over patients of these only."
+    ]
 
 
 def permuted_notes(found: Comparison) -> list[str]:
