@@ -10,7 +10,8 @@ item      what is predicted: a case, or a slice at slice level
 logit     one for two classes, else one per class
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -49,6 +50,8 @@ class Scan:
         plane: That of the slices: axial, coronal or sagittal; None if it is not known.
         affine: Index (slice, row, column) to position in mm (right, anterior, superior); None if
             the volume lies nowhere in particular.
+        label_extents_mm: Extent across slices, rows and columns of each label of a mask that has
+            several.
     """
 
     image: Voxels
@@ -57,3 +60,6 @@ class Scan:
     representative: tuple[int, ...] = ()
     plane: str | None = None
     affine: Float[np.ndarray, "4 4"] | None = None
+    label_extents_mm: Mapping[int, tuple[float, float, float]] = field(
+        default_factory=dict[int, tuple[float, float, float]]
+    )

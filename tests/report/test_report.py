@@ -84,6 +84,12 @@ def text(request):
     return request.getfixturevalue(request.param)
 
 
+def test_the_report_points_to_a_look_at_the_volumes(tmp_path):
+    write_run(tmp_path, "one", source="phantom(patients=9)")
+    page = Page(make_report([load_run(tmp_path / "one")]))
+    assert "volbench data show 'phantom(patients=9)'" in page.words
+
+
 def test_the_contents_lead_to_every_section(two):
     page = Page(two)
     headings = {attributes["id"] for tag, attributes in page.elements if tag == "h3"}

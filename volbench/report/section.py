@@ -1,5 +1,6 @@
 """Report section of one comparison."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,11 @@ class ReportSection:
     examples: Examples | None
     origins: Sequence[RunProvenance]
     contents: Sequence[tuple[str, str]] = CONTENTS
+
+    @property
+    def look(self) -> str:
+        """The command that shows the volumes as networks see them."""
+        return f"volbench data show {shlex.quote(self.comparison.first_run.experiment['source'])}"
 
     @property
     def against(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from volbench._utils.text import plural
 from volbench.runs.folder import RunFolder
 from volbench.runs.load import LoadedRun
 
@@ -99,7 +100,7 @@ def _device(run: LoadedRun, fold: int, environment: Mapping[str, Any]) -> list[s
     precision = (result and result.precision) or environment.get("precision")
     threads = (result and result.threads) or environment.get("threads")
     said = [str(precision)] if precision else []
-    said += [f"{threads} threads per fold"] if threads else []
+    said += [f"{plural(int(threads), 'thread')} per fold"] if threads else []
     return [str(environment.get("device")), *said]
 
 

@@ -271,8 +271,32 @@ def test_the_description_shows_counts_sizes_and_strata(folder):
     assert shown["slice spacing mm"] == "3 / 3 / 3"
     assert shown["slice : pixel spacing"] == "5.455 / 5.455 / 5.455"  # 3 / mean(0.5, 0.6)
     assert shown["stratum site"] == "x 20"
+    sides = [f"{n * mm:.4g}" for n, mm in zip(inside_of(box()), (3, 0.6, 0.5), strict=True)]
+    assert shown["mask, extent mm"] == ", ".join(
+        f"{axis} {' / '.join([side] * 3)}"
+        for axis, side in zip(("across slices", "rows", "columns"), sides, strict=True)
+    )
     region = 100 * box().sum() / np.prod(SHAPE)
     assert shown["region, % of voxels"] == " / ".join([f"{region:.4g}"] * 3)
+
+
+def inside_of(mask):
+    """Voxels from the first to the last one inside, along each axis."""
+    found = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    return [int(inside[-1] - inside[0] + 1) for inside in found]
+
+
+def test_the_extent_of_each_label_of_a_mask_is_described(folder):
+    labels = box().astype(np.uint8)
+    inside = np.argwhere(labels)
+    labels[tuple(inside[-1])] = 2
+    write(folder / "m.nii", image(labels))
+    found = json.loads(data("describe", folder / "manifest.csv", "--format", "json").stdout)
+    extents = found["mask_extents_mm"]
+    assert list(extents) == ["mask", "mask 1", "mask 2"]
+    second = {name: values["max"] for name, values in extents["mask 2"].items()}
+    assert second == pytest.approx({"slices": 3, "rows": 0.6, "columns": 0.5}, rel=1e-5)
+    assert extents["mask"]["slices"]["max"] == inside_of(box())[0] * 3
 
 
 def test_the_description_as_json_holds_the_same_figures(folder):

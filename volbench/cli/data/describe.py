@@ -75,6 +75,8 @@ def _rows(found: "DatasetSummary") -> Iterator[tuple[str, str]]:
     ):
         if range_:
             yield name, str(range_)
+    for name, extents in found.mask_extents_mm.items():
+        yield f"{name}, extent mm", str(extents)
     for name, stratum in found.strata.items():
         yield f"stratum {name}", _shown(stratum)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from volbench.data.formats.oriented_volume import PLANES, OrientedVolume, orient
 from volbench.data.subjects.case_subject import CaseSubject, channel_names, mask_name, usable
 from volbench.data.subjects.checks import require_contrast, require_placed, require_slices
+from volbench.data.subjects.extents import label_extents
 from volbench.data.subjects.numbered_slices import SLICE_NUMBERS, nearest_slices
 from volbench.errors import DataError
 from volbench.types import Scan
@@ -39,16 +40,18 @@ def to_scan(loaded: CaseSubject) -> Scan:
     front = 2 - axis  # voxels are stored slowest axis first, the affine's columns are not
     count = first.voxels.shape[front]
     rows, columns = (other for other in (2, 1, 0) if other != axis)
-    spacing = first.spacing_mm
+    spacing = first.spacing_mm[axis], first.spacing_mm[rows], first.spacing_mm[columns]
+    region = _region(loaded, first, front)
     return Scan(
         image=np.ascontiguousarray(
             np.stack([np.moveaxis(channel.voxels, front, 0) for _, channel in channels])
         ),
-        spacing_mm=(spacing[axis], spacing[rows], spacing[columns]),
-        mask=_region(loaded, first, front),
+        spacing_mm=spacing,
+        mask=None if region is None else np.ascontiguousarray(region > 0),
         representative=_representative(loaded, first, front, count),
         plane=PLANES[axis],
         affine=_index_affine(first, (axis, rows, columns)),
+        label_extents_mm={} if region is None else label_extents(region, spacing),
     )
 
 
@@ -117,16 +120,16 @@ def _oriented(image: "torchio.Image", path: Path) -> Iterator[OrientedVolume]:
         yield orient(channel, image.affine, path)
 
 
-def _region(loaded: CaseSubject, first: OrientedVolume, front: int) -> NDArray[np.bool_] | None:
+def _region(loaded: CaseSubject, first: OrientedVolume, front: int) -> NDArray[Any] | None:
+    """Labels of the mask, slices first."""
     if loaded.mask is None:
         return None
     path = loaded.paths[loaded.mask]
     region, *_ = _oriented(loaded.subject[loaded.mask], path)
     region.require_grid_of(first, "mask")
-    mask = np.ascontiguousarray(np.moveaxis(region.voxels > 0, front, 0))
-    if not mask.any():
+    if not (region.voxels > 0).any():
         raise DataError(f"{path}: an empty mask; leave its cell empty or draw the region")
-    return mask
+    return np.moveaxis(region.voxels, front, 0)
 
 
 def _representative(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from volbench._utils.moved import renamed
-from volbench.data.validation.survey import Surveyed
+from volbench.data.validation.survey import Surveyed, VolumeFacts
 from volbench.interfaces import Card, Dataset
 
 
@@ -23,6 +23,18 @@ class Range:
 
 
 @dataclass(frozen=True)
+class ExtentRange:
+    """Extents in mm along the axes of the volumes."""
+
+    slices: Range
+    rows: Range
+    columns: Range
+
+    def __str__(self) -> str:
+        return f"across slices {self.slices}, rows {self.rows}, columns {self.columns}"
+
+
+@dataclass(frozen=True)
 class DatasetSummary:
     """What `volbench data describe` shows.
 
@@ -30,6 +42,8 @@ class DatasetSummary:
         unreadable: Cases that could not be read; they count in nothing below ``folds``.
         anisotropy: Distance between slices over the mean distance between pixels.
         region_percent: Share of the voxels inside the masks.
+        mask_extents_mm: Extents of the masks, as a whole (``mask``) and of each label (``mask 1``)
+            where masks have several: what a box of ``box_mm`` has to hold.
         strata: Per column, how often each value occurs, or the range of a column of numbers.
     """
 
@@ -51,6 +65,7 @@ class DatasetSummary:
     column_spacing_mm: Range | None
     anisotropy: Range | None
     region_percent: Range | None
+    mask_extents_mm: Mapping[str, ExtentRange]
 
 
 MANY_VALUES = 12
@@ -81,11 +96,30 @@ def describe(dataset: Dataset, surveyed: Sequence[Surveyed]) -> DatasetSummary:
         column_spacing_mm=_range([fact.spacing_mm[2] for fact in facts]),
         anisotropy=_range([fact.anisotropy for fact in facts]),
         region_percent=_range([100 * fact.region for fact in facts if fact.region is not None]),
+        mask_extents_mm=_extents(facts),
     )
 
 
+def _extents(facts: Sequence[VolumeFacts]) -> dict[str, ExtentRange]:
+    whole = [fact.mask_extent_mm for fact in facts if fact.mask_extent_mm is not None]
+    labels = sorted({label for fact in facts for label in fact.label_extents_mm})
+    found = {"mask": whole} if whole else {}
+    for label in labels:
+        found[f"mask {label}"] = [
+            fact.label_extents_mm[label] for fact in facts if label in fact.label_extents_mm
+        ]
+    return {
+        name: ExtentRange(*(_span(side) for side in zip(*extents, strict=True)))
+        for name, extents in found.items()
+    }
+
+
 def _range(values: Sequence[float]) -> Range | None:
-    return Range(min(values), median(values), max(values)) if values else None
+    return _span(values) if values else None
+
+
+def _span(values: Sequence[float]) -> Range:
+    return Range(min(values), median(values), max(values))
 
 
 def _counts(values: Sequence[str]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Survey: read every case once and record its geometry or its error."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from volbench._utils.moved import renamed
 from volbench._utils.process_pool import each
 from volbench.data.duplicates import thumbnail
 from volbench.data.reading import read_as, read_case
+from volbench.data.subjects.extents import Extent, extent
 from volbench.errors import DataError, StorageError
 from volbench.interfaces import Case, Dataset
 
@@ -26,6 +27,8 @@ class VolumeFacts:
         region: Share of the voxels inside the mask; None without a mask.
         digest: SHA-256 over the voxels.
         representative: How many slices show the finding.
+        mask_extent_mm: Extent of the mask across slices, rows and columns; None without a mask.
+        label_extents_mm: The same of each label of a mask that has several.
         thumbnail: Of the first channel, to find scans that are nearly the same.
     """
 
@@ -37,6 +40,8 @@ class VolumeFacts:
     region: float | None
     digest: str
     representative: int
+    mask_extent_mm: Extent | None = None
+    label_extents_mm: Mapping[int, Extent] = field(default_factory=dict[int, Extent])
     thumbnail: Float[np.ndarray, "_ _ _"] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -104,6 +109,8 @@ def _look(task: tuple[int, Case]) -> tuple[int, VolumeFacts | None, str | None]:
         region=None if scan.mask is None else float(scan.mask.mean()),
         digest=hashlib.sha256(scan.image.tobytes()).hexdigest(),
         representative=len(scan.representative),
+        mask_extent_mm=None if scan.mask is None else extent(scan.mask, scan.spacing_mm),
+        label_extents_mm=scan.label_extents_mm,
         thumbnail=thumbnail(scan.image[0]),
     )
     return number, facts, None
