@@ -80,6 +80,7 @@ CUTTING = ("schedule.name=plateau", "schedule.patience=0")
         (["schedule.stop_patience=2"], [3, 2, 1], False),
         ([*CUTTING, "schedule.stop_rate=0.029"], [1, 2], False),  # cut once, to 0.03
         ([*CUTTING, "schedule.stop_rate=0.029"], [1, 2, 2], True),  # cut twice, to 0.009
+        ([*CUTTING, "schedule.factor=0.5", "schedule.stop_rate=0.05"], [1, 2], False),  # at 0.05
         (["schedule.name=constant", "schedule.stop_rate=1"], [1, 2, 2], False),
     ],
 )
