@@ -96,5 +96,5 @@ def test_averaged_weights_are_those_of_the_recursion() -> None:
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model[0].weight.detach()
         average.update(model, step)
-    torch.testing.assert_close(average.model[0].weight.detach(), expected)
+        torch.testing.assert_close(average.model[0].weight.detach(), expected)
     assert average.model[1].running_mean.tolist() == [200, 200]

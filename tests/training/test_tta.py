@@ -88,6 +88,12 @@ def test_a_case_is_seen_alike_whatever_its_company(model, prepared):
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
+def test_cases_have_views_of_their_own(prepared):
+    batch = next(Loader(prepared, torch.device("cpu")).batches([np.array([3, 3])]))
+    (seen,) = views("tta.passes=1").of(batch, ["one", "another"])
+    assert not torch.equal(seen[0], seen[1]), "the same image under two names"
+
+
 def test_another_seed_gives_other_views(model, prepared):
     chosen = views("tta.passes=2")
     assert not np.allclose(

@@ -105,9 +105,8 @@ class Regularizer:
         """A token is hidden at random, but each case keeps at least one."""
         draw = send(torch.rand(tokens.shape[:2], generator=self.generator), tokens.device)
         if mask is not None:
-            draw = draw.masked_fill(~mask, -1.0)
-        shown = (draw >= self.options.slice_dropout) | (draw == draw.amax(dim=1, keepdim=True))
-        return shown if mask is None else shown & mask
+            draw = draw.masked_fill(~mask, -1.0)  # padding is never shown
+        return (draw >= self.options.slice_dropout) | (draw == draw.amax(dim=1, keepdim=True))
 
 
 class WeightAverage(Generic[Network]):
