@@ -12,6 +12,7 @@ import pytest
 from tests.executors.slurm_cluster import SlurmCluster, missing
 from tests.helpers.small import write_small
 from volbench.errors import ExecutorError, SpecError
+from volbench.executors import slurm
 from volbench.executors.slurm import Slurm
 from volbench.testing import ExecutorContract
 from volbench.testing.executors import toy
@@ -125,6 +126,26 @@ def test_the_script_is_shown_without_a_cluster(tmp_path):
     for line in ("--partition=gpu", "--time=240", "--gpus-per-node=1", "--mem=32GB"):
         assert f"#SBATCH {line}\n" in script
     assert "#SBATCH --array=0-99%40\n" in script
+
+
+def test_more_tasks_than_an_array_may_hold_become_several_that_share_the_limit(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("submitit")
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text("#!/bin/sh\necho 'MaxArraySize            = 401'\n")
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    slurm._largest_array.cache_clear()
+    tasks = [toy(str(n), "echo") for n in range(1000)]
+    arrays = slurm._arrays(tasks, 60)
+    assert [(len(part), at_once) for part, at_once in arrays] == [(400, 20), (400, 20), (200, 20)]
+    assert [task for part, _ in arrays for task in part] == tasks
+    script = Slurm(array=60).describe(tasks, tmp_path)
+    assert "#SBATCH --array=0-399%20\n" in script
+    assert script.endswith("# 3 arrays like this one, of 400, 400, 200 tasks\n")
+    assert Slurm().describe([], tmp_path) == "nothing to submit: all is done"
+    slurm._largest_array.cache_clear()
 
 
 def test_impossible_values_are_refused():

@@ -8,8 +8,9 @@ from click.testing import CliRunner
 
 from tests.helpers.written_runs import write_run
 from volbench.cli.main import main
+from volbench.cli.status import _most_telling
 from volbench.executors.lease import acquire
-from volbench.executors.status import fold_states
+from volbench.executors.status import FoldStatus, StatusReader, fold_states
 from volbench.runs.attempts import attempts_folder
 from volbench.runs.load import load_run
 
@@ -44,6 +45,29 @@ def test_status_prints_plain_lines_or_json(tmp_path):
     assert lines[-1] == "1 done, 1 failed, 1 waiting"
     rows = json.loads(volbench("status", tmp_path / "a", "--format", "json").output)["folds"]
     assert [row["state"] for row in rows] == ["done", "failed", "waiting"]
+
+
+def test_runs_that_are_done_are_read_once(tmp_path):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", finished=[0])
+    reader, paths = StatusReader(), [tmp_path / "a", tmp_path / "b"]
+    first = reader.read(paths)
+    shutil.rmtree(tmp_path / "a")  # so a second look at it would fail
+    assert reader.read(paths) == first
+    write_run(tmp_path / "c", finished=[0, 1])
+    shutil.move(tmp_path / "c/folds/01", tmp_path / "b/folds/01")
+    assert [state.state for state in reader.read(paths)].count("done") == 5
+
+
+def test_a_screen_too_small_for_all_folds_shows_those_that_run_or_failed():
+    def fold(number, state):
+        return FoldStatus("a", number, state)
+
+    states = [fold(n, "done") for n in range(100)] + [fold(100, "running"), fold(101, "waiting")]
+    states += [fold(102, "failed"), fold(103, "waiting")]
+    assert [each.fold for each in _most_telling(states, 3)] == [100, 101, 102]
+    assert [each.fold for each in _most_telling(states, 6)] == [0, 1, 100, 101, 102, 103]
+    assert _most_telling(states, 500) == states
 
 
 def test_logs_print_each_attempt_and_the_traceback(tmp_path):

@@ -14,6 +14,9 @@ from volbench.cli.output import chosen_format, emit, output_options, table_text
 if TYPE_CHECKING:
     from volbench.executors.status import FoldStatus
 
+ORDER = ("running", "stale", "failed", "waiting", "done")
+HEAD_AND_FOOT = 6
+"""Lines of a screen beside the folds: heads, what was left out, counts, and the prompt."""
 STYLES = {"done": "green", "failed": "red", "running": "cyan", "stale": "yellow", "waiting": "dim"}
 
 
@@ -41,15 +44,15 @@ def command(
     volbench status runs --watch
     volbench status runs/a --format json
     """
-    from volbench.executors.status import to_json
+    from volbench.executors.status import StatusReader, to_json
     from volbench.runs.load import find_runs
 
     paths = find_runs(runs or (Path("runs"),))
     if chosen_format(style, output, ("table", "json")) == "json":
-        emit(to_json(_states(paths)), output)
+        emit(to_json(StatusReader().read(paths)), output)
         return
     if output is not None:
-        states = _states(paths)
+        states = StatusReader().read(paths)
         emit("\n".join([*map(_line, states), _summary(states)]), output)
         return
     _show(paths, watch=watch, every=every)
@@ -60,10 +63,13 @@ def _show(paths: Sequence[Path], *, watch: bool, every: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    from volbench.executors.status import StatusReader
+
     console = Console(highlight=False)
-    states = _states(paths)
+    reader = StatusReader()
+    states = reader.read(paths)
     if not console.is_terminal:
-        before: list[FoldStatus] = []
+        before: set[FoldStatus] = set()
         while True:
             for state in states:
                 if state not in before:
@@ -71,21 +77,31 @@ def _show(paths: Sequence[Path], *, watch: bool, every: float) -> None:
             if not (watch and _is_open(states)):
                 break
             time.sleep(every)
-            before, states = states, _states(paths)
+            before, states = set(states), reader.read(paths)
         click.echo(_summary(states))
         return
-    with Live(Text.from_ansi(_table(states)), console=console, transient=False) as live:
-        while watch and _is_open(states):
+    if not watch:
+        click.echo(_table(states))
+        click.echo(_summary(states))
+        return
+
+    def screen() -> Text:
+        # A table longer than the screen is cut by the terminal, and what runs might be cut off.
+        shown = _most_telling(states, console.height - HEAD_AND_FOOT)
+        left = f"\n... and {len(states) - len(shown)} more" if len(shown) < len(states) else ""
+        return Text.from_ansi(f"{_table(shown)}{left}\n{_summary(states)}")
+
+    with Live(screen(), console=console, auto_refresh=False) as live:
+        while _is_open(states):
             time.sleep(every)
-            states = _states(paths)
-            live.update(Text.from_ansi(_table(states)))
-    console.print(_summary(states))
+            states = reader.read(paths)
+            live.update(screen(), refresh=True)
 
 
-def _states(paths: Sequence[Path]) -> "list[FoldStatus]":
-    from volbench.executors.status import fold_states
-
-    return [state for path in paths for state in fold_states(path)]
+def _most_telling(states: "Sequence[FoldStatus]", room: int) -> "list[FoldStatus]":
+    """So many folds as have room, in order: first those that run, are stale or failed."""
+    ranked = sorted(range(len(states)), key=lambda place: ORDER.index(states[place].state))
+    return [states[place] for place in sorted(ranked[: max(room, 1)])]
 
 
 def _is_open(states: "Sequence[FoldStatus]") -> bool:

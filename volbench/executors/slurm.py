@@ -5,12 +5,14 @@ Source: https://github.com/facebookincubator/submitit (MIT) writes the script an
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,21 +27,25 @@ JOBS = "jobs.json"
 INSTALL = "pip install 'volbench[slurm]'"
 TIMEOUTS = 1000
 """So often may the time limit end a task and SLURM begin it again: each time it goes on."""
+LARGEST_ARRAY = 1000
+"""Tasks of an array where the cluster does not say: SLURM's default of MaxArraySize, less one."""
 
 LIVING = frozenset(
     {
         "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "RESIZING",
         "REQUEUE_FED", "REQUEUE_HOLD", "SIGNALING", "STAGE_OUT", "STOPPED", "PREEMPTED",
+        "UNKNOWN",
     }
 )  # fmt: skip
 """States of a job that may still do something; a preempted one may be requeued."""
 
 
 class Slurm(Executor):
-    """Runs tasks on a SLURM cluster, as one array. Source: submitit.
+    """Runs tasks on a SLURM cluster, as an array. Source: submitit.
 
     Ctrl-C detaches: the jobs go on, and the same command attaches again. A task whose time is
-    nearly up keeps its state and is requeued.
+    nearly up keeps its state and is requeued. More tasks than an array of the cluster may hold
+    (MaxArraySize) become several, which share ``array`` between them.
 
     Args:
         partition: Partition; the cluster's default if left out.
@@ -85,13 +91,13 @@ class Slurm(Executor):
                 raise SpecError(f"slurm({name}={value}): it must be 1 or more")
         self.mem_gb = mem_gb
         self.poll_s = poll_s
+        self._array = array
         self.gpus, self.cpus = gpus, cpus
         given = {
             "slurm_partition": partition,
             "timeout_min": time_min,
             "cpus_per_task": cpus,
             "gpus_per_node": gpus or None,
-            "slurm_array_parallelism": array,
             "slurm_signal_delay_s": warning_s,
             "slurm_account": account,
             "slurm_qos": qos,
@@ -110,18 +116,24 @@ class Slurm(Executor):
         attached = {task.key for task in tasks if living.get(jobs.get(task.key, "")) in LIVING}
         for alone in (False, True):
             fresh = [task for task in tasks if task.alone == alone and task.key not in attached]
-            if fresh:
-                jobs.update(self._submit_array(submitit, fresh, folder, alone=alone))
+            for part, at_once in _arrays(fresh, self._array):
+                jobs.update(self._submit_array(submitit, part, folder, at_once, alone=alone))
                 _write_jobs(folder, jobs)
         self._follow({task.key: jobs[task.key] for task in tasks}, folder, on_event)
 
     def describe(self, tasks: Sequence[ExecutorTask], folder: Path) -> str:
         """The script that `submit` would give to sbatch."""
-        executor = self._executor(_submitit(), folder, alone=False)
+        if not (parts := _arrays(tasks, self._array)):
+            return "nothing to submit: all is done"
+        (first, at_once), *more = parts
+        executor = self._executor(_submitit(), folder, at_once, alone=False)
         command = f"{sys.executable} -u -m submitit.core._submit {folder / 'log'}"
-        executor.parameters["map_count"] = len(tasks)
+        executor.parameters["map_count"] = len(first)
         script: str = executor._make_submission_file_text(command, "volbench")
-        return script
+        if not more:
+            return script
+        sizes = ", ".join(str(len(part)) for part, _ in parts)
+        return f"{script}\n# {len(parts)} arrays like this one, of {sizes} tasks\n"
 
     def cancel(self, keys: Collection[str]) -> None:
         """End jobs of this executor's last submission."""
@@ -131,12 +143,18 @@ class Slurm(Executor):
     _jobs: Mapping[str, str] = {}
 
     def _submit_array(
-        self, submitit: Any, tasks: Sequence[ExecutorTask], folder: Path, *, alone: bool
+        self,
+        submitit: Any,
+        tasks: Sequence[ExecutorTask],
+        folder: Path,
+        at_once: int,
+        *,
+        alone: bool,
     ) -> dict[str, str]:
         places = [TaskFolder.of(folder, task.key) for task in tasks]
         for place, task in zip(places, tasks, strict=True):
             place.write(task)
-        executor = self._executor(submitit, folder, alone=alone)
+        executor = self._executor(submitit, folder, at_once, alone=alone)
         try:
             jobs = executor.map_array(SlurmTask(), [str(place.path) for place in places])
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
@@ -144,7 +162,7 @@ class Slurm(Executor):
             raise ExecutorError(f"sbatch refused the tasks: {reason}; try --dry-run") from error
         return {task.key: job.job_id for task, job in zip(tasks, jobs, strict=True)}
 
-    def _executor(self, submitit: Any, folder: Path, *, alone: bool) -> Any:
+    def _executor(self, submitit: Any, folder: Path, at_once: int, *, alone: bool) -> Any:
         executor = submitit.AutoExecutor(
             folder / "log", cluster="slurm", slurm_max_num_timeout=TIMEOUTS
         )
@@ -152,6 +170,7 @@ class Slurm(Executor):
         more = {} if memory is None else {"mem_gb": memory}
         if alone and memory is None:
             more = {"slurm_exclusive": True}
+        more["slurm_array_parallelism"] = at_once
         executor.update_parameters(name="volbench", **self._parameters, **more)
         return executor._executor if hasattr(executor, "_executor") else executor
 
@@ -162,6 +181,10 @@ class Slurm(Executor):
         while open_:
             states = _states(set(open_.values()))
             for key, job in list(open_.items()):
+                state = states.get(job, "GONE")
+                if state == "PENDING":  # has no new mail, and looking for it takes a share's time
+                    missed[key] = 0
+                    continue
                 ended = False
                 for event in reader.new(key):
                     # SLURM begins a preempted task again, so for us it waits.
@@ -169,7 +192,6 @@ class Slurm(Executor):
                         event = ExecutorEvent(key, "waiting", reason=event.reason)
                     on_event(event)
                     ended = ended or event.kind in TERMINAL_EVENTS
-                state = states.get(job, "GONE")
                 missed[key] = 0 if state in LIVING else missed.get(key, 0) + 1
                 if not ended and missed[key] > 2:  # its last mail may be on its way
                     kind = "out_of_memory" if state == "OUT_OF_MEMORY" else "lost"
@@ -220,6 +242,33 @@ def _require_sbatch() -> None:
         )
 
 
+def _arrays(
+    tasks: Sequence[ExecutorTask], at_once: int
+) -> list[tuple[Sequence[ExecutorTask], int]]:
+    """Tasks in arrays that the cluster takes, each with how many of it may run at a time."""
+    if not tasks:
+        return []
+    size = _largest_array()
+    count = -(-len(tasks) // size)
+    return [
+        (tasks[first : first + size], max(1, at_once // count))
+        for first in range(0, len(tasks), size)
+    ]
+
+
+@cache
+def _largest_array() -> int:
+    """Tasks that an array of this cluster may have."""
+    try:
+        done = subprocess.run(
+            ["scontrol", "show", "config"], capture_output=True, text=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError):
+        return LARGEST_ARRAY
+    said = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE)
+    return max(1, int(said[1]) - 1) if said else LARGEST_ARRAY
+
+
 def _states(jobs: set[str]) -> dict[str, str]:
     """States of jobs, of those that SLURM still remembers."""
     if not jobs:
@@ -231,7 +280,7 @@ def _states(jobs: set[str]) -> dict[str, str]:
     )
     if done.returncode and "Invalid job id" not in done.stderr:
         # A controller that is away for a moment: nothing is known, and nothing is concluded.
-        return dict.fromkeys(jobs, "PENDING")
+        return dict.fromkeys(jobs, "UNKNOWN")
     rows = [line.split() for line in done.stdout.splitlines()]
     return {job: state for job, state in (row for row in rows if len(row) == 2) if job in jobs}
 
