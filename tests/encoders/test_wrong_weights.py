@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from volbench.cli.main import main
 from volbench.encoders.building import build_encoder
+from volbench.encoders.weights import read_weights
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
@@ -107,6 +108,30 @@ def test_wrong_weights_are_refused_in_one_line(
         build_encoder(_with(spec, path), 1)
     assert "\n" not in str(error.value)
     assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"\x17\x03" * 50,
+            r"is no checkpoint of torch.save, .* begins with b'\\x17\\x03\\x17\\x03'",
+        ),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not the weights"),
+        (b"\n<!DOCTYPE html>", "is a web page, not weights; download the file itself"),
+        (b"PK\x03\x04" + b"\x17" * 99, "is damaged or no checkpoint"),
+    ],
+    ids=["random", "pointer", "page", "archive"],
+)
+def test_a_file_that_is_something_else_is_told_so(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(SpecError, match=message) as error:
+        read_weights(str(tmp_path / "w.pth"))
+    assert "w.pth" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "would run code" not in str(error.value)
 
 
 def test_a_run_ends_with_one_line_and_exit_code_4(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,8 @@ def command(
         states = StatusReader().read(paths)
         emit("\n".join([*map(_line, states), _summary(states)]), output)
         return
-    _show(paths, watch=watch, every=every)
+    with suppress(KeyboardInterrupt) if watch else nullcontext():  # it only looks: that is its end
+        _show(paths, watch=watch, every=every)
 
 
 def _show(paths: Sequence[Path], *, watch: bool, every: float) -> None:

@@ -44,6 +44,14 @@ UNSAFE = (
 )
 
 
+FORBIDDEN = ("GLOBAL", "nsupported", "unrecognized", "Can only")
+"""Words of the reader of torch where a file holds, or may hold, code."""
+
+SAVED_BY_TORCH = (b"PK", b"\x80")
+"""First bytes of an archive that torch.save writes, and of the pickle that it wrote before 1.6."""
+LFS_POINTER = b"version https://git-lfs"
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file.
 
@@ -150,6 +158,8 @@ def load_weights(module: nn.Module, state: StateDict, *, source: str, owner: str
 
 def _content(path: Path) -> object:
     data = path.read_bytes()
+    if (problem := _what_it_is_not(data, path.suffix)) is not None:
+        raise _refused(path, problem)
     if path.suffix == ".safetensors":
         try:
             return load_safetensors(data)
@@ -160,10 +170,29 @@ def _content(path: Path) -> object:
             warnings.simplefilter("ignore")  # of pickle protocols: what matters is refused below
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever the reader of a damaged archive raises
+        text = " ".join(str(error).split())
         if type(error).__name__ == "UnpicklingError":
-            raise _refused(path, UNSAFE) from None
-        reason = " ".join(str(error).split())[:120]
+            if any(word in text for word in FORBIDDEN):
+                raise _refused(path, UNSAFE) from None
+            text = "its pickle cannot be read"
+        reason = text[:120] or "it is cut off"
         raise _refused(path, f"is damaged or no checkpoint ({reason}); copy it again") from None
+
+
+def _what_it_is_not(data: bytes, suffix: str) -> str | None:
+    """Why a file is no checkpoint, by its first bytes; None where it begins as one does."""
+    if not data:
+        return "is empty; copy it again"
+    if data.startswith(LFS_POINTER):
+        return "is a Git LFS pointer, not the weights; fetch them with git lfs pull"
+    if data.lstrip()[:1] == b"<":
+        return "is a web page, not weights; download the file itself"
+    if suffix != ".safetensors" and not data.startswith(SAVED_BY_TORCH):
+        return (
+            f"is no checkpoint of torch.save, which begins with {SAVED_BY_TORCH[0]!r}, but it "
+            f"begins with {data[:4]!r}; give a .safetensors or .pth file"
+        )
+    return None
 
 
 def _unwrapped(content: object, path: Path) -> StateDict:
