@@ -45,6 +45,14 @@ def test_slice_weights_are_those_of_the_equations_and_zero_for_padding():
         assert not found[~real].any()
 
 
+def test_slice_weights_are_not_rounded_under_autocast():
+    tokens, mask = (torch.from_numpy(array) for array in draw())
+    aggregator = GatedAttention(6)
+    exact = aggregator.slice_weights(tokens.float(), mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(aggregator.slice_weights(tokens.float(), mask), exact)
+
+
 @pytest.mark.parametrize(("gate", "matrices"), [(True, 2), (False, 1)])
 def test_it_has_the_parameters_of_the_paper_and_two_biases(gate, matrices):
     count = sum(p.numel() for p in GatedAttention(500, gate=gate).parameters())

@@ -65,6 +65,12 @@ def test_a_sharp_soft_ordinal_target_is_cross_entropy() -> None:
     torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits, LABELS))
 
 
+@pytest.mark.parametrize(("distance", "steps"), [("absolute", 3.0), ("squared", 9.0)])
+def test_a_soft_ordinal_target_falls_off_with_the_distance(distance: str, steps: float) -> None:
+    share = SoftOrdinal(GRADES, alpha=0.5, distance=distance).targets[0]
+    assert (share[0] / share[3]).log().item() == pytest.approx(0.5 * steps)
+
+
 def test_a_far_miss_costs_more_than_a_near_one() -> None:
     near, far = torch.tensor([[0.0, 9, 0, 0]]), torch.tensor([[0.0, 0, 0, 9]])
     true = torch.tensor([0])
@@ -77,6 +83,14 @@ def test_classes_without_an_order_are_refused(name: str) -> None:
     with pytest.raises(SpecError, match="give it ordered=True"):
         losses.build(name, Loss, Problem((5, 5, 5), 3, ordered=False))
     losses.build(name, Loss, Problem((5, 5), 3, ordered=False))  # two are ordered anyhow
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 2.0])
+def test_logits_are_adjusted_as_strongly_as_tau_says(tau: float) -> None:
+    logits = _logits()
+    shares = torch.tensor(GRADES.class_counts) / sum(GRADES.class_counts)
+    expected = torch.nn.functional.cross_entropy(logits + tau * shares.log(), LABELS)
+    torch.testing.assert_close(LogitAdjusted(GRADES, tau=tau)(_output(logits), LABELS), expected)
 
 
 def test_adjusted_logits_undo_the_class_frequencies() -> None:

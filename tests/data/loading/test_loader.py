@@ -24,6 +24,8 @@ def test_a_batch_holds_the_cases_and_zeros_behind_them(prepared):
         np.testing.assert_array_equal(found[:slices], expected[:, 0])
         assert not found[slices:].any()
     assert padded.labels.tolist() == [0, 1]
+    (later,) = loader.batches([np.array([5, 4, 3])])
+    assert later.labels.tolist() == [prepared.cases[index].label for index in (5, 4, 3)]
 
 
 @pytest.mark.parametrize("resident", [True, False])

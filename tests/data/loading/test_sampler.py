@@ -42,6 +42,13 @@ def test_a_weighted_epoch_has_the_classes_in_equal_shares_on_average():
     assert LABELS[drawn].mean() == pytest.approx(0.5, abs=0.03)
 
 
+def test_short_volumes_do_not_always_come_first():
+    means = np.mean(
+        [[SLICES[each].mean() for each in draw("natural", seed=n)] for n in range(60)], 0
+    )
+    assert np.ptp(means[:12]) < 8, "sorted within windows, they would rise by about twenty"
+
+
 @pytest.mark.parametrize("name", ["balanced", "weighted", "natural"])
 def test_batches_follow_from_the_seed(name):
     first, again, other = draw(name), draw(name), draw(name, seed=1)

@@ -87,10 +87,10 @@ def test_a_missing_class_leaves_an_order_undefined(metric, classes):
 
 
 def test_average_precision_by_hand():
-    # Positives at ranks 1 and 3 of four: precision 1/1 and 2/3, each for half of the recall.
-    labels = np.array([1, 0, 1, 0])
-    found = average_precision(labels, binary([0.9, 0.8, 0.7, 0.1]))
-    assert found == pytest.approx((1 + 2 / 3) / 2)
+    # Positives at ranks 1 and 4 of five: precision 1/1 and 2/4, each for half of the recall.
+    labels = np.array([1, 0, 0, 1, 0])
+    found = average_precision(labels, binary([0.9, 0.8, 0.7, 0.6, 0.1]))
+    assert found == pytest.approx((1 + 2 / 4) / 2)  # of the other class it is .533
 
 
 def test_average_precision_of_three_classes_is_the_mean_of_one_against_the_rest():
