@@ -45,7 +45,9 @@ def built_ins(kinds: str) -> list[str]:
 
 def pages() -> dict[str, str]:
     """All generated pages, by path below docs/reference/generated/."""
-    found = {"commands.md": commands_page(), "recipes.md": recipes_page()}
+    from api_pages import api_pages  # which uses this module
+
+    found = {"commands.md": commands_page(), "recipes.md": recipes_page(), **api_pages()}
     for kinds in REGISTRIES:
         found[f"{kinds}.md"] = index_page(kinds)
         for name in built_ins(kinds):

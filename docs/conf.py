@@ -18,4 +18,6 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["wide-tables.css"]
 html_title = f"volbench {version}"
