@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from torch import Tensor, nn
 
 from volbench._utils.case_generator import CaseGenerator
+from volbench._utils.geometries import GEOMETRIES as GEOMETRIES
 from volbench.types import Embedding, Labels, Output, Scalar, Scan, SliceMask, Tokens, Volume
 
 
@@ -205,10 +206,6 @@ class Augmentation(abc.ABC):
                 stacklevel=2,
             )
             cls.eval_view = vars(cls)["still"]  # type: ignore[method-assign]
-
-
-GEOMETRIES = ("sform", "qform", "pixdim")
-"""What of a NIfTI header may be believed: a transform, or the spacing alone."""
 
 
 @dataclass(frozen=True)

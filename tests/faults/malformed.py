@@ -99,7 +99,7 @@ TEXT = (flip, cut, overwrite, insert, drop_line, repeat_line, recode, number)
 def inputs(folder: Path, seed: int) -> Iterator[Malformed]:
     """Every kind of input, each mutated in many ways, for ever; ``folder`` holds the sound ones."""
     draw = random.Random(seed)
-    makers = (images, manifests, recipes, run_files, suites, specs, settings, splits)
+    makers = (images, slices, manifests, recipes, run_files, suites, specs, settings, splits)
     while True:
         for maker in makers:
             yield maker(folder, draw)
@@ -129,6 +129,23 @@ def images(folder: Path, draw: random.Random) -> Malformed:
         f"volumes/{path.name}",
         content,
         ("data", "check", manifest, "--jobs", "1"),
+        (0, DATA),
+    )
+
+
+def slices(folder: Path, draw: random.Random) -> Malformed:
+    """A slice of a DICOM series, plain or compressed, or a multi-frame file."""
+    kind = draw.choice(sorted(path.name for path in (folder / "dicom").iterdir()))
+    path = draw.choice(sorted((folder / "dicom" / kind / "0").iterdir()))
+    way, content = _mutated(path, draw, BYTES)
+    if draw.random() < 0.7:  # in the header, where it matters
+        whole = path.read_bytes()
+        way, content = f"{way}, header", way_of(way)(whole[:1100], draw) + whole[1100:]
+    return Malformed(
+        f"dicom {kind}: {way}",
+        f"dicom/{kind}/0/{path.name}",
+        content,
+        ("data", "check", f"{kind}.csv", "--jobs", "1"),
         (0, DATA),
     )
 

@@ -416,7 +416,7 @@ def _save(made: Dataset, path: Path, syntax: str) -> None:
     made.save_as(path, enforce_file_format=True)
 
 
-def _classic(
+def classic(
     folder: Path,
     number: int,
     syntax: str,
@@ -451,7 +451,7 @@ def _item(**values: object) -> Dataset:
     return made
 
 
-def _enhanced(folder: Path, number: int, syntax: str, stored: Stored, *, alone: bool):
+def enhanced(folder: Path, number: int, syntax: str, stored: Stored, *, alone: bool):
     pixels = stored.pixels()
     first, second, normal = _plane(number)
     made = slice_dataset(0)
@@ -540,12 +540,12 @@ def _dicoms() -> Iterator[Odd]:
         said = f"{syntax}, {stored.bits} bits{', signed' * stored.signed}"
         yield Odd(
             f"dicom {number}: {said}",
-            lambda folder, n=number, s=syntax, w=stored: _classic(folder, n + 20, s, w),
+            lambda folder, n=number, s=syntax, w=stored: classic(folder, n + 20, s, w),
         )
         if number % 2 == 0:
             yield Odd(
                 f"dicom enhanced {number}: {said}",
-                lambda folder, n=number, s=syntax, w=stored: _enhanced(
+                lambda folder, n=number, s=syntax, w=stored: enhanced(
                     folder, n, s, w, alone=n % 4 == 0
                 ),
             )
@@ -562,12 +562,12 @@ def _dicoms() -> Iterator[Odd]:
     for name, change in changes.items():
         yield Odd(
             f"dicom: {name}",
-            lambda folder, c=change: _classic(folder, 50, "explicit", twelve, c),
+            lambda folder, c=change: classic(folder, 50, "explicit", twelve, c),
         )
     for name in ("{:d}", "1.2.840.99.{:d}", "I{:07d}", "slice-{:d}.IMA"):
         yield Odd(
             f"dicom named {name}",
-            lambda folder, n=name: _classic(folder, 7, "implicit", twelve, name=n),
+            lambda folder, n=name: classic(folder, 7, "implicit", twelve, name=n),
         )
     for name, content in BESIDE.items():
         yield Odd(
@@ -605,13 +605,13 @@ BESIDE: dict[str, bytes] = {
 
 
 def _beside(folder: Path, name: str, content: bytes, stored: Stored):
-    made = _classic(folder, 9, "explicit", stored)
+    made = classic(folder, 9, "explicit", stored)
     (folder / "series" / name).write_bytes(content or _report())
     return made
 
 
 def _without_preambles(folder: Path, stored: Stored):
-    made = _classic(folder, 9, "implicit", stored)
+    made = classic(folder, 9, "implicit", stored)
     for path in (folder / "series").iterdir():
         content = path.read_bytes()
         length = int.from_bytes(content[140:144], "little")  # of the group of meta information

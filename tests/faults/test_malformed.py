@@ -12,6 +12,7 @@ import pytest
 
 from tests.faults.children import in_child
 from tests.faults.malformed import inputs
+from tests.faults.odd_files import Stored, classic, enhanced
 from tests.faults.tiny_run import TINY
 from tests.helpers.volumes_on_disk import image, voxels, write
 from volbench.cli.main import main
@@ -20,6 +21,7 @@ from volbench.crossval import make_plan, run
 QUICK, MANY = 16, int(os.environ.get("VOLBENCH_MALFORMED", "400"))
 SECONDS, MEGABYTES, LIMIT_S = 5.0, 1000.0, 60.0
 KINDS = ("nii", "nii.gz", "nrrd", "mha")
+STORED = Stored(12, signed=False, slope=2.0, intercept=-1024.0)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,11 @@ def sound(tmp_path_factory):
             write(folder / "volumes" / f"{number}.{kind}", image(array))
             rows.append(f"volumes/{number}.{kind},{'ab'[number % 2]},p{number}\n")
         (folder / f"{kind}.csv").write_text("image,label,patient\n" + "".join(rows))
+    for kind, syntax in (("plain", "implicit"), ("rle", "RLE"), ("j2k", "JPEG 2000")):
+        _series(folder, kind, lambda place, at, s=syntax: classic(place, at, s, STORED))
+    _series(
+        folder, "frames", lambda place, at: enhanced(place, at, "explicit", STORED, alone=False)
+    )
     (folder / "sound.csv").write_text(
         "image,label,patient,site,representative\n"
         + "".join(
@@ -55,6 +62,18 @@ def sound(tmp_path_factory):
     plan = make_plan(**TINY, data=str(folder / "sound.csv"))
     assert not run(plan, out=folder / "runs", name="run", jobs=1).failed
     return folder
+
+
+def _series(folder, kind, make):
+    rows = []
+    for number in range(2):
+        place = folder / "dicom" / kind / "made"
+        place.mkdir(parents=True)
+        made, *_ = make(place, number + 20)
+        made.rename(folder / "dicom" / kind / str(number))
+        place.rmdir()
+        rows.append(f"dicom/{kind}/{number},{'ab'[number]},p{number}\n")
+    (folder / f"{kind}.csv").write_text("image,label,patient\n" + "".join(rows))
 
 
 def read(one, folder):

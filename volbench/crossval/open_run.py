@@ -12,7 +12,7 @@ from volbench.audit import audit_cached
 from volbench.crossval.attempt import finished
 from volbench.crossval.callback import Callback
 from volbench.crossval.environment import describe_data, describe_environment
-from volbench.crossval.features import record_use, store_for_run
+from volbench.crossval.features import record_use, seal_use, store_for_run
 from volbench.crossval.on_node import OnNode
 from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import check_bfloat16
@@ -154,6 +154,7 @@ def open_here(
                 callback.on_warning(reason)
     if stored is not None:
         record_use(folder.path, stored)
+        seal_use(folder.path)
     tasks = fold_tasks(
         plan, folder, left, compute, settings, features=None if stored is None else stored.folder
     )

@@ -13,6 +13,7 @@ from volbench.crossval.shared_inputs import Shared
 from volbench.crossval.tabular import check_columns, gaps
 from volbench.data.cache.packed import Prepared
 from volbench.data.preparation.prepare_data import default_options
+from volbench.data.validation.prepared_notes import prepared_notes
 from volbench.encoders.building import pin_weights, starts_from_weights
 from volbench.errors import UsageError
 from volbench.experiment.experiment import (
@@ -143,6 +144,7 @@ def make_plan(
     build_loss(loss_sum, Problem(some_of_each, model.num_features, ordered=prepared.ordered))
     pinned, weights = pin_weights(encoder_spec)
     resolved, notes = with_encoder_rate(resolved, encoder_spec)
+    notes += tuple(prepared_notes(prepared))
     notes += _on_intensities(model.encoder, prepared.preprocessing.normalize)
     experiment = Experiment(
         encoder=pinned,

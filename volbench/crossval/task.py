@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from volbench._utils.atomic_io import write_json
 from volbench._utils.process_end import hard_exits_raise
 from volbench.crossval.attempt import begin
 from volbench.crossval.environment import describe_machine
@@ -36,7 +35,14 @@ from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import ExecutorTask, TaskContext
 from volbench.profiling.fold_timings import Timings
 from volbench.runs.csv_files import Prediction, read_predictions
-from volbench.runs.folder import PREDICTIONS, FoldFolder, FoldResult, RunFolder, read_json
+from volbench.runs.folder import (
+    PREDICTIONS,
+    PROFILE,
+    FoldFolder,
+    FoldResult,
+    RunFolder,
+    read_json,
+)
 from volbench.training.compute import Compute
 from volbench.training.fold import EpochReport, FoldTrainer, StepReport, Trained
 from volbench.training.inference import Scores
@@ -45,8 +51,6 @@ logger = logging.getLogger(__name__)
 
 SIGNALLED = {130, 143}
 """Exit codes of a process that was interrupted or terminated."""
-
-PROFILE = "profile.json"
 
 STEP = "step"
 """Key of a progress report that is a `StepReport`; others are `EpochReport`."""
@@ -184,8 +188,6 @@ def do_task(
                 raise OutOfMemoryError(reason) from error
             return attempt.fail(reason, error)
         _write_success(attempt.files, task, compute, prepared, trained)
-        if trained.timings is not None:
-            write_json(attempt.files.path / PROFILE, asdict(trained.timings))
         result = attempt.publish()
     logger.info("fold %d: finished in %.1f s", task.fold, result.seconds or 0.0)
     return result
@@ -314,10 +316,13 @@ def read_timings(run: Path, fold: int) -> Timings | None:
     Raises:
         StateError: the file is damaged.
     """
-    path = RunFolder(run).fold(fold).path / PROFILE
+    folder = RunFolder(run).fold(fold)
+    path = folder.path / PROFILE
     values = read_json(path)
     if values is None:
         return None
+    if (result := folder.result()) is not None:
+        folder.verify(result, only=PROFILE)
     try:
         return Timings(**values)
     except TypeError as error:
@@ -387,6 +392,7 @@ def _write_success(
         trained.model,
         validation=() if validation is None else _rows(validation, task, prepared),
         environment=describe_machine(compute),
+        profile=None if trained.timings is None else asdict(trained.timings),
     )
 
 

@@ -3,35 +3,31 @@
 Source: a format of volbench's own.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from volbench.datasets.table import ManifestRow, Table, read_table
-from volbench.errors import DataError
+from volbench.datasets.manifest_rows import (
+    KNOWN,
+    OPTIONAL,
+    PLANES,
+    REQUIRED,
+    ManifestError,
+    case_name,
+    channel_of,
+    classes_of,
+    column_problems,
+    geometry_column,
+    image_columns,
+    repeats,
+    row_problems,
+)
+from volbench.datasets.table import ManifestRow, read_table
 from volbench.interfaces import GEOMETRIES, Card, Case, Dataset, Files
 
-REQUIRED = ("label", "patient")
-OPTIONAL = ("case", "mask", "representative", "fold")
-KNOWN = ("image", *REQUIRED, *OPTIONAL)
-PLANES = ("axial", "coronal", "sagittal")
-GEOMETRY_COLUMNS = ("geometry", "data.geometry")
+__all__ = ["KNOWN", "OPTIONAL", "REQUIRED", "Manifest", "ManifestError", "ReadAs", "case_of"]
+
 EMPTY: Mapping[str, str] = {}
-
-
-class ManifestError(DataError):
-    """A manifest with problems; the message names the first and counts the others.
-
-    Attributes:
-        problems: All of them, in the order of the file.
-    """
-
-    def __init__(self, path: Path, problems: Sequence[str]) -> None:
-        others = len(problems) - 1
-        more = f" (and {others} more: volbench data check {path})" if others else ""
-        super().__init__(f"{path}: {problems[0]}{more}")
-        self.problems = tuple(problems)
 
 
 class Manifest(Dataset):
@@ -116,7 +112,7 @@ class Manifest(Dataset):
             cases += [case] if case else []
         self._cases = tuple(cases)
         problems += repeats(table, columns, self.path.parent)
-        self.classes, label_problems = _classes([case.label for case in cases], classes)
+        self.classes, label_problems = classes_of([case.label for case in cases], classes)
         problems += label_problems
         if problems:
             raise ManifestError(self.path, problems)
@@ -124,16 +120,6 @@ class Manifest(Dataset):
     def cases(self) -> Sequence[Case]:
         """The rows, in the order of the file."""
         return self._cases
-
-
-def image_columns(table: Table) -> list[str]:
-    """Columns that name an image, one per channel."""
-    return [name for name in table.columns if name.partition(":")[0] == "image"]
-
-
-def channel_of(column: str) -> str:
-    """Name of the channel that a column of images holds."""
-    return column.partition(":")[2] or "image"
 
 
 @dataclass(frozen=True)
@@ -158,15 +144,6 @@ class ReadAs:
         return Files(images, mask, self.plane, said or self.geometry)
 
 
-def geometry_column(table: Table) -> str | None:
-    """The column that says each row's geometry; one with other words is a stratum of that name."""
-    for name in GEOMETRY_COLUMNS:
-        words = {row.cells[name] for row in table.rows} if name in table.columns else set()
-        if words and words <= {"", *GEOMETRIES}:
-            return name
-    return None
-
-
 def case_of(
     row: ManifestRow,
     columns: Sequence[str],
@@ -185,17 +162,7 @@ def case_of(
         required: Columns that must not be empty; label and patient are empty text without them.
     """
     cells = row.cells
-    needed = [*columns, *required, *(["case"] if "case" in cells else [])]
-    problems = [f"{name} is empty" for name in needed if not cells[name]]
-    numbers: list[int] = []
-    for word in filter(None, map(str.strip, cells.get("representative", "").split(";"))):
-        if not word.isascii() or not word.isdigit():
-            problems.append(
-                f"representative {cells['representative']!r} must be slice numbers from 0, "
-                "';' between them"
-            )
-            break
-        numbers.append(int(word))
+    numbers, problems = row_problems(row, columns, required=required)
     if problems:
         return None, problems
     source = how.source(
@@ -217,98 +184,3 @@ def case_of(
         fold=cells.get("fold") or None,
     )
     return case, []
-
-
-def case_name(image: str) -> str:
-    """Name a case after its image: the path without its suffix."""
-    text = image.rstrip("/")
-    for suffix in (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"):
-        if text.lower().endswith(suffix):
-            return text[: -len(suffix)]
-    return text
-
-
-def column_problems(
-    table: Table, columns: Sequence[str], *, required: Sequence[str] = REQUIRED
-) -> list[str]:
-    """Say what is wrong with the first line."""
-    if not table.columns:
-        return []
-    problems = []
-    missing = [name for name in required if name not in table.columns]
-    missing += [] if columns else ["image"]
-    if missing:
-        problems.append(
-            f"lacks the column {' and '.join(map(repr, sorted(missing)))}; "
-            f"it has {', '.join(map(repr, table.columns))}"
-        )
-    if "image" in columns and len(columns) > 1:
-        problems.append("has both 'image' and channels; name every channel, as in 'image:t2w'")
-    if "image:" in columns:
-        problems.append(
-            "has the column 'image:' without a name; name the channel, as in 'image:t2w'"
-        )
-    for name in table.columns:
-        meant = name.lower().replace(" ", "").removesuffix("s")
-        meant = {"images": "image"}.get(meant, meant)
-        if name not in KNOWN and meant in KNOWN and meant not in table.columns:
-            problems.append(f"has the column {name!r}, which volbench spells {meant!r}; rename it")
-    return problems
-
-
-def repeats(table: Table, columns: Sequence[str], folder: Path) -> list[str]:
-    """Names and image files that stand in the table twice."""
-    problems = []
-    names: dict[str, int] = {}
-    files: dict[Path, int] = {}
-    for row in table.rows:
-        paths = [row.cells[name] for name in columns]
-        if all(paths):
-            name = row.cells.get("case", case_name(paths[0]))
-            if name and names.setdefault(name, row.line) != row.line:
-                problems.append(f"line {row.line}: the case {name!r} is on line {names[name]} too")
-        for text, path in ((text, (folder / text).resolve()) for text in paths if text):
-            if path in files:
-                problems.append(f"line {row.line}: the image {text} is on line {files[path]} too")
-            files.setdefault(path, row.line)
-    return problems
-
-
-def _classes(
-    labels: Sequence[str], wanted: tuple[str | int | float, ...] | None
-) -> tuple[tuple[str, ...], list[str]]:
-    """Names of the classes in order, and what is wrong with the labels."""
-    found = sorted(set(labels))
-    problems = []
-    same: dict[object, str] = {}
-    for label in found:
-        key = _number(label) if _number(label) is not None else label.lower()
-        if same.setdefault(key, label) != label:
-            problems.append(
-                f"the labels {same[key]!r} and {label!r} look like one class; write one"
-            )
-    if wanted is not None:
-        classes = tuple(map(str, wanted))
-        if len(set(classes)) < len(classes):
-            problems.append(f"classes={classes} names a class twice")
-        problems += [
-            f"the label {label!r} is not among classes={classes}"
-            for label in found
-            if label not in classes
-        ]
-        problems += [f"no row has the label {name!r}" for name in classes if name not in found]
-    elif all(_number(label) is not None for label in found):
-        classes = tuple(sorted(found, key=float))
-    else:
-        classes = tuple(found)
-    if len(classes) < 2 and labels:
-        problems.append(f"has one class only, {''.join(classes)!r}; a classifier needs two or more")
-    return classes, problems
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and "_" not in text else None  # 1_0 is a name

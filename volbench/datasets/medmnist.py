@@ -4,6 +4,7 @@ The numbers of the classes and their names, some shortened, are facts of the med
 """
 
 import hashlib
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from volbench._utils.file_state import FileState
+from volbench._utils.regular_file import require_regular
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case, Dataset, Generated
 from volbench.types import Scan
@@ -133,6 +135,8 @@ class MedMNIST(Dataset):
         ]
 
 
+COLOURS = (3, 4)
+MOST_LABELS = 10**7
 Labels = dict[str, Int[np.ndarray, " case"]]
 
 
@@ -140,17 +144,27 @@ def _outline(path: Path) -> tuple[dict[str, tuple[int, ...]], Labels]:
     """Shapes of the images, from their headers alone, and the labels."""
     shapes: dict[str, tuple[int, ...]] = {}
     labels: Labels = {}
+    with _reading(path):
+        require_regular(path)
     with _reading(path), zipfile.ZipFile(path) as archive, np.load(path) as arrays:
         for split in SPLITS:
             for part in ("images", "labels"):
                 if f"{split}_{part}" not in arrays:
                     raise DataError(f"{path}: no {split}_{part} in it; give a MedMNIST 3D file")
             shape, dtype = _header(archive, f"{split}_images.npy")
+            if len(shape) == 4 and shape[3] in COLOURS and shape[1] != shape[3]:
+                raise DataError(
+                    f"{path}: {split}_images is of shape {shape}: flat images in {shape[3]} "
+                    "colours, no volumes; give a MedMNIST 3D file"
+                )
             if len(shape) != 4 or dtype != np.uint8:
                 raise DataError(
                     f"{path}: {split}_images is {dtype} of shape {shape}, not 8-bit volumes of one "
                     "channel; give a MedMNIST 3D file"
                 )
+            told, _ = _header(archive, f"{split}_labels.npy")
+            if math.prod(told) > MOST_LABELS:
+                raise DataError(f"{path}: {split}_labels is of shape {told}; download it again")
             found = arrays[f"{split}_labels"]
             if found.shape not in {(shape[0], 1), (shape[0],)} or found.dtype.kind not in "ui":
                 raise DataError(
@@ -192,6 +206,7 @@ def _reading(path: Path) -> Iterator[None]:
 def _version(path: Path) -> tuple[Path, FileState]:
     """What a cached reading of the file is good for."""
     with _reading(path):
+        require_regular(path)
         state = FileState.of(path)
     state.settle()
     return path, state

@@ -5,6 +5,7 @@ import io
 from datetime import date, datetime
 from pathlib import Path
 
+from volbench._utils.regular_file import read_regular
 from volbench.datasets.table import Table, read_table, table_of
 from volbench.errors import DataError, UsageError
 
@@ -39,7 +40,7 @@ def _read_separated(path: Path) -> Table:
     if table.rows or not table.problems:
         return table
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return table
     header = text.partition("\n")[0]

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from volbench._utils.regular_file import read_regular
 from volbench._utils.text import printable
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -31,7 +32,7 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a comma-separated UTF-8 file (a byte-order mark is fine); collect what is wrong."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_regular(path).decode("utf-8-sig")
     except FileNotFoundError:
         return Table(problems=("no such file; check the path",))
     except UnicodeDecodeError as error:

@@ -15,6 +15,7 @@ from pydantic import (
     model_serializer,
 )
 
+from volbench._utils.regular_file import read_regular
 from volbench._utils.text import did_you_mean, printable
 from volbench._utils.toml_text import read_toml, shown
 from volbench.data.preprocessing.options import (
@@ -280,7 +281,7 @@ def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
 def _text(name: str) -> str:
     if name.endswith(".toml"):
         try:
-            return Path(name).read_text(encoding="utf-8")
+            return read_regular(Path(name)).decode("utf-8")
         except OSError as error:
             raise SpecError(f"recipe {name!r} cannot be read: {error.strerror}") from None
     known = recipe_names()

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
+from volbench._utils.regular_file import read_regular
 from volbench._utils.seeds import derive_seed
 from volbench.data.cache.packed import PreparedCase
 from volbench.errors import DataError, UsageError
@@ -311,8 +313,8 @@ def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
         DataError: the file cannot be read, or its cases are not these cases.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        text = read_regular(path).decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"split {path} cannot be read: {error}") from None
     if not rows or not {"case", "fold"} <= rows[0].keys():

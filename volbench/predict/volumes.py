@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from volbench._utils.text import plural
-from volbench.datasets.manifest import (
+from volbench.datasets.manifest import ReadAs, case_of
+from volbench.datasets.manifest_rows import (
     ManifestError,
-    ReadAs,
     case_name,
-    case_of,
     channel_of,
     column_problems,
     geometry_column,

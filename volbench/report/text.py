@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from volbench._utils.text import plural
 from volbench.audit.features import EVERYTHING, STRATUM
 from volbench.leaderboard.statistics.comparison import Comparison, Pair
+from volbench.leaderboard.text import copies_notes
 from volbench.report.report_row import ReportRow, number, signed
 from volbench.runs.load import LoadedRun
 
@@ -41,7 +42,8 @@ def conclusion(comparison: Comparison, rows: Sequence[ReportRow]) -> list[str]:
     if not complete:
         return ["No candidate has finished all of its folds, so nothing can be concluded yet."]
     found = _verdicts(comparison, rows) if comparison.pairs else _alone(complete)
-    return [*found, *_bar(comparison, complete), *_unfinished(rows)]
+    copies = copies_notes([row.candidate for row in rows])
+    return [*found, *copies, *_bar(comparison, complete), *_unfinished(rows)]
 
 
 def _data(run: LoadedRun) -> str:

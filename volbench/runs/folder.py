@@ -53,6 +53,7 @@ CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
 RACE = "race.json"
 """Why a candidate of a race was stopped."""
 SPLITS, DATA, ENVIRONMENT = "splits.csv", "data.json", "environment.json"
+PROFILE = "profile.json"
 BEGINNING = {SPLITS, CASES, DATA, ENVIRONMENT, DIGESTS}
 
 
@@ -147,6 +148,7 @@ class FoldFolder:
         validation: Sequence[Prediction] = (),
         environment: Mapping[str, Any] | None = None,
         fusion: Mapping[str, Any] | None = None,
+        profile: Mapping[str, Any] | None = None,
     ) -> FoldResult:
         """Write all files of a finished fold, the result last; return it with their digests.
 
@@ -155,7 +157,8 @@ class FoldFolder:
 
         ``validation`` holds the predictions of the inner validation part with the weights that
         were scored, for thresholds to be chosen on; without such a part no file is written.
-        ``environment`` describes the machine that trained this fold.
+        ``environment`` describes the machine that trained this fold, ``profile`` where its time
+        went.
         """
         contents = {PREDICTIONS: predictions_csv(predictions, classes).encode()}
         if history:
@@ -168,6 +171,8 @@ class FoldFolder:
             contents[VALIDATION] = predictions_csv(validation, classes).encode()
         if environment is not None:
             contents[ENVIRONMENT] = json_text({"schema": SCHEMA, **environment}).encode()
+        if profile is not None:
+            contents[PROFILE] = json_text(profile).encode()
         for name, content in contents.items():
             write_atomic(self.path / name, content)
         digests = {name: sha256(content) for name, content in contents.items()}

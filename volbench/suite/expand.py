@@ -1,5 +1,6 @@
 """Expansion of a suite file to its experiments: scales, overrides, grids."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -204,7 +205,7 @@ def _short(data: str) -> str:
 
 def _with_bases(path: Path, seen: tuple[Path, ...], read: set[Path]) -> SuiteFile:
     """Read a file and what it starts from; a file that several start from is read once."""
-    place = path.resolve()
+    place = Path(os.path.realpath(path))  # resolve() raises at links in a circle
     if place in seen:
         raise SpecError(f"suite {path} is its own base; take it out of base")
     read.add(place)
@@ -212,7 +213,8 @@ def _with_bases(path: Path, seen: tuple[Path, ...], read: set[Path]) -> SuiteFil
     bases = [path.parent / name for name in file.base]
     merged = SuiteFile()
     for base in bases:
-        if base.resolve() not in read or base.resolve() in (*seen, place):
+        found = Path(os.path.realpath(base))
+        if found not in read or found in (*seen, place):
             merged = _merged(merged, _with_bases(base, (*seen, place), read))
     return _merged(merged, file)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from volbench._utils.regular_file import read_regular
 from volbench._utils.text import suggestion
 from volbench._utils.toml_text import read_toml, shown
 from volbench.errors import SpecError
@@ -108,7 +109,7 @@ def read_suite_file(path: Path) -> SuiteFile:
         SpecError: it cannot be read, is no TOML, or has a key or a value that is none.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8")
     except OSError as error:
         raise SpecError(f"suite {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -9,7 +9,7 @@ import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from tests.faults.children import in_child
-from tests.faults.odd_files import Stored, _classic, _enhanced
+from tests.faults.odd_files import Stored, classic, enhanced
 from tests.helpers.volumes_on_disk import case, slice_dataset, write_series
 from volbench.data.formats import bounded_reading, dicom_pixels
 from volbench.data.formats.dicom import load_series
@@ -70,7 +70,7 @@ def test_reading_without_an_end_is_ended(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("syntax", ["RLE", "JPEG 2000", "JPEG-LS"])
-@pytest.mark.parametrize("make", [_classic, lambda *told: _enhanced(*told, alone=True)])
+@pytest.mark.parametrize("make", [classic, lambda *told: enhanced(*told, alone=True)])
 def test_gdcm_decodes_the_same_where_no_plugin_does(syntax, make, tmp_path, monkeypatch):
     path, values, _ = make(tmp_path, 3, syntax, Stored(12, signed=True, slope=2.0))
     by_plugin = load_series(path).voxels
@@ -80,7 +80,7 @@ def test_gdcm_decodes_the_same_where_no_plugin_does(syntax, make, tmp_path, monk
 
 
 def test_what_no_decoder_reads_is_told_what_to_install(tmp_path, monkeypatch):
-    path, _, _ = _classic(tmp_path, 3, "JPEG-LS", Stored(12, signed=False))
+    path, _, _ = classic(tmp_path, 3, "JPEG-LS", Stored(12, signed=False))
     monkeypatch.setattr(dicom_pixels, "TRUSTED", ())
     for file in path.iterdir():  # a stream that nobody reads
         content = file.read_bytes()
@@ -107,7 +107,7 @@ def test_compressed_pixels_that_end_early_are_refused(uid, tmp_path):
 
 
 def test_frames_of_two_volumes_are_told_by_what_differs(tmp_path):
-    path, _, _ = _enhanced(tmp_path, 0, "explicit", Stored(12, signed=False), alone=True)
+    path, _, _ = enhanced(tmp_path, 0, "explicit", Stored(12, signed=False), alone=True)
     import pydicom
 
     made = pydicom.dcmread(path)

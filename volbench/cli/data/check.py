@@ -5,7 +5,7 @@ import shlex
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -47,25 +47,34 @@ def command(
     DATA is a manifest.csv or the spec of a data set. The exit code is 3 if there are problems;
     warnings and notes do not count.
     """
+    from volbench.datasets.manifest_rows import manifest_problems
+    from volbench.errors import DataError
+
+    as_json = chosen_format(style, output, ("table", "json")) == "json"
+
+    def refuse(problems: tuple[str, ...]) -> NoReturn:
+        if as_json:
+            emit(json_text({"data": data, "clean": False, "problems": problems}), output)
+        else:
+            _list_problems(problems)
+        raise DataError(f"{data}: {plural(len(problems), 'problem')}; no volume was read") from None
+
+    if data.strip().lower().endswith(".csv") and (
+        problems := manifest_problems(Path(data.strip()))
+    ):  # before PyTorch is imported, which takes seconds and half a gigabyte
+        refuse(problems)
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter
     from volbench.data.preprocessing.options import Preprocessing, with_settings
     from volbench.data.sources import open_dataset
     from volbench.data.validation.check import check
     from volbench.datasets.manifest import ManifestError
-    from volbench.errors import DataError
 
     options = with_settings(Preprocessing(), settings)
     try:
         dataset, spec = open_dataset(data)
     except ManifestError as error:
-        if chosen_format(style, output, ("table", "json")) == "json":
-            emit(json_text({"data": data, "clean": False, "problems": error.problems}), output)
-        else:
-            _list_problems(error.problems)
-        raise DataError(
-            f"{data}: {plural(len(error.problems), 'problem')}; no volume was read"
-        ) from None
+        refuse(error.problems)
     with counter("reading", "cases") as on_case:
         report = check(
             dataset,
@@ -82,7 +91,7 @@ def command(
         *(f"note: {printable(note)}" for note in report.notes),
         *(f"warning: {printable(warning)}" for warning in report.warnings),
     ]
-    if chosen_format(style, output, ("table", "json")) == "json":
+    if as_json:
         found = {
             "data": str(spec),
             "cases": len(report.surveyed),
@@ -94,8 +103,8 @@ def command(
         }
         emit(json_text(found), output)
     elif output is not None:
-        problems = (f"problem: {printable(problem)}" for problem in report.problems)
-        emit("\n".join([*lines, *problems]), output)
+        listed = (f"problem: {printable(problem)}" for problem in report.problems)
+        emit("\n".join([*lines, *listed]), output)
     else:
         click.echo("\n".join(lines))
         _list_problems(report.problems)

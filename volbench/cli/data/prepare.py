@@ -48,6 +48,7 @@ def command(
     from volbench.data.cache.writing import copy_prepared, require_room
     from volbench.data.preparation.prepare_data import default_options, prepare
     from volbench.data.preprocessing.options import with_settings
+    from volbench.data.validation.prepared_notes import prepared_notes
 
     start = time.perf_counter()
     options = with_settings(default_options(data), settings)
@@ -57,7 +58,10 @@ def command(
         prepared = prepare(data, options, jobs=jobs, on_case=report)
     if Path(data).is_dir():
         prepared.check()
-    for note in check_prepared(prepared, allow=allow_duplicates):
+    for note in (
+        *check_prepared(prepared, allow=allow_duplicates),
+        *prepared_notes(prepared),
+    ):
         click.echo(f"warning: {printable(note)}", err=True)
     if out is not None:
         prepared = copy_prepared(prepared, out)

@@ -38,6 +38,8 @@ LARGEST_BYTES = 2**34
 """No image is larger, compressed or not: what a damaged or hostile file may cost in memory."""
 ORTHONORMAL = 0.01
 """How far from right angles, as a cosine, axes may be that were rounded in their file."""
+LARGE_BYTES, LARGEST_RATIO = 2**30, 200
+"""Above so many bytes, no image is compressed by more: a label map is, but it is smaller."""
 TRAILING_BYTES = 2**20
 """What may follow the voxels, in bytes; some exporters pad."""
 
@@ -58,7 +60,7 @@ def format_of(path: Path) -> str:
     if unverified_suffix(path):
         return "unverified"
     if not path.exists():
-        raise DataError(f"{path}: no such file; check the path")
+        raise no_such_file(path)
     raise DataError(f"{path}: not a format volbench reads; give {ACCEPTED}")
 
 
@@ -94,6 +96,13 @@ def header_of_pair(path: Path) -> Path | None:
     return path.with_name(path.name[: len(path.name) - len(suffix)] + ".hdr")
 
 
+def no_such_file(path: Path) -> DataError:
+    """Say that nothing is there, and why that may be."""
+    windows = "\\" in str(path)
+    way_out = "write its path with / instead of \\" if windows else "check the path"
+    return DataError(f"{path}: no such file; {way_out}")
+
+
 def first_bytes(path: Path, count: int) -> bytes:
     """The beginning of a file, without waiting for a writer where it is a pipe.
 
@@ -120,7 +129,7 @@ def require_openable(path: Path) -> int:
     try:
         status = path.stat()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check the path") from None
+        raise no_such_file(path) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason})") from None
@@ -142,7 +151,7 @@ def contents(path: Path) -> bytes:
     try:
         found = path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check the path") from None
+        raise no_such_file(path) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason})") from None
@@ -183,6 +192,7 @@ def gunzip(path: Path, stored: bytes, limit: int = LARGEST_BYTES) -> bytes:
     Raises:
         DataError: the stream is cut short, damaged, or longer than ``limit`` bytes.
     """
+    require_plausible(path, len(stored), limit)
     chunks: list[bytes] = []
     room = limit
     rest = stored
@@ -200,7 +210,7 @@ def gunzip(path: Path, stored: bytes, limit: int = LARGEST_BYTES) -> bytes:
         if not stream.eof:
             raise DataError(f"{path}: truncated, its gzip stream ends early; {AGAIN}")
         rest = stream.unused_data
-    return b"".join(chunks)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def inflate(path: Path, stored: bytes, limit: int = LARGEST_BYTES) -> bytes:
@@ -210,6 +220,7 @@ def inflate(path: Path, stored: bytes, limit: int = LARGEST_BYTES) -> bytes:
         DataError: the stream is cut short, damaged, longer than ``limit`` bytes, or followed by
             something else.
     """
+    require_plausible(path, len(stored), limit)
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: either kind of header
     try:
         found = stream.decompress(stored, limit + 1)
@@ -220,6 +231,19 @@ def inflate(path: Path, stored: bytes, limit: int = LARGEST_BYTES) -> bytes:
     if not stream.eof:
         raise DataError(f"{path}: truncated, its zlib stream ends early; {AGAIN}")
     return found
+
+
+def require_plausible(path: Path, compressed: int, announced: int) -> None:
+    """Refuse gigabytes that are said to come out of next to nothing.
+
+    Raises:
+        DataError: with both numbers.
+    """
+    if announced > LARGE_BYTES and announced > LARGEST_RATIO * compressed:
+        raise DataError(
+            f"{path}: corrupt, its header announces {announced} bytes of voxels in {compressed} "
+            f"compressed ones; {AGAIN}"
+        )
 
 
 def _bomb(path: Path, limit: int) -> DataError:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from volbench.data.formats import metaimage, nifti, nrrd, unverified
-from volbench.data.formats.file_bytes import AGAIN, contents, first_bytes, format_of
+from volbench.data.formats.file_bytes import AGAIN, contents, first_bytes, format_of, no_such_file
 from volbench.data.formats.series_files import slice_files
 from volbench.errors import DataError
 
@@ -108,11 +108,13 @@ def files_of(path: Path) -> list[Path]:
     try:
         parts: DataFiles = _FORMATS[form].data_files
         found = [path, *parts(path, first_bytes(path, LONGEST_HEADER))]
+    except FileNotFoundError:
+        raise no_such_file(path) from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from None
     for part in found:
         if not part.is_file():
-            raise DataError(f"{part}: no such file; check the path")
+            raise no_such_file(part)
     return found
 
 

@@ -23,6 +23,7 @@ from volbench.data.formats.file_bytes import (
     orthonormal,
     require_bytes,
     require_finite,
+    require_plausible,
     require_spacing,
 )
 from volbench.data.formats.itk_image import LPS_TO_RAS
@@ -174,6 +175,7 @@ def _decoded(path: Path, payload: bytes, encoding: str, needed: int, kind: np.dt
 
 
 def _bunzip(path: Path, payload: bytes, limit: int) -> bytes:
+    require_plausible(path, len(payload), limit)
     stream = bz2.BZ2Decompressor()
     try:
         found = stream.decompress(payload, limit)

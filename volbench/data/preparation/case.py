@@ -28,6 +28,11 @@ KEPT_S = 30 * 24 * 3600
 PART_VERSION = 2
 """Raised whenever a case is written in another way; parts of another version are left alone."""
 
+FLAT = 0.999
+"""Share of voxels of one value, from which on a channel is nearly constant."""
+
+CLIPPING = ("window", "percentile", "byte")
+
 LOST = 0.01
 """Share of voxels that may become 0 in float16 and were not."""
 
@@ -125,6 +130,13 @@ def _require_information(
                 "outside the window or percentiles, or are too small for float16: use "
                 "preprocessing.normalize=zscore, or a window that holds them"
             )
+        clipped = max(float(np.mean(after == edge)) for edge in (low, high))
+        if options.normalize in CLIPPING and clipped >= FLAT:
+            raise DataError(
+                f"channel {name}: {clipped:.2%} of its prepared voxels are {_edge(after, low)} "
+                f"after {used}, so nearly nothing is left; use preprocessing.normalize=zscore, or "
+                "a window that holds its values"
+            )
         if max(abs(low), abs(high)) >= LARGEST_FLOAT16:
             raise DataError(
                 f"channel {name}: values beyond {LARGEST_FLOAT16:g} after {used}, which float16 "
@@ -136,6 +148,10 @@ def _require_information(
                 f"channel {name}: {lost:.0%} of its voxels are too small for float16 after {used}; "
                 "use preprocessing.normalize=zscore, window or percentile"
             )
+
+
+def _edge(voxels: NDArray[Any], low: float) -> str:
+    return "the lowest value" if np.mean(voxels == low) >= FLAT else "the highest value"
 
 
 @dataclass(frozen=True)

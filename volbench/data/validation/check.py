@@ -17,6 +17,8 @@ from volbench.interfaces import Case, Dataset, Files
 FEW_PATIENTS = 10
 SPACING_RANGE = 1.5
 SHOWN = 10
+FLAT = 0.999
+"""Share of voxels of one value, from which on a volume is nearly constant."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def check(
         warnings=(
             *_doubtful(dataset, cases),
             *_look_alikes(cases),
+            *_nearly_constant(surveyed),
             *(copies if allow_duplicates else ()),
             *_nearly_copies(surveyed, equal),
         ),
@@ -178,6 +181,17 @@ def _nearly_copies(
         yield (
             f"volumes of different patients that are nearly one scan (scaled, mirrored, resampled "
             f"or shifted): {names_of(left, names)}"
+        )
+
+
+def _nearly_constant(surveyed: Sequence[Surveyed]) -> Iterator[str]:
+    flat = [one for one in surveyed if one.facts and one.facts.flat >= FLAT]
+    if flat:
+        names = ", ".join(one.case.name for one in flat[:SHOWN])
+        more = f" and {len(flat) - SHOWN} more" if len(flat) > SHOWN else ""
+        yield (
+            f"{len(flat)} volumes are nearly constant ({FLAT:.1%} of their voxels have one value): "
+            f"{names}{more}; look at them, windows and percentiles leave nothing of them"
         )
 
 

@@ -29,6 +29,7 @@ class VolumeFacts:
         representative: How many slices show the finding.
         mask_extent_mm: Extent of the mask across slices, rows and columns; None without a mask.
         label_extents_mm: The same of each label of a mask that has several.
+        flat: Largest share of a channel's voxels that have its lowest or its highest value.
         thumbnail: Of the first channel, to find scans that are nearly the same.
     """
 
@@ -42,6 +43,7 @@ class VolumeFacts:
     representative: int
     mask_extent_mm: Extent | None = None
     label_extents_mm: Mapping[int, Extent] = field(default_factory=dict[int, Extent])
+    flat: float = 0.0
     thumbnail: Float[np.ndarray, "_ _ _"] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -111,6 +113,11 @@ def _look(task: tuple[int, Case]) -> tuple[int, VolumeFacts | None, str | None]:
         representative=len(scan.representative),
         mask_extent_mm=None if scan.mask is None else extent(scan.mask, scan.spacing_mm),
         label_extents_mm=scan.label_extents_mm,
+        flat=max(
+            float(np.mean(channel == edge))
+            for channel in scan.image
+            for edge in (channel.min(), channel.max())
+        ),
         thumbnail=thumbnail(scan.image[0]),
     )
     return number, facts, None

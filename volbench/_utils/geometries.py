@@ -1,0 +1,3 @@
+"""What of a NIfTI header may be believed: a transform, or the spacing alone."""
+
+GEOMETRIES = ("sform", "qform", "pixdim")
