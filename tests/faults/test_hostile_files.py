@@ -8,15 +8,30 @@ import zlib
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK  # noqa: F401  (reading is measured, not importing)
+import torchio  # noqa: F401
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from tests.faults.children import in_child
 from tests.faults.test_malformed import MEGABYTES, SECONDS
 from tests.helpers.volumes_on_disk import slice_dataset
+from volbench import crossval, suite  # noqa: F401
 from volbench.cli.main import main
+from volbench.data.validation import check  # noqa: F401
 
 DATA, SPEC, USAGE = 3, 4, 2
-RUN = ("run", "--dry-run", "--encoder", "r2d(width=2)", "--agg", "max", "--loss", "focal")
+RUN = (
+    "run",
+    "--dry-run",
+    "--data",
+    "phantom(patients=20, size=16)",
+    "--encoder",
+    "r2d(width=2)",
+    "--agg",
+    "max",
+    "--loss",
+    "focal",
+)
 VOLUMES = ("a.nii", "a.nii.gz", "a.nrrd", "a.nhdr", "a.mha", "a.mgz", "a.hdr", "a.vtk", "a.dcm")
 OTHERS = {
     "m.csv": (("data", "check", "m.csv"), (DATA,)),
