@@ -4,9 +4,11 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from volbench.interfaces import Loss, Problem
 from volbench.losses.logits import class_logits
+from volbench.losses.options import class_weights, weigh_items
 from volbench.losses.ordinal import check_ordered, to_conditional
 from volbench.types import Labels, Output, Scalar
 
@@ -24,9 +26,11 @@ class Corn(Loss):
 
     Args:
         problem: Gives the number of classes, and whether they are ordered.
+        class_weight: One weight per class, or ``"balanced"`` for $N / (K N_k)$ from the training
+            cases.
 
     Raises:
-        ValueError: the classes have no order.
+        ValueError: the classes have no order, or the weights do not fit them.
 
     >>> from torch import tensor
     >>> from volbench.interfaces import Problem
@@ -40,9 +44,14 @@ class Corn(Loss):
 
     conditional_head: ClassVar[bool] = True
 
-    def __init__(self, problem: Problem) -> None:
+    weight: Tensor | None
+
+    def __init__(
+        self, problem: Problem, *, class_weight: str | tuple[float, ...] | None = None
+    ) -> None:
         super().__init__()
         check_ordered(problem, "corn")
+        self.register_buffer("weight", class_weights(class_weight, problem), persistent=False)
 
     def forward(self, output: Output, labels: Labels) -> Scalar:
         """Score ``[item, 1]`` or ``[item, class]`` logits; the embedding is not looked at."""
@@ -51,4 +60,5 @@ class Corn(Loss):
         reached = labels[:, None] >= threshold
         passed = labels[:, None] > threshold
         values = F.logsigmoid(torch.where(passed, conditional, -conditional))
+        values = weigh_items(values, labels, self.weight)
         return -values.where(reached, 0.0).sum() / reached.sum()

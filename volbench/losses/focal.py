@@ -10,7 +10,13 @@ from torch import Tensor
 
 from volbench.interfaces import Loss, Problem
 from volbench.losses.logits import class_logits, is_class
-from volbench.losses.options import check_choice, class_weights, reduce, weights_per_class
+from volbench.losses.options import (
+    check_choice,
+    class_weights,
+    reduce,
+    weigh_items,
+    weights_per_class,
+)
 from volbench.types import Labels, Output, Scalar
 
 
@@ -74,9 +80,7 @@ class Focal(Loss):
         margin = logits.where(true, 0.0).sum(dim=1) - others
         damping = torch.exp(self.gamma * F.logsigmoid(-margin))
         values = -damping * F.logsigmoid(margin)
-        if self.alpha is not None:
-            values = values * self.alpha.to(values.dtype)[labels.long()]
-        return reduce(values, self.reduction)
+        return reduce(weigh_items(values, labels, self.alpha), self.reduction)
 
 
 def _alpha_per_class(alpha: float | tuple[float, ...] | None, problem: Problem) -> Tensor | None:

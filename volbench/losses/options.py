@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from volbench.interfaces import Problem
-from volbench.types import Scalar
+from volbench.types import Labels, Scalar
 
 
 def check_choice(option: str, value: str, *, among: tuple[str, ...]) -> None:
@@ -24,6 +24,18 @@ def check_choice(option: str, value: str, *, among: tuple[str, ...]) -> None:
 def reduce(values: Float[Tensor, " item"], reduction: str) -> Scalar:
     """Average or add up one value per item."""
     return values.mean() if reduction == "mean" else values.sum()
+
+
+def weigh_items(
+    values: Float[Tensor, "item *threshold"],
+    labels: Labels,
+    weights: Float[Tensor, " class"] | None,
+) -> Float[Tensor, "item *threshold"]:
+    """Multiply each item's values by the weight of its class; None weighs all by one."""
+    if weights is None:
+        return values
+    each = weights.to(values.dtype)[labels.long()]
+    return values * each.reshape(-1, *(1 for _ in values.shape[1:]))
 
 
 def weights_per_class(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from volbench.interfaces import Loss, Problem
 from volbench.losses.logits import class_logits
-from volbench.losses.options import check_choice
+from volbench.losses.options import check_choice, class_weights, weigh_items
 from volbench.losses.ordinal import check_ordered
 from volbench.types import Labels, Output, Scalar
 
@@ -23,6 +23,8 @@ class SoftOrdinal(Loss):
         problem: Gives the number of classes, and whether they are ordered.
         alpha: How sharply the target falls off.
         distance: $\phi$: ``absolute`` is $|y - k|$, ``squared`` is $(y - k)^2$.
+        class_weight: One weight per class, or ``"balanced"`` for $N / (K N_k)$ from the training
+            cases.
 
     Raises:
         ValueError: an option is out of range, or the classes have no order.
@@ -39,8 +41,16 @@ class SoftOrdinal(Loss):
 
     search_space: ClassVar[Mapping[str, str]] = {"alpha": "loguniform(low=0.5, high=8)"}
     targets: Tensor
+    weight: Tensor | None
 
-    def __init__(self, problem: Problem, *, alpha: float = 2.0, distance: str = "absolute") -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        alpha: float = 2.0,
+        distance: str = "absolute",
+        class_weight: str | tuple[float, ...] | None = None,
+    ) -> None:
         super().__init__()
         check_ordered(problem, "soft_ordinal")
         if not alpha > 0:
@@ -50,8 +60,10 @@ class SoftOrdinal(Loss):
         apart = (grade[:, None] - grade).abs()
         targets = (-alpha * (apart if distance == "absolute" else apart.square())).softmax(dim=1)
         self.register_buffer("targets", targets, persistent=False)
+        self.register_buffer("weight", class_weights(class_weight, problem), persistent=False)
 
     def forward(self, output: Output, labels: Labels) -> Scalar:
         """Score ``[item, 1]`` or ``[item, class]`` logits; the embedding is not looked at."""
         logs = class_logits(output.logits).log_softmax(dim=1)
-        return -(self.targets.to(logs.dtype)[labels.long()] * logs).sum(dim=1).mean()
+        values = -(self.targets.to(logs.dtype)[labels.long()] * logs).sum(dim=1)
+        return weigh_items(values, labels, self.weight).mean()
