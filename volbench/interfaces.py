@@ -313,6 +313,10 @@ class Case:
 class Card:
     """What a reader must know of a data set before using it.
 
+    Attributes:
+        about_patients: What its patients are, where they are not people, as in a data set that
+            names none; stands beneath every table.
+
     >>> Card("Our rectal MR", licence="not shared", citation="none yet").title
     'Our rectal MR'
     """
@@ -321,6 +325,7 @@ class Card:
     licence: str
     citation: str
     url: str = ""
+    about_patients: str = ""
 
 
 class Dataset(abc.ABC):

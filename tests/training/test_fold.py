@@ -1,6 +1,7 @@
 """Training of one fold on a small problem that any encoder solves."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -382,3 +383,40 @@ def test_a_recipe_that_never_reloads_keeps_the_id_it_had(prepared):
     recipe = make_experiment(prepared).canonical()["recipe"]
     assert "reload_best" not in recipe["schedule"]
     assert load_recipe("lee2022_code").model_dump()["schedule"]["reload_best"] is True
+
+
+def starts(prepared, folder, *overrides):
+    """Weights that each of two folds starts from, and seeds of their first epoch."""
+    experiment = make_experiment(prepared, overrides=overrides)
+    trainers = [
+        make_trainer(prepared, folder / str(fold), experiment, fold=fold) for fold in range(2)
+    ]
+    return [each.model.head.weight.detach().clone() for each in trainers], [
+        each._seed("epoch", 1) for each in trainers
+    ]
+
+
+def test_folds_start_from_weights_of_their_own_unless_one_seed_is_asked_for(prepared, tmp_path):
+    (first, second), (one, other) = starts(prepared, tmp_path)
+    assert not torch.equal(first, second)
+    assert one != other
+    (first, second), (one, other) = starts(prepared, tmp_path, "training.one_seed=true")
+    assert torch.equal(first, second)
+    assert one == other
+    recipe = make_experiment(prepared).canonical()["recipe"]
+    assert "one_seed" not in recipe["training"]  # experiments without it keep their ids
+    assert load_recipe("lee2022_code").training.one_seed
+
+
+def test_a_slice_level_fold_weighs_classes_by_representative_slices(prepared, tmp_path):
+    cases = tuple(
+        replace(case, representative=(0, 1) if case.label else (0,)) for case in prepared.cases
+    )
+    experiment = make_experiment(
+        prepared, aggregator=None, overrides=("training.sampler=weighted_slices",)
+    )
+    trainer = make_trainer(replace(prepared, cases=cases), tmp_path, experiment)
+    drawn = np.concatenate([np.concatenate(trainer.batches.draw(epoch)) for epoch in range(300)])
+    slices = np.array([len(cases[index].representative) for index in drawn])
+    labels = np.array([cases[index].label for index in drawn])
+    assert slices[labels == 1].sum() / slices.sum() == pytest.approx(0.5, abs=0.03)

@@ -121,7 +121,7 @@ def make_plan(
     encoder_spec, aggregator_spec, loss_sum = parse_components(encoder, aggregator, loss, level)
     resolved = load_recipe(recipe, overrides, preprocessing=default_options(data))
     build_views(resolved, seed)
-    _check_regularization(resolved, level)
+    _check_level(resolved, level)
     model = build_classifier(encoder_spec, aggregator_spec, in_channels=1, num_classes=2)
     build_loss(loss_sum, Problem((1, 1), model.num_features))
 
@@ -217,7 +217,7 @@ def _on_intensities(encoder: Encoder, normalize: str) -> tuple[str, ...]:
 
 
 def _thin_parts(parts: Sequence[FoldPartition], prepared: Prepared) -> Iterator[str]:
-    """Say where a class is missing in what is trained on, or nearly so in what picks the epoch."""
+    """Say where a class is missing in a part, or nearly so in what picks the epoch."""
     labels, classes = [case.label for case in prepared.cases], prepared.classes
     for number, part in enumerate(parts):
         trained = {labels[index] for index in part.train}
@@ -225,6 +225,12 @@ def _thin_parts(parts: Sequence[FoldPartition], prepared: Prepared) -> Iterator[
             yield (
                 f"fold {number} trains on no case of class {classes[label]!r}, and cannot learn "
                 "it; use fewer folds or another split"
+            )
+        held_out = {labels[index] for index in part.test}
+        for label in sorted(set(range(len(classes))) - held_out):
+            yield (
+                f"fold {number} holds out no case of class {classes[label]!r}, so it has no AUC, "
+                "and pairs are tested on the other folds; use another split"
             )
     counts = [
         Counter(labels[index] for index in part.validation)[label]
@@ -241,7 +247,13 @@ def _thin_parts(parts: Sequence[FoldPartition], prepared: Prepared) -> Iterator[
         )
 
 
-def _check_regularization(recipe: Recipe, level: Level) -> None:
+def _check_level(recipe: Recipe, level: Level) -> None:
+    """Refuse what one level cannot use."""
+    if level == "volume" and recipe.training.sampler == "weighted_slices":
+        raise UsageError(
+            "training.sampler=weighted_slices counts representative slices, which --level volume "
+            "does not predict; use --set training.sampler=weighted"
+        )
     if level == "slice" and recipe.regularization.slice_dropout:
         raise UsageError(
             f"regularization.slice_dropout={recipe.regularization.slice_dropout} hides slices from "

@@ -118,6 +118,8 @@ class MedMNIST(Dataset):
             citation="Yang et al.: MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D "
             "biomedical image classification. Scientific Data 10, 41 (2023)",
             url="https://medmnist.com",
+            about_patients="MedMNIST names no patients, so each volume counts as one; where people "
+            "have several, as both glands in AdrenalMNIST3D, intervals are too narrow",
         )
 
     def cases(self) -> Sequence[Case]:

@@ -62,16 +62,22 @@ class Training(RecipeSection):
         epochs: Passes; one has as many batches as the training cases fill.
         batch_size: Cases per step.
         sampler: ``balanced`` takes equally many cases of every class (what triplet mining needs),
-            ``weighted`` draws with the inverse class frequency, ``natural`` takes each case once.
+            ``weighted`` draws with the inverse class frequency, ``weighted_slices`` with that of
+            the class among representative slices, ``natural`` takes each case once.
         augmentation: Spec of an augmentation.
         clip_norm: Largest norm of the gradient; 0 leaves it as it is.
+        one_seed: Whether all folds start from the same weights and draw with the same seed, so that
+            a lucky start helps in all of them.
     """
+
+    later = frozenset({"one_seed"})
 
     epochs: Count
     batch_size: Annotated[int, Field(ge=2, le=10**6, strict=True)]
-    sampler: Literal["balanced", "weighted", "natural"]
+    sampler: Literal["balanced", "weighted", "weighted_slices", "natural"]
     augmentation: str
     clip_norm: NotNegative
+    one_seed: bool = False
 
 
 class Optimizer(RecipeSection):

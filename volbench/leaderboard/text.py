@@ -63,6 +63,7 @@ def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
         )
     notes += input_note(found.runs)
     notes += site_notes(found)
+    notes += patient_notes(found)
     notes += permuted_notes(found)
     notes += seed_notes(found.rows)
     notes += daggers(found)
@@ -99,6 +100,12 @@ def site_notes(found: Comparison) -> list[str]:
         f"more such values, and of one more: {'; '.join(parts)}. The {len(values)} values count "
         "as a sample (Student's t); the interval in the table is over patients of these only."
     ]
+
+
+def patient_notes(found: Comparison) -> list[str]:
+    """What stands for patients in the intervals, where the data set names none."""
+    said = found.first_run.about_patients
+    return [f"Patients: {said}."] if said else []
 
 
 def permuted_notes(found: Comparison) -> list[str]:

@@ -61,6 +61,7 @@ class LoadedRun:
         race: Content of race.json, of a run that took part in a race and was stopped.
         channels: Names of the images of a case; empty where they were not kept.
         cohort: Who is held out where; empty digests where that is not known.
+        about_patients: What its patients are, where the data set says that they are not people.
     """
 
     path: Path
@@ -79,6 +80,7 @@ class LoadedRun:
     race: Mapping[str, Any] | None = None
     channels: tuple[str, ...] = ()
     cohort: Cohort = UNKNOWN_COHORT
+    about_patients: str = ""
 
     def __repr__(self) -> str:
         folds = f"{len(self.predictions)} of {self.experiment['folds']} folds"
@@ -199,6 +201,7 @@ def load_run(path: Path) -> LoadedRun:
         race=_race(folder),
         channels=tuple(map(str, data.get("channels", ()))),
         cohort=Cohort.of(split),
+        about_patients=str(data.get("about_patients", "")),
     )
 
 

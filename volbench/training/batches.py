@@ -57,6 +57,7 @@ class TrainingBatches:
         self.clock = clock
         self.subjects = subjects
         self.waited = 0.0
+        self.representative = np.array([len(prepared.cases[each].representative) for each in train])
 
     def draw(self, epoch: int) -> list[np.ndarray]:
         """Draw the cases of each batch of an epoch."""
@@ -66,6 +67,7 @@ class TrainingBatches:
             self.loader.slices[self.train],
             batch_size=self.recipe.training.batch_size,
             seed=self.seed("batches", epoch),
+            representative=self.representative,
         )
         return [self.train[batch] for batch in batches]
 

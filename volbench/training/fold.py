@@ -475,4 +475,5 @@ class FoldTrainer:
                 return (row["epoch"],)
 
     def _seed(self, *path: object) -> int:
-        return derive_seed(self.experiment.seed, "fold", self.fold, *path)
+        which = ("all folds",) if self.recipe.training.one_seed else ("fold", self.fold)
+        return derive_seed(self.experiment.seed, *which, *path)

@@ -10,8 +10,18 @@ LABELS = (RANDOM.random(103) < 0.3).astype(int)
 SLICES = RANDOM.integers(3, 30, 103)
 
 
+REPRESENTATIVE = np.where(LABELS == 1, RANDOM.integers(2, 6, 103), 1)
+
+
 def draw(name, *, seed=0, batch_size=8, labels=LABELS, slices=SLICES):
-    return epoch_batches(name, labels, slices, batch_size=batch_size, seed=seed)
+    return epoch_batches(
+        name,
+        labels,
+        slices,
+        batch_size=batch_size,
+        seed=seed,
+        representative=REPRESENTATIVE if labels is LABELS else None,
+    )
 
 
 def test_a_balanced_batch_has_equally_many_of_every_class():
@@ -49,7 +59,16 @@ def test_short_volumes_do_not_always_come_first():
     assert np.ptp(means[:12]) < 8, "sorted within windows, they would rise by about twenty"
 
 
-@pytest.mark.parametrize("name", ["balanced", "weighted", "natural"])
+def test_slices_weighted_have_the_classes_in_equal_shares_of_representative_slices():
+    drawn = np.concatenate(
+        [np.concatenate(draw("weighted_slices", seed=seed)) for seed in range(50)]
+    )
+    slices = np.bincount(LABELS[drawn], weights=REPRESENTATIVE[drawn])
+    assert slices[1] / slices.sum() == pytest.approx(0.5, abs=0.03)
+    assert LABELS[drawn].mean() < 0.3  # so the class with more slices a case has fewer cases
+
+
+@pytest.mark.parametrize("name", ["balanced", "weighted", "weighted_slices", "natural"])
 def test_batches_follow_from_the_seed(name):
     first, again, other = draw(name), draw(name), draw(name, seed=1)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))

@@ -31,6 +31,14 @@ from volbench.errors import UsageError
 from volbench.interfaces import Card
 
 
+def _card_values(card: Card) -> dict[str, str]:
+    """Fields of a card; one that came later and is empty is left out, as it ever was."""
+    values: dict[str, str] = asdict(card)
+    if not card.about_patients:
+        del values["about_patients"]
+    return values
+
+
 @dataclass(frozen=True, kw_only=True)
 class CacheDescription:
     """What an index says of the data set as a whole; the fields are those of ``Prepared``."""
@@ -51,7 +59,7 @@ class CacheDescription:
             "source": self.source,
             "classes": list(self.classes),
             "channels": list(self.channels),
-            "card": asdict(self.card),
+            "card": _card_values(self.card),
             **({"ordered": True} if self.ordered else {}),
         }
 

@@ -1,15 +1,14 @@
-"""Which cases make a batch: balanced, weighted or natural; alike in slices where chance allows.
+"""Which cases make a batch, by class; alike in slices where chance allows.
 
 Every epoch's batches follow from a seed alone, so an interrupted epoch can be drawn again.
 """
 
-from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Int
 
-SamplerName: TypeAlias = Literal["balanced", "weighted", "natural"]
+SamplerName: TypeAlias = Literal["balanced", "weighted", "weighted_slices", "natural"]
 Indices: TypeAlias = Int[np.ndarray, " _"]  # lists of any length; no two need to be alike
 
 BUCKET_BATCHES = 4
@@ -23,28 +22,26 @@ def epoch_batches(
     *,
     batch_size: int,
     seed: int,
+    representative: Indices | None = None,
 ) -> list[Indices]:
     """Draw one epoch's batches of positions into ``labels``.
 
     Args:
         name: ``balanced`` takes equally many of every class, going through a small class more than
             once (P x K of Hermans et al., 2017); ``weighted`` draws with replacement, each class
-            equally likely; ``natural`` takes every case once.
+            equally likely; ``weighted_slices`` draws so that each class has equally many
+            representative slices, on average; ``natural`` takes every case once.
         labels: Class of every training case.
         slices: Slices of every training case.
         batch_size: Cases per batch; ``balanced`` rounds it down to a multiple of the classes.
         seed: Seed of this epoch.
+        representative: Representative slices of every training case, for ``weighted_slices``.
     """
     random = np.random.default_rng(seed)
     if name == "balanced":
         batches = _balanced(labels, slices, batch_size, random)
     else:
-        order = (
-            random.permutation(len(labels))
-            if name == "natural"
-            else random.choice(len(labels), len(labels), p=_inverse_frequency(labels))
-        )
-        batches = _chunks(order, slices, batch_size)
+        batches = _chunks(_order(name, labels, representative, random), slices, batch_size)
     return [batches[position] for position in random.permutation(len(batches))]
 
 
@@ -52,6 +49,17 @@ def evaluation_batches(slices: Indices, batch_size: int) -> list[Indices]:
     """Every case once, in the order of its slices, so that almost nothing is padded."""
     order = np.argsort(slices, kind="stable")
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _order(
+    name: SamplerName, labels: Indices, representative: Indices | None, random: np.random.Generator
+) -> Indices:
+    """Cases one after another, drawn with replacement unless ``natural``."""
+    if name == "natural":
+        return random.permutation(len(labels))
+    counts = representative if name == "weighted_slices" else np.ones_like(labels)
+    assert counts is not None
+    return random.choice(len(labels), len(labels), p=_inverse_frequency(labels, counts))
 
 
 def _balanced(
@@ -92,7 +100,8 @@ def _chunks(order: Indices, slices: Indices, size: int) -> list[Indices]:
     return chunks
 
 
-def _inverse_frequency(labels: Sequence[int] | Indices) -> np.ndarray:
-    _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    weight = 1 / counts[inverse]
+def _inverse_frequency(labels: Indices, counts: Indices) -> np.ndarray:
+    """Probability of each case: one over what its class counts, cases or slices."""
+    _, inverse = np.unique(labels, return_inverse=True)
+    weight = 1 / np.bincount(inverse, weights=counts)[inverse]
     return np.asarray(weight / weight.sum())

@@ -236,6 +236,8 @@ def imbalance(facts: RunFacts) -> Answer:
     rules = {
         "balanced": "batches hold equally many cases of every class",
         "weighted": "cases are drawn with the inverse frequency of their class",
+        "weighted_slices": "cases are drawn with the inverse frequency of their class among "
+        "representative slices",
         "natural": "each case is seen once per epoch, whatever its class",
     }
     said = rules.get(sampler, safe(sampler))
