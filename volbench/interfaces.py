@@ -528,6 +528,9 @@ class TrackedRun:
         name: Of the run.
         path: Its folder.
         settings: Components, data, seed, the experiment's id and the recipe, as text.
+
+    >>> TrackedRun("mine", Path("runs/mine"), {"encoder": "rmc5"}).settings["encoder"]
+    'rmc5'
     """
 
     name: str

@@ -24,6 +24,13 @@ class TensorBoard(Tracker):
 
     Raises:
         PluginError: TensorBoard is not installed.
+
+    >>> tracker = TensorBoard(folder="curves")
+    >>> tracker.start(TrackedRun("mine", Path("runs/mine"), {"encoder": "rmc5"}))
+    >>> tracker.log(fold=0, epoch=1, values={"train_loss": 0.7})
+    >>> tracker.finish(fold=0, values={"auc": 0.8})
+    >>> [folder.name for folder in Path("curves/mine").iterdir()]
+    ['fold-00']
     """
 
     def __init__(self, *, folder: str = "tensorboard") -> None:
