@@ -117,7 +117,11 @@ def test_the_command_shows_tables_a_page_and_the_same_numbers_as_json(
     page = tmp_path / "external.html"
     one_run = [*arguments[:2], *arguments[3:], "--output", str(page)]
     assert CliRunner().invoke(main, one_run).exit_code == 0
-    assert page.read_text().lstrip().startswith("<!")
+    text = page.read_text()
+    assert text.lstrip().startswith("<!")
+    assert text.count("<svg") == 2  # one ROC curve, one calibration curve
+    assert f"AUC {found.runs[0].auc[0]:.3f}" in text or f"AUC {found.runs[1].auc[0]:.3f}" in text
+    assert "style=" not in text.split("<body>")[1]
     written = CliRunner().invoke(main, [*arguments, "--format", "json"])
     values = json.loads(written.stdout)
     assert values["runs"][0]["auc"]["value"] == pytest.approx(found.runs[0].auc[0])

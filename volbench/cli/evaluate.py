@@ -72,7 +72,6 @@ def command(
     from functools import partial
 
     from volbench._utils.cpu import available_cores
-    from volbench.leaderboard.render.html import page
     from volbench.leaderboard.render.terminal import markdown, terminal
     from volbench.predict.external import evaluate
     from volbench.report.external_tables import external_json, external_tables
@@ -99,7 +98,9 @@ def command(
     if style == "json":
         text = json.dumps(external_json(found), indent=2, ensure_ascii=False) + "\n"
     elif style == "html":
-        text = page(tables)
+        from volbench.report.external_page import external_page
+
+        text = external_page(found)
     else:
         color = output is None and sys.stdout.isatty()
         draw = markdown if style == "md" else partial(terminal, color=color)
