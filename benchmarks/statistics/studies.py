@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from volbench.data.cache import PreparedCase
-from volbench.experiment.splits import make_split, random_splits
+from volbench.experiment.split_designs import make_split, random_splits
 
 FEATURES, COMMON, RIDGE = 10, 0.5, 0.1
 HIDDEN, STEPS, RATE, DECAY = 8, 60, 0.03, 0.02

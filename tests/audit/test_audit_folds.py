@@ -9,7 +9,8 @@ from tests.audit.cohort import SIZE, cohort
 from volbench.audit import audit, models
 from volbench.audit.columns import number_column, text_column
 from volbench.audit.models import encode
-from volbench.experiment.splits import Split, make_split, official_split
+from volbench.experiment.split_designs import make_split, official_split
+from volbench.experiment.splits import Split
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -25,7 +25,7 @@ from volbench.audit.columns import is_identifier, text_column
 from volbench.audit.summary import AuditScore
 from volbench.errors import StateError
 from volbench.evaluation.metrics import area_under_curve
-from volbench.experiment.splits import make_split
+from volbench.experiment.split_designs import make_split
 from volbench.runs.csv_files import Prediction
 
 

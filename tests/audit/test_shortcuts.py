@@ -7,7 +7,7 @@ import pytest
 
 from tests.audit.cohort import SIZE, cohort
 from volbench.audit import audit, score_audit, summarize
-from volbench.experiment.splits import make_split, official_split
+from volbench.experiment.split_designs import make_split, official_split
 
 
 def scores(prepared, folds=3):

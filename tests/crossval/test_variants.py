@@ -13,7 +13,7 @@ from volbench.cli.main import main
 from volbench.crossval.variants import variants
 from volbench.errors import UsageError
 from volbench.experiment.permuted import permute_labels
-from volbench.experiment.splits import make_split
+from volbench.experiment.split_designs import make_split
 from volbench.leaderboard import compare_runs, load_run
 from volbench.leaderboard.render.learning_curve import share_of
 from volbench.leaderboard.render.show import show

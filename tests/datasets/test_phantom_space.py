@@ -17,7 +17,7 @@ from volbench.data.sources import open_dataset
 from volbench.datasets.phantom import Phantom, PhantomVolume, cohort, render
 from volbench.datasets.phantom.anatomy import PLANES_PER_SLICE
 from volbench.datasets.phantom.difficulty import Difficulty
-from volbench.experiment.splits import choose_split
+from volbench.experiment.split_designs import choose_split
 
 DIFFICULTIES = (0.0, 0.1, 0.5, 1.0)
 

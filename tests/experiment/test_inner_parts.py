@@ -1,7 +1,7 @@
 """The inner validation part of a fold: drawn anew for each fold and each seed."""
 
 from tests.helpers.small import small_case
-from volbench.experiment.splits import make_split
+from volbench.experiment.split_designs import make_split
 
 
 def parts(seed):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.small import small_case
 from volbench.errors import DataError, UsageError
-from volbench.experiment.splits import (
+from volbench.experiment.split_designs import (
     choose_split,
     leave_one_out,
     make_split,

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.small import small_case
 from volbench.datasets.manifest import Manifest
 from volbench.errors import VolbenchError
-from volbench.experiment.splits import choose_split
+from volbench.experiment.split_designs import choose_split
 
 QUICK, MANY = 60, int(os.environ.get("VOLBENCH_MANIFESTS", "600"))
 NAMES = ("p{}", "{:04d}", "Müller {}", "{}.0", "'{}", "a,{}", "p {} ", "Ｐ{}")

@@ -15,7 +15,7 @@ from volbench.datasets.manifest import Manifest
 from volbench.errors import VolbenchError
 from volbench.evaluation.metrics.thresholds import ThresholdRule
 from volbench.experiment.recipe import load_recipe
-from volbench.experiment.splits import choose_split, read_split
+from volbench.experiment.split_designs import choose_split, read_split
 from volbench.runs.csv_files import read_cases, read_predictions, read_splits
 from volbench.runs.folder import RunFolder, read_json
 from volbench.spec import parse, parse_sum

@@ -14,7 +14,8 @@ from volbench.data.loading.loader import Batch, open_loader
 from volbench.errors import TrainingError
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.recipe import load_recipe
-from volbench.experiment.splits import FoldPartition, make_split
+from volbench.experiment.split_designs import make_split
+from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import Problem
 from volbench.losses.cross_entropy import CrossEntropy
 from volbench.profiling.section_timer import Clock

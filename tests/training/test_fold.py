@@ -12,7 +12,7 @@ from volbench.errors import TrainingError
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.recipe import load_recipe
-from volbench.experiment.splits import make_split
+from volbench.experiment.split_designs import make_split
 from volbench.plugins.registry import aggregators, encoders, losses
 from volbench.profiling.fold_timings import OTHER
 from volbench.profiling.section_timer import SECTIONS, STEP, TRANSFORM

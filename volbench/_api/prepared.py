@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from volbench._api.runs import AnyPath
 from volbench.data.cache.packed import Prepared, PreparedCase, open_prepared
 from volbench.errors import UsageError
-from volbench.experiment.splits import choose_split
+from volbench.experiment.split_designs import choose_split
 
 if TYPE_CHECKING:
     from volbench.data.loading.prepared_subjects import PreparedSubjects

@@ -130,7 +130,7 @@ MOVED: dict[str, str] = {
     "scores.tables": "evaluation.score_tables",
     "seeds": "_utils.seeds",
     "space": "experiment.search_space",
-    "splits": "experiment.splits",
+    "splits": "experiment.split_designs",
     "statistics": "evaluation.statistics",
     "statistics.verdict": "evaluation.statistics.multiple_comparisons",
     "statistics.multiple": "evaluation.statistics.multiple_comparisons",

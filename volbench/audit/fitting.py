@@ -51,7 +51,7 @@ def audit(
         on_fit: Called with the number of feature sets fitted, over all folds, and their total.
 
     >>> from volbench.data.preparation import default_options, prepare
-    >>> from volbench.experiment.splits import choose_split
+    >>> from volbench.experiment.split_designs import choose_split
     >>> phantom = "phantom(patients=12, size=16, slices=3)"
     >>> prepared = prepare(phantom, default_options(phantom), jobs=1)
     >>> found = audit(prepared, choose_split("2", prepared.cases, 0))

@@ -64,7 +64,7 @@ def score_audit(audit: Audit) -> list[AuditScore]:
     """Score every row of an audit, the largest area first.
 
     >>> from volbench.data.preparation import default_options, prepare
-    >>> from volbench.experiment.splits import choose_split
+    >>> from volbench.experiment.split_designs import choose_split
     >>> phantom = "phantom(patients=12, size=16, slices=3)"
     >>> prepared = prepare(phantom, default_options(phantom), jobs=1)
     >>> from volbench.audit import audit
@@ -81,7 +81,7 @@ def summarize(scores: Sequence[AuditScore]) -> list[str]:
     """Say what follows for a model, one sentence per line, the most telling first.
 
     >>> from volbench.data.preparation import default_options, prepare
-    >>> from volbench.experiment.splits import choose_split
+    >>> from volbench.experiment.split_designs import choose_split
     >>> phantom = "phantom(patients=12, size=16, slices=3)"
     >>> prepared = prepare(phantom, default_options(phantom), jobs=1)
     >>> from volbench.audit import audit, score_audit

@@ -16,7 +16,8 @@ from volbench.data.duplicates import (
     similar_pairs_cached,
 )
 from volbench.errors import DataError, VolbenchError
-from volbench.experiment.splits import FoldPartition, official_split
+from volbench.experiment.split_designs import official_split
+from volbench.experiment.splits import FoldPartition
 
 Names = tuple[tuple[str, str], ...]
 

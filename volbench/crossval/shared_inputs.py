@@ -8,7 +8,8 @@ from volbench.data.cache.packed import Prepared
 from volbench.data.preparation.prepare_data import prepare
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import VolbenchError
-from volbench.experiment.splits import Split, choose_split
+from volbench.experiment.split_designs import choose_split
+from volbench.experiment.splits import Split
 
 
 class Shared:

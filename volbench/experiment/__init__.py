@@ -8,7 +8,8 @@ _SOURCES = {
         "volbench.experiment.experiment",
     ),
     **dict.fromkeys(("Recipe", "load_recipe", "recipe_names"), "volbench.experiment.recipe"),
-    **dict.fromkeys(("Split", "choose_split", "make_split"), "volbench.experiment.splits"),
+    **dict.fromkeys(("choose_split", "make_split"), "volbench.experiment.split_designs"),
+    "Split": "volbench.experiment.splits",
 }
 """Imported when used: listing recipes needs none of them."""
 

@@ -12,7 +12,8 @@ from volbench.encoders.building import pin_weights
 from volbench.errors import DataError
 from volbench.experiment.experiment import Experiment, Level, Precision, parse_components
 from volbench.experiment.recipe import load_recipe
-from volbench.experiment.splits import FoldPartition, Split, make_split
+from volbench.experiment.split_designs import make_split
+from volbench.experiment.splits import FoldPartition, Split
 from volbench.spec import Value
 from volbench.tune.settings import Settings
 from volbench.tune.template import Template, TriedCandidate, read_template

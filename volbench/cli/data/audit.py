@@ -67,7 +67,7 @@ def command(
     from volbench.data.preparation.prepare_data import default_options, prepare
     from volbench.data.preprocessing.options import with_settings
     from volbench.experiment.experiment import short_source
-    from volbench.experiment.splits import choose_split
+    from volbench.experiment.split_designs import choose_split
 
     options = with_settings(default_options(data), settings)
     with counter("preparing", "cases") as on_case:

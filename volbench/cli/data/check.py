@@ -117,7 +117,7 @@ def command(
 
 
 def _problems_of_folds(cases: "Sequence[Case]") -> list[str]:
-    from volbench.experiment.splits import problem_of_official_split
+    from volbench.experiment.split_designs import problem_of_official_split
 
     problem = problem_of_official_split(
         [case.name for case in cases], [case.fold for case in cases]
