@@ -35,6 +35,14 @@ def test_ten_folds_by_hand():
     assert (found.folds, found.undefined) == (10, 0)
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.01])
+def test_the_interval_has_the_level_that_was_asked_for(alpha):
+    found = corrected_t_test(TEN, alpha=alpha)
+    reach = stats.t.isf(alpha / 2, 9) * found.standard_error
+    assert (found.low, found.high) == pytest.approx((0.02 - reach, 0.02 + reach))
+    assert found.smallest_significant == pytest.approx(reach)
+
+
 def test_ten_folds_must_differ_by_one_standard_deviation_and_a_bit():
     found = corrected_t_test(TEN)
     assert found.smallest_significant / found.std == pytest.approx(2.26216 * 0.459468, rel=1e-5)

@@ -4,7 +4,7 @@ The audit predicts the same held-out cases in the same folds, so its rows are pa
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +82,7 @@ def best_shortcuts_of(rows: Sequence[ScoredRow], *, unit: Unit, ddof: int) -> li
             known = best.setdefault(each.shortcut.features, each)
             if each.shortcut.auc.mean > known.shortcut.auc.mean:
                 best[each.shortcut.features] = each
-    return sorted(best.values(), key=lambda each: -each.shortcut.auc.mean)[:MOST]
+    return _strongest(best.values())
 
 
 def compare_with_shortcut(
@@ -150,7 +150,7 @@ def best_shortcuts(
         if kind not in best or found.mean > best[kind].shortcut.auc.mean:
             shortcut = Shortcut(row.features, row.model, row.note, found, label)
             best[kind] = ScoredShortcut(shortcut, np.stack(areas), sorted_items(items))
-    return sorted(best.values(), key=lambda each: -each.shortcut.auc.mean)[:MOST]
+    return _strongest(best.values())
 
 
 def against_bar(
@@ -206,3 +206,7 @@ def _by_case(items: Items, bar: Items, *, alpha: float) -> AreaTest | CrossValid
     if areas.folds > 1:
         return cross_validated_test(areas, alpha=alpha)
     return area_test(areas, alpha=alpha)
+
+
+def _strongest(best: Iterable[ScoredShortcut]) -> list[ScoredShortcut]:
+    return sorted(best, key=lambda each: -each.shortcut.auc.mean)[:MOST]
