@@ -118,6 +118,7 @@ def test_the_commands_are_those_of_the_manual():
         ("data", "show"),
         ("data", "audit"),
         ("data", "phantom"),
+        ("plan",),
         ("features",),
         ("plugin", "new"),
         ("plugin", "check"),

@@ -18,7 +18,8 @@ def _restored(monkeypatch):
     """Leave the logger and the environment as they were."""
     logger = logging.getLogger("volbench")
     handlers, level = list(logger.handlers), logger.level
-    monkeypatch.delenv(logs.VARIABLE, raising=False)
+    monkeypatch.setenv(logs.VARIABLE, "")  # so that it is as before afterwards
+    monkeypatch.delenv(logs.VARIABLE)
     yield
     logger.handlers[:] = handlers
     logger.setLevel(level)

@@ -6,7 +6,9 @@ scheduling = pytest.importorskip("scheduling")
 
 
 def test_every_simulated_fold_is_published_though_nodes_die_and_stall(tmp_path):
-    found = scheduling.measure(30, nodes=4, seconds=0.001, die=0.1, stall=0.1, out=tmp_path)
+    found = scheduling.measure(
+        30, nodes=4, seconds=0.001, die=0.1, stall=0.1, compared=2, out=tmp_path
+    )
     assert found["folds"] == 30
     assert found["died"] > 0
     assert found["stalled"] > 0

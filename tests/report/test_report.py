@@ -360,6 +360,7 @@ def test_other_data_is_refused_by_name_and_apart_in_a_folder(pair, tmp_path):
     code, _, err = report(one, other, "--output", output)
     assert code == 5
     assert "different data; their numbers cannot be compared" in err
+    assert "volbench compare pairs their patients" in err
     assert not output.exists()
     code, _, _ = report(runs, "--output", output)
     assert code == 0

@@ -160,13 +160,17 @@ def check_named_together(tables: Sequence[Sequence[LoadedRun]]) -> None:
     """
     if len(tables) > 1:
         first, second = tables[0][0], tables[1][0]
+        way_out = "Name runs of the same patients and folds, or the folder that holds them"
         if first.protocol[0] == second.protocol[0]:
             what = "folds"
+        elif first.division == second.division:
+            what = "data"
+            way_out = "volbench compare pairs their patients; or name the folder that holds them"
         elif first.protocol[1] == second.protocol[1]:
             what = "patients or labels"
         else:
             what = "data and other patients, labels or folds"
         raise StateError(
             f"{first.name} and {second.name} were run on different {what}; their numbers cannot be "
-            "compared. Name runs of the same patients and folds, or the folder that holds them"
+            f"compared here. {way_out}"
         )

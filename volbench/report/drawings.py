@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from volbench.evaluation.metrics import ReliabilityBin
 from volbench.report.palette import PAGE, Palette
@@ -84,8 +85,8 @@ def draw_history(
     mean = mean_history(histories, key)
     marker = "o" if len(mean) < 3 else None
     axes.plot(mean.index, mean, color=tone, lw=2.2, ls=dashes, marker=marker, ms=4)
-    axes.locator_params(axis="y", nbins=4)
-    axes.locator_params(axis="x", integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 2.5, 5, 10)))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def mean_history(histories: Sequence[pd.DataFrame], key: str) -> "pd.Series[float]":

@@ -24,6 +24,11 @@ class TrackerContract(ComponentContract):
 
     Attributes:
         spec: The tracker under test.
+
+    >>> class TestLab(TrackerContract):  # pytest collects its tests
+    ...     spec = 'lab(project="volumes")'
+    >>> any(name.startswith("test_") for name in dir(TestLab))
+    True
     """
 
     registry = trackers

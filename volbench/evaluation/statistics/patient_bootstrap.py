@@ -73,7 +73,7 @@ def doubled_half(
     from two patients on, and half of a stratum is always there. One patient alone has weight 1.
 
     >>> weights = doubled_half(3, 1000, np.random.default_rng(0))
-    >>> sorted(set(weights.ravel())), set(weights.sum(axis=1))
+    >>> sorted(set(weights.ravel().tolist())), set(weights.sum(axis=1).tolist())
     ([0.0, 1.0, 2.0, 3.0], {3.0})
     """
     weights = np.zeros((rows, size))
