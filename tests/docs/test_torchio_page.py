@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from volbench.cli.main import main
 from volbench.datasets.phantom import Phantom
 from volbench.datasets.phantom.export import export
 
@@ -25,8 +27,6 @@ SMALL = [
     "--set",
     "preprocessing.size=16",
 ]
-
-VOLBENCH = "from volbench.cli.main import main; main()"
 
 # The function of the page names two files; a cohort needs more, with the same attributes.
 COHORT = """
@@ -81,13 +81,15 @@ def shortened(line):
     return [*words, *data, *SMALL]
 
 
-def test_the_commands_of_the_page_run(folder):
+def test_the_commands_of_the_page_run(folder, monkeypatch):
     names = [path.name for path in (folder / "my" / "images").iterdir()]
     first = min(names).partition(".")[0]
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)  # where the function of the page is
     for line in COMMANDS:
         words = [first if word == "case_000" else word for word in shortened(line)]
-        done = run(folder, [sys.executable, "-c", VOLBENCH, *words[1:]])
-        assert done.returncode == 0, (line, done.stderr)
+        done = CliRunner().invoke(main, words[1:])
+        assert done.exit_code == 0, (line, done.output)
     assert (folder / "montage.png").is_file()
     assert (folder / "data-show.html").is_file()
 

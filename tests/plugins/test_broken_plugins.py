@@ -101,14 +101,15 @@ def call(arguments):
     return code, out.getvalue(), err.getvalue()
 
 small, names, folder = json.loads(sys.argv[1])
+SHORT = ["--set", "training.epochs=1", "--jobs", "1", "--fold", "0"]
 said = {}
 for name in names:
     run = ["run", "--encoder", "r2d(width=2)", "--agg", name, "--loss", "focal", *small]
-    said[name] = call([*run, "--out", folder + "/" + name, "--dry-run"])
+    said[name] = call([*run, "--out", folder + "/" + name, *SHORT])
 import random, torch
 said["state"] = [str(torch.get_default_dtype()), torch.get_num_threads(), os.getcwd()]
 run = ["run", "--encoder", "r2d(width=2)", "--agg", "average", "--loss", "focal", *small]
-said["run"] = call([*run, "--out", folder, "--set", "training.epochs=1", "--jobs", "1"])
+said["run"] = call([*run, "--out", folder, *SHORT[:-2]])
 said["compare"] = call(["compare", folder, "--format", "json"])
 print(json.dumps(said))
 """

@@ -245,9 +245,18 @@ def test_a_checkpoint_holds_no_pickle(prepared, tmp_path):
     assert header["__metadata__"].keys() == {"progress"}
 
 
-@pytest.mark.parametrize("loss", losses)
-@pytest.mark.parametrize("aggregator", aggregators)
-@pytest.mark.parametrize("encoder", [name for name in encoders if name != "timm"])
+def combinations():
+    """All of encoder, aggregator and loss; those beyond each pair of the first two are slow."""
+    names = [name for name in encoders if name != "timm"]
+    for row, encoder in enumerate(names):
+        for column, aggregator in enumerate(aggregators):
+            for place, loss in enumerate(losses):
+                is_first = place == (row + column) % len(losses)
+                marks = () if is_first else pytest.mark.slow
+                yield pytest.param(encoder, aggregator, loss, marks=marks)
+
+
+@pytest.mark.parametrize(("encoder", "aggregator", "loss"), list(combinations()))
 def test_every_combination_trains_one_step(prepared, tmp_path, encoder, aggregator, loss):
     small = f"{encoder}(width=2)" if "width" in str(encoders[encoder].__doc__) else encoder
     experiment = make_experiment(prepared, encoder=small, aggregator=aggregator, loss=loss)
