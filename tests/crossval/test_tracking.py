@@ -2,11 +2,13 @@ import json
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from tests.helpers.small import write_small
 from tests.suite.suites import GRID, write_suite
 from tests.tune.pretend import EPOCHS, plan_for, pretended
 from volbench import run
+from volbench.cli.main import main
 from volbench.crossval.tracking import Tracking, epoch_values
 from volbench.errors import UnknownComponentError
 from volbench.executors.local import Local
@@ -150,6 +152,25 @@ def test_each_experiment_of_a_suite_is_a_run_of_its_own(tmp_path, monkeypatch, h
         assert names[-1] == "close"
         assert sorted(each for each in names if each in "01") == ["0", "1"]
         assert names.count("finish") == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run --encoder r2d --agg max --loss focal --dry-run",
+        "suite run table.toml --dry-run",
+        "tune --encoder r2d --agg max --loss focal",
+    ],
+)
+def test_every_command_names_an_unknown_tracker_before_data_are_read(tmp_path, command):
+    words = [*command.split(), "--data", "nowhere.csv", "--track", "lab"]
+    (tmp_path / "table.toml").write_text(GRID)
+    words = [str(tmp_path / word) if word == "table.toml" else word for word in words]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code != 0
+    assert isinstance(done.exception, SystemExit)
+    assert "Unknown tracker 'lab'" in done.stderr
+    assert "nowhere.csv" not in done.stderr
 
 
 def test_a_suite_names_an_unknown_tracker_before_it_makes_anything(tmp_path, monkeypatch):

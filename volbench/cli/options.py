@@ -163,10 +163,24 @@ local_copy_option = click.option(
     help="Folder on each machine's own disk, e.g. /tmp: the prepared data are copied there once "
     "and read from there.",
 )
+
+
+def _known_trackers(
+    context: click.Context, parameter: click.Parameter, specs: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse what cannot be built before any volume is prepared, in a dry run, too."""
+    if specs:
+        from volbench.crossval.tracking import build_trackers
+
+        build_trackers(specs)
+    return specs
+
+
 track_option = click.option(
     "--track",
     "track",
     multiple=True,
+    callback=_known_trackers,
     metavar="SPEC",
     help="Send curves to a tracker, e.g. tensorboard or 'tensorboard(folder=\"tb\")'; repeatable.",
 )
