@@ -1,12 +1,13 @@
 """Every command whose result is a table fits the terminal, and its JSON says its schema."""
 
 import json
+import re
 
 import pytest
 from click.testing import CliRunner
 
 from tests.report.made_runs import write_run
-from volbench._utils.text_table import cells
+from volbench._utils.text_table import BREAK, cells
 from volbench.cli.main import main
 
 WIDTHS = (80, 100, 120, 160)
@@ -57,6 +58,28 @@ def test_no_line_is_wider_than_the_terminal(folder, monkeypatch, name):
         shown = run(folder, monkeypatch, *COMMANDS[name])
         wide = [line for line in shown.splitlines() if cells(line) > width]
         assert not wide, (width, wide)
+
+
+LEFT_OUT = re.compile(r"Left out[^:]*: .*?\.$", re.DOTALL | re.MULTILINE)
+"""Columns there is no room for: said at the widths where some are missing only."""
+
+
+def pieces(text):
+    """Words of an output, those parts of them behind which a line may end, without box drawing."""
+    words = [word for line in text.splitlines() for word in line.split()]
+    return {piece.strip("─│┌┐└┘├┤┬┴┼…") for word in words for piece in BREAK.split(word)}
+
+
+@pytest.mark.parametrize("name", [name for name, words in COMMANDS.items() if words[0] != "data"])
+def test_no_word_is_cut_at_any_width(folder, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "500")
+    whole = pieces(run(folder, monkeypatch, *COMMANDS[name]))
+    whole.add("line")  # heads the numbers of rows where a table is in two parts
+    for width in WIDTHS:
+        monkeypatch.setenv("COLUMNS", str(width))
+        shown = run(folder, monkeypatch, *COMMANDS[name])
+        told = LEFT_OUT.sub("", shown)
+        assert pieces(told) <= whole, (width, pieces(told) - whole)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
