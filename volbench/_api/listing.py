@@ -70,8 +70,9 @@ def list_components(
 
     Args:
         kind: ``encoders``, ``aggregators``, ``losses``, ``augmentations``, ``datasets``,
-            ``executors``, ``recipes`` or ``plugins``; None lists all of them by kind. Plugins asked
-            for by name are imported once, in a process of their own, to tell their ``state``.
+            ``executors``, ``trackers``, ``recipes`` or ``plugins``; None lists all of them by kind.
+            Plugins asked for by name are imported once, in a process of their own, to tell their
+            ``state``.
 
     Raises:
         UsageError: no such kind.

@@ -108,15 +108,15 @@ def _values(
             {
                 **asdict(design),
                 "trainings_of_all": design.trainings * candidates,
-                "hours": _hours(design, candidates, minutes),
+                "hours": None if minutes is None else _hours(design, candidates, minutes),
             }
             for design in designs
         ],
     }
 
 
-def _hours(design: "PlannedDesign", candidates: int, minutes: float | None) -> float | None:
-    return None if minutes is None else design.trainings * candidates * minutes / 60
+def _hours(design: "PlannedDesign", candidates: int, minutes: float) -> float:
+    return design.trainings * candidates * minutes / 60
 
 
 def _text(
@@ -152,8 +152,8 @@ def _text(
         adjusted = [_difference(each.detectable_holm) for each in designs]
         columns.append(Column(f"{pairs} pairs\n(Holm)", adjusted, "number"))
     if minutes is not None:
-        hours = [f"{design.trainings * candidates * minutes / 60:.1f}" for design in designs]
-        columns.append(Column("hours", hours, "number"))
+        hours = [_hours(each, candidates, minutes) for each in designs]
+        columns.append(Column("hours", [f"{each:.1f}" for each in hours], "number"))
     return f"{facts_text(facts)}\n{table_text(columns, to_file=to_file)}{NOTE}\n"
 
 

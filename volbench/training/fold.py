@@ -414,7 +414,6 @@ class FoldTrainer:
         for step, (rate, batch) in enumerate(zip(rates, batches, strict=True)):
             set_learning_rate(self.optimizer, rate)
             total += self._step(batch)
-            self.rate = rate
             if self.average is not None:
                 self.average.update(self.model, step + (epoch - 1) * len(order))
             if (now := time.perf_counter()) - told >= STEP_SECONDS:
@@ -422,7 +421,7 @@ class FoldTrainer:
                 epochs = self.recipe.training.epochs
                 self.on_step(StepReport(self.fold, epoch, epochs, step + 1, len(order)))
         mean = float(total) / len(order)  # waits for the device once an epoch
-        self.trained_cases = sum(map(len, order))
+        self.rate, self.trained_cases = rates[-1], sum(map(len, order))
         if not np.isfinite(mean):
             raise TrainingError(self._not_finite(mean, epoch))
         return mean

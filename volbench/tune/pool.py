@@ -99,7 +99,7 @@ def _result(task: Task, event: ExecutorEvent) -> FoldResult:
     result = RunFolder(task.run).fold(task.fold).result()
     if event.kind == "done" and result is not None:
         return result
-    if event.kind in ("preempted", "failed") and (error := error_of(event)) is not None:
+    error = error_of(event)
+    if error is not None and event.kind in ("preempted", "failed"):
         raise error
-    hint = "out of memory: " if event.kind == "out_of_memory" else ""
-    return record_failure(task.run, task.fold, f"{hint}{event.reason}")
+    return record_failure(task.run, task.fold, str(error or event.reason))

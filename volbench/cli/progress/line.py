@@ -178,8 +178,3 @@ class ProgressLine(Closing):
             yield text
         if more > 0:
             yield f"and {more} more"
-
-
-def label_of_fold(fold: int, *, before: str = "") -> str:
-    """Label of a fold's row."""
-    return f"  {before}{'  ' if before else ''}fold {fold:>2}"

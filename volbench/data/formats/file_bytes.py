@@ -116,6 +116,12 @@ def first_bytes(path: Path, count: int) -> bytes:
         return file.read(count)
 
 
+def _unreadable(path: Path, error: OSError | ValueError) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return no_such_file(path)
+    return DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+
+
 def _not_regular(path: Path) -> DataError:
     return DataError(f"{path}: not a regular file (a device or a pipe); name an image file")
 
@@ -128,11 +134,8 @@ def require_openable(path: Path) -> int:
     """
     try:
         status = path.stat()
-    except FileNotFoundError:
-        raise no_such_file(path) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({reason})") from None
+        raise _unreadable(path, error) from None
     if not stat.S_ISREG(status.st_mode):
         raise _not_regular(path)
     if status.st_size > LARGEST_BYTES:
@@ -150,11 +153,8 @@ def contents(path: Path) -> bytes:
     require_openable(path)
     try:
         found = path.read_bytes()
-    except FileNotFoundError:
-        raise no_such_file(path) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({reason})") from None
+        raise _unreadable(path, error) from None
     if not found:
         raise DataError(f"{path}: empty; {AGAIN}")
     _require_image(path, found)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from volbench.evaluation.statistics.spread import spread
 from volbench.runs.load import LoadedRun
 
 LEAST = 3
@@ -54,9 +55,9 @@ def over_sites(areas: Float[np.ndarray, " site"], *, alpha: float = 0.05) -> Ove
     count = len(known)
     if count < LEAST:
         return None
-    mean, spread = float(known.mean()), float(known.std(ddof=1))
+    mean, std = float(known.mean()), float(spread(known))
     t = float(stats.t.ppf(1 - alpha / 2, count - 1))
-    reach, new = t * spread / math.sqrt(count), t * spread * math.sqrt(1 + 1 / count)
+    reach, new = t * std / math.sqrt(count), t * std * math.sqrt(1 + 1 / count)
     return OverSites(
         mean=mean,
         low=max(0.0, mean - reach),
