@@ -72,7 +72,12 @@ def slug(path: str) -> str:
 
 
 def index() -> str:
-    lines = ["# Python", "", "Every example on these pages runs as a test, but that of `export_onnx`.", ""]
+    lines = [
+        "# Python",
+        "",
+        "Every example on these pages runs as a test, but that of `export_onnx`.",
+        "",
+    ]
     for title, paths in GROUPS.items():
         lines += [f"## {title}", "", "| name | what it is |", "| --- | --- |"]
         for path in paths:

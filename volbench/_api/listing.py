@@ -48,6 +48,9 @@ class Listing(tuple[Entry, ...], Generic[Entry]):
         return pd.DataFrame([vars(entry) for entry in self])
 
     def __repr__(self) -> str:
+        if len(self) == 1:
+            one = REGISTRIES[self.kind].kind if self.kind in REGISTRIES else self.kind[:-1]
+            return f"<1 {one}: {self.names[0]}>"
         shown = ", ".join(self.names[:5]) + (", …" if len(self) > 5 else "")
         return f"<{len(self)} {self.kind}: {shown}>" if self else f"<no {self.kind}>"
 
@@ -80,6 +83,8 @@ def list_components(
     >>> import volbench
     >>> volbench.list("losses")
     <9 losses: auc_margin, center, corn, cross_entropy, focal, …>
+    >>> volbench.list("trackers")
+    <1 tracker: tensorboard>
     >>> volbench.list("encoders")[0].distribution
     'volbench'
     """
