@@ -75,7 +75,7 @@ def index() -> str:
     lines = [
         "# Python",
         "",
-        "Every example on these pages runs as a test, but that of `export_onnx`.",
+        "Every example on these pages runs as a test but that of `export_onnx`.",
         "",
     ]
     for title, paths in GROUPS.items():
