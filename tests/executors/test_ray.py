@@ -95,6 +95,52 @@ def test_a_cluster_of_its_own_ends_with_the_command():
     assert Ray().detaches
 
 
+SUITE = """
+title = "Eight"
+[[table]]
+title = "Encoders, aggregators, losses"
+encoder = ["r2d(width=2)", "r3d(width=2)"]
+aggregator = ["average", "max"]
+loss = ["focal", "cross_entropy"]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # two and a half minutes on two idle cores
+def test_a_suite_outlives_a_node_with_the_numbers_of_local(cluster, tmp_path):
+    """Eight experiments of three folds, two tasks a GPU; a node goes without grace half-way."""
+    data = write_small(tmp_path / "data", cases=24).folder
+    (tmp_path / "suite.toml").write_text(SUITE)
+    command = [sys.executable, "-c", "from volbench.cli.main import main; main()", "suite", "run"]
+    command += [str(tmp_path / "suite.toml"), "--data", str(data), "--folds", "3"]
+    command += ["--set", "training.epochs=30", "--device", "cpu", "--jobs", "2"]
+    on = f"ray(address='{cluster.address}', gpus=0.5, cpus=1)"
+    there, here = tmp_path / "there", tmp_path / "here"
+    with subprocess.Popen(
+        [*command, "--out", str(there), "--on", on], stderr=subprocess.PIPE, text=True
+    ) as process:
+        threading.Thread(target=remove_half_way, args=(cluster, there, 8), daemon=True).start()
+        _, said = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+    assert len(cluster.extra) == 1, "the node was removed while folds were left"
+    done = subprocess.run([*command, "--out", str(here)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    predictions = sorted(path.relative_to(here) for path in here.glob("*/folds/*/predictions.csv"))
+    assert len(predictions) == 24
+    for path in predictions:
+        assert (there / path).read_bytes() == (here / path).read_bytes()
+    for fold in there.glob("*/attempts/*"):
+        ended = [json.loads(path.read_text())["outcome"] for path in fold.glob("*/ended.json")]
+        assert ended.count("published") == 1
+    cluster.extra.append(cluster.add_node(num_cpus=2, num_gpus=2))
+
+
+def remove_half_way(cluster, out, folds):
+    while len(list(out.glob("*/folds/*/result.json"))) < folds:
+        time.sleep(0.1)
+    cluster.remove_node(cluster.extra.pop(), allow_graceful=False)
+
+
 @pytest.mark.slow
 def test_a_node_that_is_removed_loses_nothing_and_publishes_nothing_twice(cluster, tmp_path):
     data = write_small(tmp_path / "data", cases=24).folder
