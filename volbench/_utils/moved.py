@@ -38,6 +38,7 @@ MOVED: dict[str, str] = {
     "convolutions": "profiling.conv_trace",
     "data.check": "data.validation.check",
     "data.describe": "data.validation.describe",
+    "data.cache.location": "_utils.cache_location",
     "data.dicom": "data.formats.dicom",
     "data.files": "data.formats.file_bytes",
     "data.fingerprints": "data.cache.fingerprints",

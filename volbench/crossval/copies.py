@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from volbench._utils.cache_location import cache_root
 from volbench._utils.text import plural
-from volbench.data.cache.location import cache_root
 from volbench.data.cache.packed import Prepared
 from volbench.data.duplicates import (
     Pair,

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from volbench._utils.atomic_io import write_json
+from volbench._utils.cache_location import cache_root
 from volbench.data.cache.features import (
     StoredFeatures,
     feature_key,
     open_features,
     write_features,
 )
-from volbench.data.cache.location import cache_root
 from volbench.data.cache.packed import Prepared
 from volbench.encoders.building import build_encoder, locate_weights, pin_weights
 from volbench.encoders.freezing import is_frozen

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from volbench._utils.atomic_io import FolderLock
+from volbench._utils.cache_location import cache_root
 from volbench._utils.text import plural
 from volbench.audit import audit_cached
 from volbench.crossval.attempt import finished
@@ -21,7 +22,6 @@ from volbench.crossval.sharing import Sharing, share_machine
 from volbench.crossval.tabular import TabularRuns
 from volbench.crossval.task import Task, executor_task, task_key
 from volbench.data.cache.features import StoredFeatures
-from volbench.data.cache.location import cache_root
 from volbench.data.cache.packed import Prepared, open_prepared
 from volbench.errors import UsageError
 from volbench.executors.local import Local

@@ -3,7 +3,6 @@
 The numbers of the classes and their names, some shortened, are facts of the medmnist package.
 """
 
-import hashlib
 import math
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from volbench._utils.content_digest import content_digest
 from volbench._utils.file_state import FileState
 from volbench._utils.regular_file import require_regular
 from volbench.errors import DataError
@@ -56,7 +56,10 @@ class NpzVolume(Generated):
 
     def fingerprint(self) -> str:
         """The file's digest and the volume's place in it."""
-        return f"{_digest(*_version(self.path))} {self.split} {self.index} {self.keep_every}"
+        with _reading(self.path):
+            require_regular(self.path)
+            digest = content_digest(self.path)
+        return f"{digest} {self.split} {self.index} {self.keep_every}"
 
     def render(self) -> Scan:
         """Take every ``keep_every``-th slice, the middle ones of their groups."""
@@ -212,12 +215,6 @@ def _version(path: Path) -> tuple[Path, FileState]:
         state = FileState.of(path)
     state.settle()
     return path, state
-
-
-@lru_cache(maxsize=4)
-def _digest(path: Path, state: FileState) -> str:
-    with _reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=len(SPLITS))

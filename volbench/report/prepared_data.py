@@ -5,7 +5,7 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
-from volbench.data.cache.location import cache_root
+from volbench._utils.cache_location import cache_root
 from volbench.data.cache.packed import Prepared, is_prepared, open_prepared
 from volbench.data.preprocessing.options import from_values
 from volbench.errors import SpecError, StateError, UsageError

@@ -10,12 +10,12 @@ from typing import Any
 import optuna
 
 from volbench._utils.atomic_io import FolderLock
+from volbench._utils.cache_location import cache_root
 from volbench._utils.cpu import available_cores
 from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.open_run import OPENING_S
 from volbench.crossval.tracking import build_trackers
-from volbench.data.cache.location import cache_root
 from volbench.errors import TrainingError
 from volbench.executors.pool import Workers
 from volbench.runs.folder import AUDIT, RunFolder

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.toy_volumes import Toy
 from volbench._utils import process_pool as workers
-from volbench.data.cache.location import cache_root
+from volbench._utils.cache_location import cache_root
 from volbench.data.preparation.prepare_data import prepare
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.preprocessing.preprocess import preprocess
