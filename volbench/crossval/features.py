@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from volbench._utils.atomic_io import write_json
 from volbench._utils.cache_location import cache_root
 from volbench.data.cache.features import (
     StoredFeatures,
@@ -25,8 +24,6 @@ from volbench.executors.lease import acquire_when_free
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Encoder
 from volbench.runs.attempts import ATTEMPTS
-from volbench.runs.folder import is_sealed
-from volbench.runs.sealing import seal, verified, vouched
 from volbench.spec import Spec, parse
 from volbench.training.compute import Compute
 from volbench.training.features import (
@@ -37,27 +34,6 @@ from volbench.training.features import (
 )
 
 OnCase = Callable[[int, int], None]
-
-FEATURES_USED = "features.json"
-
-
-def record_use(run: Path, stored: StoredFeatures) -> None:
-    """Keep in a run's folder which tokens its folds are trained on, unless that is there.
-
-    Raises:
-        StateError: it is there, and was changed.
-    """
-    path = run / FEATURES_USED
-    if not path.is_file():
-        write_json(path, stored.facts)
-    elif is_sealed(run) and FEATURES_USED in vouched(run):
-        verified(run, FEATURES_USED)
-
-
-def seal_use(run: Path) -> None:
-    """Have the run's digests vouch for it; for the one process that opens the run."""
-    if is_sealed(run) and FEATURES_USED not in vouched(run):
-        seal(run, {FEATURES_USED: (run / FEATURES_USED).read_bytes()})
 
 
 def store_for_run(

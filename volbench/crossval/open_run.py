@@ -13,7 +13,7 @@ from volbench.audit import audit_cached
 from volbench.crossval.attempt import finished
 from volbench.crossval.callback import Callback
 from volbench.crossval.environment import describe_data, describe_environment
-from volbench.crossval.features import record_use, seal_use, store_for_run
+from volbench.crossval.features import store_for_run
 from volbench.crossval.on_node import OnNode
 from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import check_bfloat16
@@ -27,6 +27,7 @@ from volbench.errors import UsageError
 from volbench.executors.local import Local
 from volbench.executors.pool import Workers
 from volbench.interfaces import Executor, ExecutorTask
+from volbench.runs.features_used import record_features_used, seal_features_used
 from volbench.runs.folder import AUDIT, FoldResult, RunFolder
 from volbench.training.compute import Compute, choose_compute
 
@@ -84,6 +85,7 @@ class OpenedRun:
         """Take what became of the tasks, by `task_key`; audit the data once all is finished."""
         ended = {task.fold: done[key] for task in self.tasks if (key := task_key(task)) in done}
         results = self.results | ended
+        seal_features_used(self.folder.path)  # another machine may have written it
         known = {fold for fold, result in results.items() if result.status == "finished"}
         others = [fold for fold in self.plan.split.folds if fold not in known]
         if len(_finished(self.folder, others)) == len(others):
@@ -153,8 +155,9 @@ def open_here(
             if reason is not None:
                 callback.on_warning(reason)
     if stored is not None:
-        record_use(folder.path, stored)
-        seal_use(folder.path)
+        if note := record_features_used(folder.path, stored.facts):
+            callback.on_warning(note)
+        seal_features_used(folder.path)
     tasks = fold_tasks(
         plan, folder, left, compute, settings, features=None if stored is None else stored.folder
     )

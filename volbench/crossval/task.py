@@ -13,7 +13,6 @@ from typing import Any
 from volbench._utils.process_end import hard_exits_raise
 from volbench.crossval.attempt import begin
 from volbench.crossval.environment import describe_machine
-from volbench.crossval.features import record_use
 from volbench.crossval.on_node import OnNode, decide
 from volbench.data.cache.features import StoredFeatures, open_features
 from volbench.data.cache.local_copy import copy_here
@@ -35,6 +34,7 @@ from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import ExecutorTask, TaskContext
 from volbench.profiling.fold_timings import Timings
 from volbench.runs.csv_files import Prediction, read_predictions
+from volbench.runs.features_used import record_features_used
 from volbench.runs.folder import (
     PREDICTIONS,
     PROFILE,
@@ -248,10 +248,12 @@ def _decided(
     task: Task, prepared: Prepared, compute: Compute
 ) -> tuple[Compute, StoredFeatures | None, tuple[str, ...]]:
     if isinstance(task.compute, OnNode):
-        decided = decide(task.experiment, prepared, compute, features=task.compute.features)
-        if (stored := decided[1]) is not None:
-            record_use(task.run, stored)
-        return decided
+        chosen, stored, notes = decide(
+            task.experiment, prepared, compute, features=task.compute.features
+        )
+        if stored is not None and (note := record_features_used(task.run, stored.facts)):
+            notes = (*notes, note)
+        return chosen, stored, notes
     features = None if task.features is None else _open_features(task.features, prepared)
     return compute, features, ()
 

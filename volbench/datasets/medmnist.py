@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from volbench._utils.content_digest import content_digest
 from volbench._utils.file_state import FileState
 from volbench._utils.regular_file import require_regular
+from volbench._utils.remembered_digest import remembered_digest
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case, Dataset, Generated
 from volbench.types import Scan
@@ -58,7 +58,7 @@ class NpzVolume(Generated):
         """The file's digest and the volume's place in it."""
         with _reading(self.path):
             require_regular(self.path)
-            digest = content_digest(self.path)
+            digest = remembered_digest(self.path)
         return f"{digest} {self.split} {self.index} {self.keep_every}"
 
     def render(self) -> Scan:

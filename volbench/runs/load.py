@@ -23,6 +23,7 @@ from volbench.runs.csv_files import (
     read_cases,
     read_predictions,
 )
+from volbench.runs.features_used import read_features_used
 from volbench.runs.folder import (
     CASES,
     DATA,
@@ -62,6 +63,7 @@ class LoadedRun:
         channels: Names of the images of a case; empty where they were not kept.
         cohort: Who is held out where; empty digests where that is not known.
         about_patients: What its patients are, where the data set says that they are not people.
+        features: Content of features.json, of a run that was trained on stored tokens.
     """
 
     path: Path
@@ -81,6 +83,7 @@ class LoadedRun:
     channels: tuple[str, ...] = ()
     cohort: Cohort = UNKNOWN_COHORT
     about_patients: str = ""
+    features: Mapping[str, Any] | None = None
 
     def __repr__(self) -> str:
         folds = f"{len(self.predictions)} of {self.experiment['folds']} folds"
@@ -202,6 +205,7 @@ def load_run(path: Path) -> LoadedRun:
         channels=tuple(map(str, data.get("channels", ()))),
         cohort=Cohort.of(split),
         about_patients=str(data.get("about_patients", "")),
+        features=read_features_used(path),
     )
 
 

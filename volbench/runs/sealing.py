@@ -85,7 +85,7 @@ def require_id(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def signed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A result with its own digest."""
+    """Values with a digest of their own."""
     return {**values, "digest": _digest(values)}
 
 
@@ -95,12 +95,23 @@ def require_signed(path: Path, values: Mapping[str, Any], *, sealed: bool) -> di
     Raises:
         StateError: naming the file.
     """
+    finished = values.get("status") != "failed"  # a failure lets no number through
+    if "digest" not in values and not (sealed and finished):
+        return dict(values)
+    if finished and not values.get("sha256"):
+        raise _changed(path)
+    return require_own_digest(path, values)
+
+
+def require_own_digest(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `signed` was given, without its digest, which must be there and right.
+
+    Raises:
+        StateError: naming the file.
+    """
     rest = {key: value for key, value in values.items() if key != "digest"}
-    finished = rest.get("status") != "failed"  # a failure lets no number through
-    if "digest" in values or (sealed and finished):
-        empty = finished and not rest.get("sha256")
-        if values.get("digest") != _digest(rest) or empty:
-            raise _changed(path)
+    if values.get("digest") != _digest(rest):
+        raise _changed(path)
     return rest
 
 

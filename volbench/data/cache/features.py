@@ -115,8 +115,10 @@ def open_features(folder: Path, prepared: Prepared) -> StoredFeatures:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         content = index["content"]
         shape = tuple(content["shape"])
-        if index["sha256"] != content_digest(content):
+        if index["schema"] != FEATURE_SCHEMA or index["sha256"] != content_digest(content):
             raise ValueError(f"{INDEX} has changed")
+        if feature_key(content["identity"]) != folder.name:
+            raise ValueError("they are those of another encoder, or of other data")
         tokens = np.memmap(folder / FEATURES, FEATURE_TYPE, "c", shape=shape)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, str(error)) from None

@@ -16,7 +16,7 @@ MEMORY = "content_digests.json"
 VERSION = 1
 
 
-def content_digest(path: Path) -> str:
+def remembered_digest(path: Path) -> str:
     """SHA-256 of a file's content; as long as the file is unchanged, a ``stat`` stands for it.
 
     Its inode, time of change (ctime) and size are kept beside the digest in the cache. A memory

@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from volbench._utils import content_digest as module
+from volbench._utils import remembered_digest as module
 from volbench._utils.cache_location import cache_root
-from volbench._utils.content_digest import MEMORY, content_digest
 from volbench._utils.digested_files import MAGIC, read_sealed, write_sealed
+from volbench._utils.remembered_digest import MEMORY, remembered_digest
 from volbench.datasets.medmnist import MedMNIST
 
 
@@ -39,11 +39,11 @@ def test_an_unchanged_file_is_read_once_for_all_processes(tmp_path, hashed):
     path.write_bytes(b"voxels")
     for _ in range(3):
         as_another_process()
-        assert content_digest(path) == sha256(path)
+        assert remembered_digest(path) == sha256(path)
     assert hashed == ["a.npz"]
     program = (
-        "from pathlib import Path; from volbench._utils import content_digest as m; "
-        f"m._hash = None; print(m.content_digest(Path({str(path)!r})))"
+        "from pathlib import Path; from volbench._utils import remembered_digest as m; "
+        f"m._hash = None; print(m.remembered_digest(Path({str(path)!r})))"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert said.stdout.strip() == sha256(path), said.stderr
@@ -64,14 +64,14 @@ def renamed(path):
 def test_a_file_of_equal_size_and_time_has_a_digest_of_its_own(change, tmp_path, hashed):
     path = tmp_path / "a.npz"
     path.write_bytes(b"voxels")
-    before, first = path.stat(), content_digest(path)
+    before, first = path.stat(), remembered_digest(path)
     change(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     after = path.stat()
     assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
-    assert content_digest(path) == sha256(path) != first
+    assert remembered_digest(path) == sha256(path) != first
     as_another_process()
-    assert content_digest(path) == sha256(path)
+    assert remembered_digest(path) == sha256(path)
     assert hashed == ["a.npz"] * 2
 
 
@@ -79,7 +79,7 @@ def test_a_memory_that_was_changed_is_not_believed(tmp_path, hashed):
     path, other = tmp_path / "a.npz", tmp_path / "b.npz"
     path.write_bytes(b"voxels")
     other.write_bytes(b"other voxels")
-    first = content_digest(path)
+    first = remembered_digest(path)
     memory = cache_root() / MEMORY
     whole, content = memory.read_bytes(), read_sealed(memory)
     forged = content.replace(first.encode(), b"0" * 64)
@@ -87,16 +87,16 @@ def test_a_memory_that_was_changed_is_not_believed(tmp_path, hashed):
     for text in (whole[:-9], MAGIC + b"0" * 64 + b"\n" + content, forged, b""):
         memory.write_bytes(text)
         as_another_process()
-        assert content_digest(path) == first
+        assert remembered_digest(path) == first
     assert hashed == ["a.npz"] * 5
-    content_digest(other)  # what is known of one file is kept when another one is read
+    remembered_digest(other)  # what is known of one file is kept when another one is read
     as_another_process()
     hashed.clear()
-    assert (content_digest(path), content_digest(other)) == (sha256(path), sha256(other))
+    assert (remembered_digest(path), remembered_digest(other)) == (sha256(path), sha256(other))
     assert hashed == []
     write_sealed(memory, b'{"version": 0, "known": []}')
     as_another_process()
-    assert content_digest(path) == first
+    assert remembered_digest(path) == first
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, monkeypatch, hashed):
@@ -104,10 +104,10 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, monkey
     path.write_bytes(b"voxels")
     really = module._hash
     monkeypatch.setattr(module, "_hash", lambda path: (really(path), in_place(path))[0])
-    content_digest(path)
+    remembered_digest(path)
     monkeypatch.setattr(module, "_hash", really)
     as_another_process()
-    assert content_digest(path) == sha256(path)
+    assert remembered_digest(path) == sha256(path)
 
 
 def test_a_cache_that_cannot_be_written_serves(tmp_path, monkeypatch):
@@ -115,7 +115,7 @@ def test_a_cache_that_cannot_be_written_serves(tmp_path, monkeypatch):
     monkeypatch.setenv("VOLBENCH_CACHE", str(tmp_path / "file" / "cache"))
     path = tmp_path / "a.npz"
     path.write_bytes(b"voxels")
-    assert content_digest(path) == sha256(path)
+    assert remembered_digest(path) == sha256(path)
 
 
 def test_opening_a_medmnist_file_again_does_not_read_all_of_it(tmp_path, hashed):
