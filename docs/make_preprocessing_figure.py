@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
 from volbench.data.preprocessing.n4 import log_bias_field
+from volbench.data.preprocessing.operations import preprocess
 from volbench.data.preprocessing.options import Preprocessing
-from volbench.data.preprocessing.preprocess import preprocess
 from volbench.data.reading import read_case
 from volbench.interfaces import Case, Files
 from volbench.types import Scan

@@ -25,7 +25,7 @@ MODULES = {module_of(path) for path in FILES}
 
 
 def part_of(module: str) -> str:
-    """The part of the package a module belongs to: ``data`` for ``volbench.data.cache.packed``."""
+    """The part of the package a module belongs to: ``data`` for ``volbench.data.reading``."""
     _, _, inside = module.partition(".")
     return inside.partition(".")[0] or "__init__"
 

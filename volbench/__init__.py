@@ -9,7 +9,7 @@
 
 from volbench._utils.lazy import lazy_attributes
 from volbench._utils.logs import start_logging
-from volbench._utils.moved import keep_old_paths
+from volbench._utils.renamed_modules import keep_old_paths
 
 __version__ = "0.1.0"
 

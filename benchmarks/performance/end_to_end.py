@@ -27,7 +27,7 @@ from volbench._utils.cpu import available_cores
 from volbench.crossval.plan import Plan, make_plan
 from volbench.evaluation.metrics import area_under_curve
 from volbench.evaluation.statistics.delong import delong_test
-from volbench.training.compute import Compute, multiplies_bfloat16
+from volbench.training.device_and_precision import Compute, multiplies_bfloat16
 
 PEERS = ("MONAI", "TorchIO", "authors'")
 

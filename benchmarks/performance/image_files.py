@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 
 
 def write_files(prepared: Prepared, folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from volbench.data.cache.packed import open_prepared
+from volbench.data.cache.packed_voxels import open_prepared
 from volbench.data.loading.sampler import epoch_batches
 from volbench.datasets.phantom import Phantom
 from volbench.encoders.packed_slices import plan_packing

@@ -23,14 +23,14 @@ from synthesised import pack_noise
 from timing import Table, parser, report
 
 from volbench.aggregators.bilinear import Bilinear
-from volbench.data.cache.packed import Prepared, open_prepared
+from volbench.data.cache.packed_voxels import Prepared, open_prepared
 from volbench.data.loading.loader import Loader
 from volbench.data.loading.sampler import epoch_batches
 from volbench.encoders import resnet
 from volbench.interfaces import Problem
 from volbench.losses.focal import Focal
 from volbench.training.classifier import Classifier
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.memory import process_memory_mb
 from volbench.types import Output
 

@@ -18,19 +18,20 @@ from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 from volbench.crossval import Plan, dispatch, make_plan
-from volbench.crossval.attempt import begin
 from volbench.crossval.callback import Callback, listener_of
+from volbench.crossval.fold_attempt import begin
+from volbench.crossval.fold_task import Task, executor_task
 from volbench.crossval.on_node import OnNode
 from volbench.crossval.open_run import fold_tasks, open_folder
 from volbench.crossval.settings import RunSettings
-from volbench.crossval.task import Task, executor_task
 from volbench.executors.simulated import Fate, Simulated
 from volbench.executors.status import fold_states
 from volbench.interfaces import ExecutorTask
 from volbench.leaderboard.statistics.compare import compare_runs
-from volbench.runs.csv_files import Prediction, read_splits
 from volbench.runs.folder import SPLITS, FoldResult
 from volbench.runs.load import load_run
+from volbench.runs.predictions_file import Prediction
+from volbench.runs.splits_file import read_splits
 from volbench.spec import parse_sum
 
 RENEWAL_S = 0.25

@@ -7,7 +7,7 @@ import fixed_geometry
 import numpy as np
 from jaxtyping import Float16
 
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.data.cache.writing import CacheDescription, write_prepared
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.interfaces import Card

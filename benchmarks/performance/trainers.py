@@ -20,7 +20,7 @@ from volbench.data.loading.sampler import epoch_batches, evaluation_batches
 from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.training.classifier import Classifier, build_classifier, probabilities
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.fold import EpochReport, FoldTrainer, Trained
 from volbench.training.optimizer import build_optimizer, learning_rates, set_learning_rate
 from volbench.types import Output

@@ -23,7 +23,7 @@ from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.profiling.section_timer import Clock
 from volbench.spec import parse_sum
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.optimizer import build_optimizer
 from volbench.training.step import TrainingStep
 

@@ -22,7 +22,7 @@ from processes import VOLBENCH, execute
 from synthesised import pack_spots
 from timing import Table, parser, report
 
-from volbench.data.cache.packed import VOXELS
+from volbench.data.cache.packed_voxels import VOXELS
 from volbench.data.preparation.prepare_data import prepare
 from volbench.data.preprocessing.options import Preprocessing
 
@@ -31,7 +31,7 @@ import json, sys, time
 from pathlib import Path
 start = time.perf_counter()
 import numpy, torch
-from volbench.data.cache.packed import open_prepared
+from volbench.data.cache.packed_voxels import open_prepared
 from volbench.data.loading.loader import Loader
 torch.set_num_threads(int(sys.argv[3]))
 marks = [time.perf_counter()]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.audit.cohort import SIZE, cohort
-from volbench.audit import audit, models
+from volbench.audit import audit
 from volbench.audit.columns import number_column, text_column
-from volbench.audit.models import encode
+from volbench.audit.shortcut_models import encode
 from volbench.experiment.split_designs import make_split, official_split
 from volbench.experiment.splits import Split
 

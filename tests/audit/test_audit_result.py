@@ -14,7 +14,6 @@ from volbench.audit import (
     AuditRow,
     audit,
     audit_cached,
-    models,
     read_audit,
     score_audit,
     store,
@@ -26,7 +25,7 @@ from volbench.audit.summary import AuditScore
 from volbench.errors import StateError
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.split_designs import make_split
-from volbench.runs.csv_files import Prediction
+from volbench.runs.predictions_file import Prediction
 
 
 @pytest.fixture(scope="module", autouse=True)

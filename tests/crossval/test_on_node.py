@@ -9,14 +9,14 @@ import torch
 from tests.crossval.test_profile import plan_for
 from tests.helpers.small import write_small
 from volbench.crossval import on_node
+from volbench.crossval.fold_task import Task, require_visible
 from volbench.crossval.on_node import OnNode, decide
 from volbench.crossval.open_run import describe_tasks
 from volbench.crossval.settings import RunSettings
-from volbench.crossval.task import Task, require_visible
 from volbench.errors import StateError, UsageError
 from volbench.executors.ray import Ray
 from volbench.executors.slurm import Slurm
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from volbench.crossval import precision_check as precision
 from volbench.crossval.precision_check import check_bfloat16
 from volbench.crossval.run import Callback
 from volbench.profiling.section_timer import SECTIONS
-from volbench.training.compute import Compute, choose_compute
+from volbench.training.device_and_precision import Compute, choose_compute
 from volbench.training.precision_selftest import Fault
 
 

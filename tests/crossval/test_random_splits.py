@@ -16,7 +16,7 @@ from volbench.model_card.answers.partitions import assignment, disjoint
 from volbench.model_card.run_facts import gather_facts
 from volbench.predict.seen_in_training import seen_in_training
 from volbench.predict.training_range import training_rows
-from volbench.runs.csv_files import read_splits
+from volbench.runs.splits_file import read_splits
 
 SPLITS = "random(splits=4, test=0.25)"
 

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.small import write_small
 from volbench.data.cache import local_copy
 from volbench.data.cache.local_copy import copy_here
-from volbench.data.cache.packed import VOXELS, open_prepared
+from volbench.data.cache.packed_voxels import VOXELS, open_prepared
 
 
 @pytest.fixture

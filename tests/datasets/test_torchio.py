@@ -8,11 +8,11 @@ import pytest
 import torchio as tio
 
 from tests.helpers.subjects import cohort, subject
+from volbench.data.checking.check import check
 from volbench.data.preparation.prepare_data import prepare
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.reading import fingerprint, read_case
 from volbench.data.sources import as_dataset, open_dataset
-from volbench.data.validation.check import check
 from volbench.datasets.torchio import TorchIO
 from volbench.errors import DataError, SpecError, UsageError
 from volbench.spec import Spec

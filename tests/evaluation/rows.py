@@ -1,6 +1,6 @@
 """Rows of predictions, written in a line each."""
 
-from volbench.runs.csv_files import Prediction
+from volbench.runs.predictions_file import Prediction
 
 CLASSES = ("T2", "T3")
 

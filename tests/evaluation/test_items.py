@@ -9,7 +9,7 @@ from tests.evaluation.rows import CLASSES, SLICES, row, slices
 from volbench.errors import DataError, UsageError
 from volbench.evaluation import gather, pooled_scores, units_of
 from volbench.evaluation.metrics import area_under_curve
-from volbench.runs.csv_files import Prediction
+from volbench.runs.predictions_file import Prediction
 
 
 def auc(rows, unit=None):

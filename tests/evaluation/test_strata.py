@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.evaluation.rows import CLASSES, row, slices
 from volbench.errors import UsageError
 from volbench.evaluation import case_groups, gather, strata_of, stratum_scores
-from volbench.runs.csv_files import CaseRow
+from volbench.runs.cases_file import CaseRow
 
 
 def alternating(number, patient=None):

@@ -12,8 +12,8 @@ from tests.predict.trained_runs import train, write_volumes
 from volbench.aggregators.average import Average
 from volbench.augmentations.none import NoAugmentation
 from volbench.cli.main import main
+from volbench.data.preprocessing.operations import preprocess
 from volbench.data.preprocessing.options import from_values
-from volbench.data.preprocessing.preprocess import preprocess
 from volbench.data.reading import read_case
 from volbench.errors import PluginError, UsageError
 from volbench.export import export_onnx

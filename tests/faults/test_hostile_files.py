@@ -17,7 +17,7 @@ from tests.faults.test_malformed import MEGABYTES, SECONDS
 from tests.helpers.volumes_on_disk import slice_dataset
 from volbench import crossval, suite  # noqa: F401
 from volbench.cli.main import main
-from volbench.data.validation import check  # noqa: F401
+from volbench.data.checking import check  # noqa: F401
 
 DATA, SPEC, USAGE = 3, 4, 2
 RUN = (

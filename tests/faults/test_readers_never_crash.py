@@ -16,8 +16,10 @@ from volbench.errors import VolbenchError
 from volbench.evaluation.metrics.thresholds import ThresholdRule
 from volbench.experiment.recipe import load_recipe
 from volbench.experiment.split_designs import choose_split, read_split
-from volbench.runs.csv_files import read_cases, read_predictions, read_splits
+from volbench.runs.cases_file import read_cases
 from volbench.runs.folder import RunFolder, read_json
+from volbench.runs.predictions_file import read_predictions
+from volbench.runs.splits_file import read_splits
 from volbench.spec import parse, parse_sum
 from volbench.suite.file import read_suite_file
 from volbench.training.checkpoint import read_checkpoint

@@ -7,7 +7,6 @@ from unittest.mock import patch
 import numpy as np
 
 from tests.helpers.volumes_on_disk import SHAPE, image, voxels, write
-from volbench.audit import models
 from volbench.crossval import Outcome, make_plan, run
 
 CASES = 8

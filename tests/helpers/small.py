@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.data.cache.writing import CacheDescription, write_prepared
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.interfaces import Card

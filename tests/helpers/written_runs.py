@@ -16,8 +16,8 @@ from volbench.experiment.experiment import Experiment
 from volbench.experiment.recipe import load_recipe
 from volbench.experiment.splits import Split
 from volbench.leaderboard import LoadedRun, load_run
-from volbench.runs.csv_files import Prediction
 from volbench.runs.folder import AUDIT, FoldResult, RunFolder
+from volbench.runs.predictions_file import Prediction
 from volbench.spec import parse, parse_sum
 
 CLASSES = ("T2", "T3")

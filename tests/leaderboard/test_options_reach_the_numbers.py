@@ -13,8 +13,8 @@ from tests.leaderboard.test_compare import areas, compare, read
 from volbench.cli.main import main
 from volbench.errors import StateError
 from volbench.evaluation.statistics import holm
-from volbench.runs.csv_files import Prediction
 from volbench.runs.folder import RunFolder
+from volbench.runs.predictions_file import Prediction
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from volbench.leaderboard.published.side_by_side import (
     components,
     resolvable,
 )
-from volbench.runs.csv_files import Prediction
 from volbench.runs.folder import RunFolder
+from volbench.runs.predictions_file import Prediction
 
 PUBLISHED = Path(__file__).parents[2] / "volbench/leaderboard/published/tables/rectal2022.csv"
 ENCODERS = ["r2d", "r3d", "r2plus1d", "mc2", "mc3", "mc4", "mc5", "rmc2", "rmc3", "rmc4", "rmc5"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 import trainers
 
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 
 TOY = ["--toy", "--device", "cpu", "--precision", "float32"]
 

@@ -5,7 +5,7 @@ from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
 from volbench.profiling.conv_trace import convolutions_of
 from volbench.profiling.roofline import Peak, least_seconds, measure_peak, training_flop
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 
 LAYERS = convolutions_of(nn.Sequential(nn.Conv2d(1, 8, 1), nn.Conv2d(8, 8, 3)), (1, 1, 10, 10))
 WORK = (2 * 800 * 1, 2 * 8 * 64 * 72)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.written_runs import write_folds
-from volbench.runs.csv_files import Prediction
 from volbench.runs.folder import RunFolder
+from volbench.runs.predictions_file import Prediction
 
 RECIPE = {
     "preprocessing": {},

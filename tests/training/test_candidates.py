@@ -19,7 +19,7 @@ from volbench.experiment.experiment import experiment_from_json, experiment_json
 from volbench.experiment.recipe import load_recipe
 from volbench.model_card import card_markdown
 from volbench.runs.load import load_run
-from volbench.training.compute import choose_compute
+from volbench.training.device_and_precision import choose_compute
 from volbench.training.network import build_network
 
 DATA = "phantom(patients=12, size=16, slices=3)"

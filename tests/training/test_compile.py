@@ -16,7 +16,7 @@ from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
 from volbench.training import compile as compiling
 from volbench.training.compile import choose_compile
-from volbench.training.compute import choose_compute
+from volbench.training.device_and_precision import choose_compute
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])

@@ -29,7 +29,7 @@ from volbench.training.checkpoint import (
     write_checkpoint,
 )
 from volbench.training.classifier import SliceIndex, build_classifier, probabilities, shrink_mask
-from volbench.training.compute import choose_compute
+from volbench.training.device_and_precision import choose_compute
 from volbench.training.fold import FoldTrainer, inactive
 from volbench.training.inference import predict, representative_items
 from volbench.training.optimizer import SCALE, build_optimizer, set_learning_rate

@@ -208,7 +208,7 @@ def test_what_a_task_that_stores_tokens_refuses_is_one_line_with_its_exit_code(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VOLBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("volbench.crossval.task.is_prepared", lambda folder: False)
+    monkeypatch.setattr("volbench.crossval.fold_task.is_prepared", lambda folder: False)
     asked = ["features", DATA, "--encoder", f"timm(name='test_resnet', weights={str(weights)!r})"]
     done = CliRunner().invoke(main, [*asked, "--on", "local(jobs=1)", "--device", "cpu"])
     assert done.exit_code == 5

@@ -20,7 +20,7 @@ from volbench.spec import parse, parse_sum
 from volbench.training import fold as fold_module
 from volbench.training.checkpoint import DIGEST_BYTES
 from volbench.training.classifier import build_classifier
-from volbench.training.compute import choose_compute
+from volbench.training.device_and_precision import choose_compute
 from volbench.training.fold import FoldTrainer
 
 QUICK = ("training.epochs=4", "training.augmentation=flip")

@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.helpers.small import write_small
 from tests.training.test_fold import make_experiment, make_trainer
-from volbench.training.compute import choose_compute
+from volbench.training.device_and_precision import choose_compute
 from volbench.training.optimizer import set_learning_rate
 
 CANDIDATES = {

@@ -8,7 +8,7 @@ from torch import nn
 
 from volbench.profiling.conv_trace import convolutions_of
 from volbench.training import precision_selftest as selftest
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.precision_selftest import (
     Fault,
     choose_way,

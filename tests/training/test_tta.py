@@ -14,7 +14,7 @@ from volbench.interfaces import Augmentation
 from volbench.plugins.registry import augmentations
 from volbench.spec import parse
 from volbench.training.classifier import build_classifier, probabilities
-from volbench.training.compute import choose_compute
+from volbench.training.device_and_precision import choose_compute
 from volbench.training.inference import predict
 from volbench.training.tta import build_views
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from unittest import mock
 
 from tests.helpers.small import CLASSES
-from volbench.data.cache.packed import open_prepared
-from volbench.runs.csv_files import Prediction
+from volbench.data.cache.packed_voxels import open_prepared
 from volbench.runs.folder import FoldResult, RunFolder
+from volbench.runs.predictions_file import Prediction
 from volbench.training.fold import EpochReport
 from volbench.tune import Settings, make_tuning_plan, pool, tune
 

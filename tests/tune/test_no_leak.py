@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.small import CLASSES, SIZE, small_case, small_voxels, write_small
-from volbench.data.cache.packed import open_prepared
+from volbench.data.cache.packed_voxels import open_prepared
 from volbench.data.cache.writing import CacheDescription, write_prepared
 from volbench.data.loading.loader import Loader
 from volbench.data.preprocessing.options import Preprocessing

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from volbench._utils.csv_text import FORMULA, csv_lines, csv_records, csv_text
 from volbench._utils.text import printable
-from volbench.runs.csv_files import Prediction, predictions_csv, read_predictions
+from volbench.runs.predictions_file import Prediction, predictions_csv, read_predictions
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 

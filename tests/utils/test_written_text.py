@@ -21,8 +21,10 @@ from volbench.leaderboard.render.html import page
 from volbench.leaderboard.render.latex import ESCAPES, escape, latex
 from volbench.leaderboard.render.over_datasets import TextTable
 from volbench.model_card.markdown import SPECIAL, safe
-from volbench.runs.csv_files import Prediction, cases_csv, read_cases, read_splits, splits_csv
+from volbench.runs.cases_file import cases_csv, read_cases
 from volbench.runs.folder import read_json
+from volbench.runs.predictions_file import Prediction
+from volbench.runs.splits_file import read_splits, splits_csv
 from volbench.spec import Spec, parse
 
 ANY = st.text(max_size=12)

@@ -11,8 +11,9 @@ from volbench.leaderboard.identity import identities
 from volbench.leaderboard.render.json import COMPARED, cost_values, progress_values, score_values
 from volbench.leaderboard.selection import COSTS
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
-from volbench.runs.csv_files import STRATUM, Prediction
+from volbench.runs.cases_file import STRATUM
 from volbench.runs.load import LoadedRun, read_history
+from volbench.runs.predictions_file import Prediction
 
 Row: TypeAlias = dict[str, object]
 

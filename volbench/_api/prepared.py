@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from volbench._api.runs import AnyPath
-from volbench.data.cache.packed import Prepared, PreparedCase, open_prepared
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase, open_prepared
 from volbench.errors import UsageError
 from volbench.experiment.split_designs import choose_split
 

@@ -19,7 +19,7 @@ from scipy import stats
 from scipy.stats import rankdata
 
 from volbench.audit.result import Audit, AuditRow, arrays
-from volbench.runs.csv_files import Prediction
+from volbench.runs.predictions_file import Prediction
 
 LEVEL = 0.05
 """Chance that any row of a whole audit is called more than chance where nothing is there."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from volbench.audit.columns import Column, is_identifier, number_column, text_column
 from volbench.audit.intensity import OnCase, intensity_columns
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 
 GEOMETRY, POSITION, ROI, INTENSITY, STRATA, EVERYTHING = (
     "geometry",

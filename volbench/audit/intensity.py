@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from volbench.audit.columns import Column
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 
 OnCase = Callable[[int, int], None]
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from volbench._utils.csv_text import csv_lines, csv_text
-from volbench.runs.csv_files import Prediction
+from volbench.runs.predictions_file import Prediction
 
 NEARLY_THE_LABEL = 0.99
 """AUC of a single column from which on it is taken for another name of the label."""

@@ -10,9 +10,9 @@ from pathlib import Path
 import sklearn
 
 from volbench._utils.digested_files import read_sealed, write_sealed
-from volbench.audit.fitting import audit
+from volbench.audit.cross_validation import audit
 from volbench.audit.result import Audit
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.errors import StateError
 from volbench.experiment.splits import Split
 

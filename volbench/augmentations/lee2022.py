@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from volbench._utils.case_generator import CaseGenerator
 from volbench._utils.device import send
-from volbench._utils.moved import renamed
+from volbench._utils.renamed_modules import renamed
 from volbench.augmentations import blur
 from volbench.augmentations.clahe import clahe
 from volbench.augmentations.elastic import SMOOTHEST, WAVES

@@ -12,7 +12,7 @@ from volbench.cli.output import chosen_format, emit, facts_text, json_text, outp
 
 if TYPE_CHECKING:
     from volbench.data.cache.features import StoredFeatures
-    from volbench.data.cache.packed import Prepared
+    from volbench.data.cache.packed_voxels import Prepared
     from volbench.experiment.experiment import Precision
     from volbench.interfaces import Executor
 
@@ -117,7 +117,7 @@ def _store_here(
     """Compute the tokens on this machine, or say what would be computed."""
     from volbench.cli.progress.counter import counter
     from volbench.crossval.features import store_features
-    from volbench.training.compute import choose_compute
+    from volbench.training.device_and_precision import choose_compute
 
     compute = choose_compute(device, precision, jobs=1)
     if dry_run:

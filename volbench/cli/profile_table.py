@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def show_profile(outcome: "Outcome") -> None:
     """Print the time by section over all profiled folds, and the share of the roofline."""
-    from volbench.crossval.task import read_timings
+    from volbench.crossval.fold_task import read_timings
     from volbench.profiling.fold_timings import add
 
     console = Console(highlight=False)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volbench import errors
-from volbench.crossval.attempt import finished, record_failure
-from volbench.crossval.task import STEP, Task, executor_task, task_key
+from volbench.crossval.fold_attempt import finished, record_failure
+from volbench.crossval.fold_task import STEP, Task, executor_task, task_key
 from volbench.errors import PreemptedError, StorageError, VolbenchError
 from volbench.executors.lease import LeaseHeldError, LeaseLostError, current_attempt
 from volbench.interfaces import Executor, ExecutorEvent

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
+from volbench.crossval.fold_task import Task
 from volbench.crossval.open_run import fold_tasks
 from volbench.crossval.plan import Plan
 from volbench.crossval.settings import RunSettings
-from volbench.crossval.task import Task
-from volbench.data.cache.packed import open_prepared
+from volbench.data.cache.packed_voxels import open_prepared
 from volbench.errors import PluginError, VolbenchError
 from volbench.runs.folder import RunFolder
 from volbench.training.component_check import TrialCost, try_components
-from volbench.training.compute import Compute, choose_compute
+from volbench.training.device_and_precision import Compute, choose_compute
 from volbench.training.fold import FoldTrainer
 
 LIMIT_S = 300.0

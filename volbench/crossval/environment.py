@@ -13,9 +13,9 @@ import torch
 
 import volbench
 from volbench._utils.cpu import available_cores
-from volbench._utils.shareable import relative_paths
-from volbench.data.cache.packed import Prepared
-from volbench.training.compute import Compute
+from volbench._utils.machine_paths import relative_paths
+from volbench.data.cache.packed_voxels import Prepared
+from volbench.training.device_and_precision import Compute
 
 PACKAGES = (
     "volbench",

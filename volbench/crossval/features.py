@@ -16,7 +16,7 @@ from volbench.data.cache.features import (
     open_features,
     write_features,
 )
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.encoders.building import build_encoder, locate_weights, pin_weights
 from volbench.encoders.freezing import is_frozen
 from volbench.errors import SpecError, StateError
@@ -25,7 +25,7 @@ from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Encoder
 from volbench.runs.attempts import ATTEMPTS
 from volbench.spec import Spec, parse
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.features import (
     compute_tokens,
     feature_identity,

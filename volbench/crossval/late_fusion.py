@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from volbench._utils.seeds import derive_seed
 from volbench.audit.columns import Column
-from volbench.audit.models import LOGISTIC, Probabilities, encode, fit, probabilities
+from volbench.audit.shortcut_models import LOGISTIC, Probabilities, encode, fit, probabilities
 from volbench.errors import DataError
 from volbench.experiment.splits import FoldPartition
 

@@ -15,11 +15,11 @@ from volbench.crossval.features import store_for_run
 from volbench.crossval.precision_check import check_bfloat16
 from volbench.crossval.settings import RunSettings, UseFeatures
 from volbench.data.cache.features import StoredFeatures
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Executor
 from volbench.training.compile import Compile, choose_compile
-from volbench.training.compute import Compute, choose_compute
+from volbench.training.device_and_precision import Compute, choose_compute
 from volbench.training.graphs import Graphs, choose_graphs
 
 

@@ -10,26 +10,26 @@ from volbench._utils.atomic_io import FolderLock
 from volbench._utils.cache_location import cache_root
 from volbench._utils.text import plural
 from volbench.audit import audit_cached
-from volbench.crossval.attempt import finished
 from volbench.crossval.callback import Callback
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.features import store_for_run
+from volbench.crossval.fold_attempt import finished
+from volbench.crossval.fold_task import Task, executor_task, task_key
+from volbench.crossval.machine_sharing import Sharing, share_machine
 from volbench.crossval.on_node import OnNode
 from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import check_bfloat16
 from volbench.crossval.settings import RunSettings
-from volbench.crossval.sharing import Sharing, share_machine
 from volbench.crossval.tabular import TabularRuns
-from volbench.crossval.task import Task, executor_task, task_key
 from volbench.data.cache.features import StoredFeatures
-from volbench.data.cache.packed import Prepared, open_prepared
+from volbench.data.cache.packed_voxels import Prepared, open_prepared
 from volbench.errors import UsageError
 from volbench.executors.local import Local
 from volbench.executors.pool import Workers
 from volbench.interfaces import Executor, ExecutorTask
 from volbench.runs.features_used import record_features_used, seal_features_used
 from volbench.runs.folder import AUDIT, FoldResult, RunFolder
-from volbench.training.compute import Compute, choose_compute
+from volbench.training.device_and_precision import Compute, choose_compute
 
 logger = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from volbench._utils.text import plural
-from volbench.crossval.copies import check_copies
+from volbench.crossval.duplicate_scans import check_copies
 from volbench.crossval.shared_inputs import Shared
 from volbench.crossval.tabular import check_columns, gaps
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
+from volbench.data.checking.prepared_notes import prepared_notes
 from volbench.data.preparation.prepare_data import default_options
-from volbench.data.validation.prepared_notes import prepared_notes
 from volbench.encoders.building import pin_weights, starts_from_weights
 from volbench.errors import UsageError
 from volbench.experiment.experiment import (

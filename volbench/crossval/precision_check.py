@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import torch
 
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.encoders.building import build_encoder
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Encoder
 from volbench.profiling.conv_trace import Convolution, convolutions_of
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.network import set_ways
 from volbench.training.precision_selftest import choose_way, find_faults, tell_fault
 from volbench.training.tta import build_views

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from volbench._utils.atomic_io import FolderInUseError
-from volbench._utils.moved import renamed
+from volbench._utils.renamed_modules import renamed
 from volbench.crossval.callback import Callback, listener_of
 from volbench.crossval.dispatch import Done, Listener, do_tasks
+from volbench.crossval.fold_task import task_key
 from volbench.crossval.open_run import (
     OpenedRun,
     Outcome,
@@ -21,7 +22,6 @@ from volbench.crossval.open_run import (
 )
 from volbench.crossval.plan import Plan
 from volbench.crossval.settings import RunSettings, UseFeatures
-from volbench.crossval.task import task_key
 from volbench.crossval.tracking import build_trackers, tracked_run, tracking
 from volbench.errors import StorageError, VolbenchError
 from volbench.executors.pool import Workers

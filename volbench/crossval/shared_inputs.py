@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.preparation.prepare_data import prepare
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import VolbenchError

@@ -17,20 +17,20 @@ import numpy as np
 from volbench._utils.seeds import derive_seed
 from volbench._utils.text import plural, suggestion
 from volbench.audit.columns import Column, is_identifier, text_column
-from volbench.audit.models import MODELS, Probabilities, encode, fit, probabilities
 from volbench.audit.result import NEARLY_THE_LABEL
+from volbench.audit.shortcut_models import MODELS, Probabilities, encode, fit, probabilities
 from volbench.crossval.late_fusion import CaseTable, FittedFold, fit_columns, fit_fusion
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.errors import DataError, UsageError, VolbenchError
 from volbench.evaluation import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment, Tabular
 from volbench.experiment.splits import FoldPartition
-from volbench.runs.csv_files import Prediction
 from volbench.runs.folder import FUSION, PREDICTIONS, FoldResult, RunFolder, read_json
 from volbench.runs.load import LoadedRun, load_run
+from volbench.runs.predictions_file import Prediction
 from volbench.spec import Spec, parse_sum
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 
 RESERVED = ("image", "label", "patient", "case", "mask", "representative", "fold")
 LONGEST = 48

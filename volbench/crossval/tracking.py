@@ -8,7 +8,7 @@ from pathlib import Path
 
 from volbench._utils.text import printable
 from volbench.crossval.dispatch import Listener
-from volbench.crossval.task import Task
+from volbench.crossval.fold_task import Task
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import TrackedRun, Tracker
 from volbench.plugins.registry import trackers as registry

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw
 
 from volbench._utils.text import suggestion
-from volbench.data.cache.packed import Prepared, PreparedCase, is_prepared, open_prepared
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase, is_prepared, open_prepared
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import UsageError
 from volbench.interfaces import Case, Dataset
@@ -152,7 +152,7 @@ def _of_prepared(prepared: Prepared, index: int) -> CaseView:
 
 
 def _of_source(case: Case, dataset: Dataset, options: Preprocessing) -> CaseView:
-    from volbench.data.preprocessing.preprocess import crop_box, kept_slices, preprocess
+    from volbench.data.preprocessing.operations import crop_box, kept_slices, preprocess
     from volbench.data.reading import read_as, read_with_fingerprint
 
     scan, _ = read_with_fingerprint(

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, Shaped
 from volbench._utils.text import plural
 from volbench.errors import DataError, UsageError
 from volbench.evaluation.metrics import LabelArray, ProbabilityArray, ThresholdRule, predicted_class
-from volbench.runs.csv_files import Prediction
+from volbench.runs.predictions_file import Prediction
 
 Unit: TypeAlias = Literal["slice", "case", "patient"]
 

@@ -12,7 +12,7 @@ from volbench.evaluation.items import Items
 from volbench.evaluation.metrics import metrics_for
 from volbench.evaluation.metrics.named import HIGH
 from volbench.evaluation.score_tables import counts, pooled_scores
-from volbench.runs.csv_files import CaseRow
+from volbench.runs.cases_file import CaseRow
 
 FEWEST = 5
 """A group with fewer items of a class gets its counts and no metric."""

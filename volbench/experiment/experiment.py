@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from volbench._utils.shareable import relative_paths
+from volbench._utils.machine_paths import relative_paths
 from volbench.errors import SpecError, UsageError
 from volbench.experiment.recipe import Recipe
 from volbench.experiment.search_space import refuse_search_spaces

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from volbench._utils.seeds import derive_seed
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.experiment.experiment import PERMUTED
 
 

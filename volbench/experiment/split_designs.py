@@ -12,7 +12,7 @@ import numpy as np
 
 from volbench._utils.regular_file import read_regular
 from volbench._utils.seeds import derive_seed
-from volbench.data.cache.packed import PreparedCase
+from volbench.data.cache.packed_voxels import PreparedCase
 from volbench.errors import DataError, UsageError
 from volbench.experiment.splits import (
     NOTHING_HELD_OUT,

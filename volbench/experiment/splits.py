@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from volbench._utils.seeds import derive_seed
-from volbench.data.cache.packed import PreparedCase
+from volbench.data.cache.packed_voxels import PreparedCase
 from volbench.errors import DataError
-from volbench.experiment.stratification import patients_by_classes, patients_per_class, stratified
+from volbench.experiment.inner_validation import draw_inner_validation
+from volbench.experiment.stratification import patients_by_classes
 
 NOTHING_HELD_OUT = "the split holds nothing out: no case has a fold number or 'test'"
 TRAIN, VALIDATION, TEST = "train", "val", "test"
@@ -121,16 +122,9 @@ class Split:
             return FoldPartition(train=tuple(sorted((*rest, *own))), validation=(), test=test)
         if own:
             return FoldPartition(train=rest, validation=own, test=test)
-        cases = [self.cases[index] for index in rest]
-        parts = max(2, round(1 / validation_fraction))
-        parts = min(parts, *patients_per_class(cases).values())
-        if parts < 2:
-            raise DataError(
-                f"fold {fold}: a class has one patient only to train on, so none can be kept to "
-                "pick the checkpoint with; use --set selection.checkpoint=last"
-            )
-        inner = stratified(cases, parts, derive_seed(seed, "validation", fold))
-        kept = {rest[position] for position, part in enumerate(inner) if part == 0}
+        kept = draw_inner_validation(
+            self.cases, rest, fraction=validation_fraction, fold=fold, seed=seed
+        )
         return FoldPartition(
             train=tuple(index for index in rest if index not in kept),
             validation=tuple(sorted(kept)),

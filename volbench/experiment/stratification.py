@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from volbench.data.cache.packed import PreparedCase
+from volbench.data.cache.packed_voxels import PreparedCase
 
 
 def stratified(cases: Sequence[PreparedCase], parts: int, seed: int) -> list[int]:

@@ -1,6 +1,6 @@
 """Leaderboards: comparison of runs with intervals and corrected tests."""
 
-from volbench._utils.moved import renamed
+from volbench._utils.renamed_modules import renamed
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
 from volbench.leaderboard.statistics.comparison import (
     Candidate,

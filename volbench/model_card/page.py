@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from volbench._utils.shareable import short_paths
+from volbench._utils.machine_paths import short_paths
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
 from volbench.model_card import score_tables as scores
 from volbench.model_card.answers import Answer, data, model, partitions, results

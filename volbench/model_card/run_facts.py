@@ -14,9 +14,10 @@ from volbench.evaluation import Items, case_groups, strata_of, stratum_scores
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
 from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
-from volbench.runs.csv_files import Grades, SplitRow, read_splits
 from volbench.runs.folder import SPLITS, RunFolder
 from volbench.runs.load import LoadedRun
+from volbench.runs.predictions_file import Grades
+from volbench.runs.splits_file import SplitRow, read_splits
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
 from volbench.errors import PluginError
 from volbench.plugins.discovery import Origin
-from volbench.plugins.import_limit import GIVE_UP_S, NOTICE_S, say_slow
+from volbench.plugins.import_timeout import GIVE_UP_S, NOTICE_S, say_slow
 from volbench.plugins.registry import REGISTRIES
 
 SLOW_S = 15.0

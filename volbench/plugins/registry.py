@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
 from volbench.plugins.discovery import Origin, installed, on_one_line
-from volbench.plugins.import_limit import import_limit
+from volbench.plugins.import_timeout import import_limit
 from volbench.plugins.isolation import isolated
 from volbench.plugins.signatures import check_types, declared_search_space, option_types
 from volbench.spec import Spec, parse

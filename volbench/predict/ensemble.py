@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from volbench._utils.text import plural
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.loading.loader import Loader
 from volbench.data.preparation.case import CaseGeometry
 from volbench.datasets.torchio import Subject
@@ -26,8 +26,8 @@ from volbench.predict.training_range import (
     training_range,
 )
 from volbench.predict.volumes import find_cases
-from volbench.runs.csv_files import read_splits
-from volbench.training.compute import choose_compute
+from volbench.runs.splits_file import read_splits
+from volbench.training.device_and_precision import choose_compute
 from volbench.training.inference import Scores, predict
 
 logger = logging.getLogger(__name__)

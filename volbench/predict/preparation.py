@@ -9,7 +9,7 @@ from jaxtyping import Float16
 
 from volbench._utils.process_pool import each
 from volbench._utils.text import grouped
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.data.cache.writing import CacheDescription, write_prepared
 from volbench.data.preparation.case import CaseGeometry, CaseTask, load, make
 from volbench.errors import DataError

@@ -6,8 +6,8 @@ import numpy as np
 
 from volbench.interfaces import Case
 from volbench.predict.results import InSample
-from volbench.runs.csv_files import SplitRow
 from volbench.runs.load import LoadedRun
+from volbench.runs.splits_file import SplitRow
 
 
 def seen_in_training(

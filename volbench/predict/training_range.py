@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from volbench._utils.text import plural
 from volbench.data.preparation.case import CaseGeometry
-from volbench.runs.csv_files import CaseRow
+from volbench.runs.cases_file import CaseRow
 from volbench.runs.load import LoadedRun
 
 TOLERANCE = 0.1

@@ -10,7 +10,7 @@ from volbench.profiling.kernel_groups import least_by_group
 from volbench.profiling.roofline import least_seconds, measure_peak, training_flop
 from volbench.profiling.section_timer import BACKWARD, EVALUATE, FORWARD, SECTIONS, STEP
 from volbench.training.classifier import Classifier
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.types import Volume
 
 OTHER = "other"

@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 
 from volbench.profiling.conv_trace import Convolution
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 
 TRIES = 5
 

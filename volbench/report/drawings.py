@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from volbench.evaluation.metrics import ReliabilityBin
 from volbench.report.palette import PAGE, Palette
-from volbench.runs.csv_files import VALIDATION_LOG_LOSS
+from volbench.runs.history_file import VALIDATION_LOG_LOSS
 
 GRID = np.linspace(0, 1, 401)
 """False positive rates at which curves of folds are averaged."""

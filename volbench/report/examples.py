@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.data.loading.loader import Loader
 from volbench.errors import VolbenchError
 from volbench.evaluation import Items, gather

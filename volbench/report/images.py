@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 
 SIDE = 160
 """Pixels of an image at most; smaller slices stay as they are."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from volbench._utils.shareable import short_paths
+from volbench._utils.machine_paths import short_paths
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
 from volbench.report.page import render
 from volbench.report.prepared_data import check_folders

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from volbench._utils.cache_location import cache_root
-from volbench.data.cache.packed import Prepared, is_prepared, open_prepared
+from volbench.data.cache.packed_voxels import Prepared, is_prepared, open_prepared
 from volbench.data.preprocessing.options import from_values
 from volbench.errors import SpecError, StateError, UsageError
 from volbench.runs.load import LoadedRun

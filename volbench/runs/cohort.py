@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from volbench.runs.csv_files import SplitRow
+from volbench.runs.splits_file import SplitRow
 
 
 @dataclass(frozen=True)

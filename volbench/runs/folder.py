@@ -24,7 +24,9 @@ from volbench._utils.atomic_io import json_text, write_atomic, write_json
 from volbench.errors import SpecError, StateError
 from volbench.experiment.experiment import SCHEMA, Experiment, differing_keys
 from volbench.experiment.splits import Split
-from volbench.runs.csv_files import Prediction, cases_csv, history_csv, predictions_csv, splits_csv
+from volbench.runs.cases_file import cases_csv
+from volbench.runs.history_file import history_csv
+from volbench.runs.predictions_file import Prediction, predictions_csv
 from volbench.runs.sealing import (
     DIGESTS,
     OPTIONAL,
@@ -36,6 +38,7 @@ from volbench.runs.sealing import (
     verified,
     vouched,
 )
+from volbench.runs.splits_file import splits_csv
 from volbench.spec import Spec, parse
 
 PREDICTIONS, VALIDATION, HISTORY, MODEL, RESULT = (

@@ -12,17 +12,8 @@ import pandas as pd
 
 from volbench.errors import StateError, UsageError
 from volbench.experiment.experiment import short_source
+from volbench.runs.cases_file import CaseRow, read_cases
 from volbench.runs.cohort import UNKNOWN_COHORT, Cohort
-from volbench.runs.csv_files import (
-    FORMER_COLUMNS,
-    CaseRow,
-    Grades,
-    Prediction,
-    SplitRow,
-    parse_splits,
-    read_cases,
-    read_predictions,
-)
 from volbench.runs.features_used import read_features_used
 from volbench.runs.folder import (
     CASES,
@@ -38,6 +29,9 @@ from volbench.runs.folder import (
     RunFolder,
     is_sealed,
 )
+from volbench.runs.history_file import FORMER_COLUMNS
+from volbench.runs.predictions_file import Grades, Prediction, read_predictions
+from volbench.runs.splits_file import SplitRow, parse_splits
 
 logger = logging.getLogger(__name__)
 

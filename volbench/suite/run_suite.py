@@ -20,7 +20,7 @@ from volbench.suite.expand import Suite, SuiteCandidate
 from volbench.suite.index import Entry, write_entries
 from volbench.suite.race import RoundCallback
 from volbench.suite.race import race as run_race
-from volbench.training.compute import choose_compute
+from volbench.training.device_and_precision import choose_compute
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from volbench._utils.case_generator import CaseGenerator
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.loading.loader import Batch, Loader
 from volbench.data.loading.sampler import epoch_batches
 from volbench.experiment.recipe import Recipe

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from volbench._utils.atomic_io import write_atomic
-from volbench.runs.csv_files import FORMER_COLUMNS
+from volbench.runs.history_file import FORMER_COLUMNS
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from volbench._utils.device import send
 from volbench.data.loading.loader import Batch
 from volbench.errors import UsageError
 from volbench.training.classifier import Classifier
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from volbench._utils.cpu import available_cores
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.encoders.freezing import is_frozen
 from volbench.experiment.recipe import Recipe
 from volbench.interfaces import Encoder
 from volbench.spec import Spec
 from volbench.training.classifier import Classifier
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.frozen import encode_each
 from volbench.types import SliceMask, Tokens, Volume
 

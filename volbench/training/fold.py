@@ -15,7 +15,7 @@ from torch import nn
 
 from volbench._utils.seeds import derive_seed
 from volbench.data.cache.features import StoredFeatures
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.loading.loader import Batch, open_loader
 from volbench.errors import PreemptedError, TrainingError
 from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
@@ -25,7 +25,7 @@ from volbench.losses.weighted_sum import WeightedSum
 from volbench.profiling.fold_timings import Timings, take_timings
 from volbench.profiling.kernel_groups import add_up, watch_kernels
 from volbench.profiling.section_timer import EVALUATE, Clock
-from volbench.runs.csv_files import VALIDATION_LOG_LOSS
+from volbench.runs.history_file import VALIDATION_LOG_LOSS
 from volbench.training.batches import TrainingBatches
 from volbench.training.checkpoint import (
     Best,
@@ -39,7 +39,7 @@ from volbench.training.checkpoint import (
 )
 from volbench.training.classifier import Classifier, count_parameters
 from volbench.training.compile import try_compiler
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.features import on_stored_tokens
 from volbench.training.inference import Scores, predict, representative_items
 from volbench.training.memory import LARGE_BATCH_PIXELS, keep_freed_memory, peak_memory_mb

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from volbench._utils.device import send
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.data.loading.loader import Batch, Loader
 from volbench.data.loading.sampler import evaluation_batches
 from volbench.errors import DataError
 from volbench.evaluation.metrics import LabelArray, ProbabilityArray
 from volbench.training.classifier import Classifier, SliceIndex, probabilities
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.tta import Views
 from volbench.types import Labels
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.encoders.building import locate_weights
 from volbench.encoders.weights import is_pinned
 from volbench.errors import StateError
@@ -15,7 +15,7 @@ from volbench.interfaces import Loss, Problem
 from volbench.losses.weighted_sum import build_loss, conditional_head
 from volbench.training.classifier import Classifier, build_classifier
 from volbench.training.compile import compiled
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 
 
 def build_network(experiment: Experiment, prepared: Prepared, compute: Compute) -> Classifier:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
 from volbench.profiling.conv_trace import Convolution
-from volbench.training.compute import Compute, Way
+from volbench.training.device_and_precision import Compute, Way
 
 TOLERANCE = 0.02
 """Of the largest value; bfloat16 rounds to 0.4 %, and there is one rounding."""

@@ -1,6 +1,6 @@
 """Nested hyperparameter tuning: inner folds choose, outer folds judge."""
 
-from volbench._utils.moved import renamed
+from volbench._utils.renamed_modules import renamed
 from volbench.tune.outcome import FoldWinner, TuningOutcome, read_outcome, run_line
 from volbench.tune.plan import TuningPlan, make_tuning_plan
 from volbench.tune.run_tuning import tune

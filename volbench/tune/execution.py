@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from volbench.crossval.fold_task import Task
 from volbench.crossval.on_node import OnNode
-from volbench.crossval.task import Task
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 from volbench.training.fold import CHECKPOINT_SECONDS
 
 

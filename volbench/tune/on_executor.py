@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from volbench.crossval.fold_task import require_prepared, require_run
 from volbench.crossval.run import EXECUTOR
-from volbench.crossval.task import require_prepared, require_run
 from volbench.crossval.tracking import build_trackers
 from volbench.errors import PreemptedError, StateError
 from volbench.executors.run_tasks import OnLine, error_of, run_tasks

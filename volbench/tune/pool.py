@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import wait
 
-from volbench.crossval.attempt import forget, record_failure
-from volbench.crossval.task import STEP, Task, do_task, executor_task
+from volbench.crossval.fold_attempt import forget, record_failure
+from volbench.crossval.fold_task import STEP, Task, do_task, executor_task
 from volbench.errors import OutOfMemoryError
 from volbench.executors.pool import ANY_DEVICE, Worker, Workers
 from volbench.executors.run_tasks import error_of

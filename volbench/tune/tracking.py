@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from volbench.crossval.task import Task
+from volbench.crossval.fold_task import Task
 from volbench.crossval.tracking import Tracking, tracked_run, tracking
 from volbench.interfaces import TrackedRun
 from volbench.runs.folder import FoldResult

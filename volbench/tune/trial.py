@@ -15,13 +15,13 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from volbench.crossval.environment import describe_data
-from volbench.crossval.task import Task
+from volbench.crossval.fold_task import Task
 from volbench.errors import StateError, VolbenchError
 from volbench.evaluation import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment
-from volbench.runs.csv_files import read_predictions
 from volbench.runs.folder import MODEL, PREDICTIONS, FoldResult, RunFolder
+from volbench.runs.predictions_file import read_predictions
 from volbench.training.fold import EpochReport
 from volbench.tune.execution import Execution
 from volbench.tune.plan import Inner, TuningPlan

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from volbench._utils.atomic_io import FolderInUseError, FolderLock
-from volbench.crossval.task import Task
+from volbench.crossval.fold_task import Task
 from volbench.errors import StorageError, VolbenchError
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.training.fold import EpochReport, StepReport

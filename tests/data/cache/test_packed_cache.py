@@ -6,7 +6,7 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pytest
 
-from volbench.data.cache.packed import PreparedCase, open_prepared
+from volbench.data.cache.packed_voxels import PreparedCase, open_prepared
 from volbench.data.cache.writing import CacheDescription, copy_prepared, redescribe, write_prepared
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import StateError, UsageError

@@ -13,10 +13,10 @@ import pytest
 import SimpleITK as sitk
 
 from tests.helpers.volumes_on_disk import SHAPE, case, image, voxels, write, write_series
+from volbench.data.checking.check import check
 from volbench.data.formats.itk_image import from_itk
 from volbench.data.formats.reader import read_volume
 from volbench.data.reading import read_case
-from volbench.data.validation.check import check
 from volbench.datasets.manifest import Manifest
 from volbench.errors import DataError
 

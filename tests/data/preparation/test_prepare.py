@@ -12,8 +12,8 @@ from tests.helpers.toy_volumes import Toy
 from volbench._utils import process_pool as workers
 from volbench._utils.cache_location import cache_root
 from volbench.data.preparation.prepare_data import prepare
+from volbench.data.preprocessing.operations import preprocess
 from volbench.data.preprocessing.options import Preprocessing
-from volbench.data.preprocessing.preprocess import preprocess
 from volbench.errors import DataError, SpecError, StateError, StorageError
 from volbench.interfaces import Card, Case, Dataset
 from volbench.plugins.registry import datasets

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from volbench.cli.main import main
 from volbench.data import reading as read
-from volbench.data.cache.packed import open_prepared
+from volbench.data.cache.packed_voxels import open_prepared
 from volbench.data.preparation.prepare_data import prepare
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import DataError

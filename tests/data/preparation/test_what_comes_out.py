@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tests.helpers.volumes_on_disk import case, image, write
+from volbench.data.checking.check import check
+from volbench.data.checking.prepared_notes import prepared_notes
 from volbench.data.preparation import prepare
 from volbench.data.preparation.case import prepare_case
 from volbench.data.preprocessing.options import Preprocessing
-from volbench.data.validation.check import check
-from volbench.data.validation.prepared_notes import prepared_notes
 from volbench.datasets.manifest import Manifest
 from volbench.errors import DataError
 

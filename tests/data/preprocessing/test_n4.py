@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from volbench.data.preprocessing.n4 import correct_bias, log_bias_field
+from volbench.data.preprocessing.operations import preprocess
 from volbench.data.preprocessing.options import Preprocessing
-from volbench.data.preprocessing.preprocess import preprocess
 from volbench.errors import DataError
 from volbench.types import Scan
 

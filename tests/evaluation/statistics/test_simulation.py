@@ -8,7 +8,7 @@ import pytest
 
 from volbench.evaluation.statistics import cross_validated_test, delong
 from volbench.leaderboard import LoadedRun, compare_runs
-from volbench.runs.csv_files import Prediction
+from volbench.runs.predictions_file import Prediction
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks" / "statistics"))
 import simulate

@@ -65,9 +65,9 @@ def command(
         refuse(problems)
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter
+    from volbench.data.checking.check import check
     from volbench.data.preprocessing.options import Preprocessing, with_settings
     from volbench.data.sources import open_dataset
-    from volbench.data.validation.check import check
     from volbench.datasets.manifest import ManifestError
 
     options = with_settings(Preprocessing(), settings)

@@ -10,7 +10,7 @@ import click
 from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
 
 if TYPE_CHECKING:
-    from volbench.data.validation.describe import DatasetSummary, Range
+    from volbench.data.checking.describe import DatasetSummary, Range
 
 SHOWN_VALUES = 8
 
@@ -28,9 +28,9 @@ def command(
     """
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter
+    from volbench.data.checking.describe import describe
+    from volbench.data.checking.survey import survey
     from volbench.data.sources import open_dataset
-    from volbench.data.validation.describe import describe
-    from volbench.data.validation.survey import survey
     from volbench.errors import DataError
 
     dataset, spec = open_dataset(data)

@@ -44,11 +44,11 @@ def command(
     """
     import time
 
-    from volbench.crossval.copies import check_prepared
+    from volbench.crossval.duplicate_scans import check_prepared
     from volbench.data.cache.writing import copy_prepared, require_room
+    from volbench.data.checking.prepared_notes import prepared_notes
     from volbench.data.preparation.prepare_data import default_options, prepare
     from volbench.data.preprocessing.options import with_settings
-    from volbench.data.validation.prepared_notes import prepared_notes
 
     start = time.perf_counter()
     options = with_settings(default_options(data), settings)

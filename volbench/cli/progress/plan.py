@@ -11,7 +11,7 @@ from volbench._utils.text_table import Column, draw_table, output_width
 from volbench.cli.output import facts_text
 from volbench.crossval import Plan
 from volbench.crossval.tabular import gaps
-from volbench.data.cache.packed import PreparedCase
+from volbench.data.cache.packed_voxels import PreparedCase
 from volbench.experiment.splits import FoldPartition
 from volbench.training.component_check import TrialCost
 

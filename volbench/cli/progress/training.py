@@ -11,8 +11,8 @@ from volbench._utils.text import plural
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
 from volbench.crossval import Outcome, Plan
+from volbench.crossval.fold_task import fold_auc
 from volbench.crossval.run import Callback
-from volbench.crossval.task import fold_auc
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.runs.load import load_run

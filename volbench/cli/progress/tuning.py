@@ -5,7 +5,7 @@ from pathlib import Path
 
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
-from volbench.crossval.task import Task
+from volbench.crossval.fold_task import Task
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult
 from volbench.training.fold import EpochReport, StepReport

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from volbench._utils.atomic_io import open_atomic, write_json
-from volbench.data.cache.packed import INDEX, Prepared, content_digest
+from volbench.data.cache.packed_voxels import INDEX, Prepared, content_digest
 from volbench.errors import StateError
 
 FEATURE_SCHEMA = 1

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from volbench._utils.atomic_io import FolderInUseError, FolderLock
-from volbench.data.cache.packed import content_digest, open_prepared, read_content
+from volbench.data.cache.packed_voxels import content_digest, open_prepared, read_content
 from volbench.errors import StateError, StorageError
 
 WAIT_S = 3600.0

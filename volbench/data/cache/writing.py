@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 
 from volbench._utils.atomic_io import open_atomic, write_json
-from volbench._utils.moved import renamed
-from volbench.data.cache.packed import (
+from volbench._utils.renamed_modules import renamed
+from volbench.data.cache.packed_voxels import (
     INDEX,
     MASKS,
     SCHEMA,

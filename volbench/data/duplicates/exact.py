@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.duplicates.separated import Pair
 
 

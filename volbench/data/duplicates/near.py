@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from volbench._utils.digested_files import read_sealed, write_sealed
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.duplicates.separated import Pair
 from volbench.errors import StateError, StorageError
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from volbench._utils.device import send
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.types import Labels, SliceMask, Volume
 
 RESIDENT_SHARE = 0.5

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torchio
 
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.subjects.scan import to_subject
 from volbench.types import Scan
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from volbench._utils.device import send
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.loading.loader import Batch
 from volbench.data.loading.prepared_subjects import prepared_subject
 from volbench.data.subjects.numbered_slices import (

@@ -15,10 +15,10 @@ from jaxtyping import Float16, UInt8
 from numpy.typing import NDArray
 
 from volbench._utils.digested_files import read_sealed, write_sealed
-from volbench._utils.moved import renamed
-from volbench.data.cache.packed import CASE_TUPLES, affine_tuple
+from volbench._utils.renamed_modules import renamed
+from volbench.data.cache.packed_voxels import CASE_TUPLES, affine_tuple
+from volbench.data.preprocessing.operations import LARGEST_FLOAT16, preprocess
 from volbench.data.preprocessing.options import Preprocessing
-from volbench.data.preprocessing.preprocess import LARGEST_FLOAT16, preprocess
 from volbench.errors import DataError, StateError, StorageError, VolbenchError
 from volbench.interfaces import Case
 

@@ -16,7 +16,13 @@ from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench._utils.process_pool import each
 from volbench._utils.text import grouped, printable
 from volbench.data.cache.fingerprints import data_digest, fingerprints_of
-from volbench.data.cache.packed import SCHEMA, Prepared, PreparedCase, is_prepared, open_prepared
+from volbench.data.cache.packed_voxels import (
+    SCHEMA,
+    Prepared,
+    PreparedCase,
+    is_prepared,
+    open_prepared,
+)
 from volbench.data.cache.writing import CacheDescription, redescribe, write_prepared
 from volbench.data.formats.file_bytes import format_of, suffix_of
 from volbench.data.formats.header_facts import header_facts

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from volbench.data.cache.packed import is_prepared, open_prepared
+from volbench.data.cache.packed_voxels import is_prepared, open_prepared
 from volbench.data.sources import open_dataset
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from volbench._utils.cache_location import cache_root
 from volbench._utils.cpu import available_cores
-from volbench.data.cache.packed import Prepared, is_prepared, open_prepared
+from volbench.data.cache.packed_voxels import Prepared, is_prepared, open_prepared
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import SpecError
 

@@ -26,8 +26,8 @@ from volbench.evaluation.metrics import brier, log_loss
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
 from volbench.evaluation.statistics.patient_bootstrap import clusters_of
 from volbench.evaluation.strata import strata_of
-from volbench.runs.csv_files import Prediction
 from volbench.runs.load import LoadedRun
+from volbench.runs.predictions_file import Prediction
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 Span = tuple[float, float, float]

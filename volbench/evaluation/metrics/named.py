@@ -9,7 +9,7 @@ from types import MappingProxyType
 from volbench.evaluation.metrics import calibration, decisions, ordinal, ranking
 from volbench.evaluation.metrics.arrays import LabelArray, ProbabilityArray, Threshold
 from volbench.evaluation.metrics.metric import Metric, of_decisions, of_probabilities
-from volbench.runs.csv_files import Grades
+from volbench.runs.predictions_file import Grades
 
 HIGH = 0.9
 """Specificity at which the sensitivity is given, and the other way round."""

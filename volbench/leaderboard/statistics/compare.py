@@ -42,8 +42,8 @@ from volbench.leaderboard.statistics.run_scores import (
     score_run,
 )
 from volbench.leaderboard.statistics.shortcut_test import best_shortcuts_of, compare_with_shortcut
-from volbench.runs.csv_files import Grades
 from volbench.runs.load import LoadedRun, named_otherwise
+from volbench.runs.predictions_file import Grades
 
 
 def compare_runs(

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from volbench._utils.moved import renamed
+from volbench._utils.renamed_modules import renamed
+from volbench.data.checking.survey import OnCase, Surveyed, VolumeFacts, survey
 from volbench.data.duplicates import look_alikes, names_of, similar_pairs
 from volbench.data.formats.series_files import beside_series
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.subjects.read import believed_kind
-from volbench.data.validation.survey import OnCase, Surveyed, VolumeFacts, survey
 from volbench.errors import DataError
 from volbench.interfaces import Case, Dataset, Files
 

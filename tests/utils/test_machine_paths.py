@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from volbench._utils.shareable import relative_paths, short_paths
+from volbench._utils.machine_paths import relative_paths, short_paths
 
 
 def test_paths_of_a_command_are_written_from_the_working_directory_on(tmp_path, monkeypatch):

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from volbench._utils.process_end import hard_exits_raise
-from volbench.crossval.attempt import begin
 from volbench.crossval.environment import describe_machine
+from volbench.crossval.fold_attempt import begin
 from volbench.crossval.on_node import OnNode, decide
 from volbench.data.cache.features import StoredFeatures, open_features
 from volbench.data.cache.local_copy import copy_here
-from volbench.data.cache.packed import Prepared, is_prepared, open_prepared
+from volbench.data.cache.packed_voxels import Prepared, is_prepared, open_prepared
 from volbench.errors import (
     OutOfMemoryError,
     PreemptedError,
@@ -33,7 +33,6 @@ from volbench.experiment.permuted import permute_labels
 from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import ExecutorTask, TaskContext
 from volbench.profiling.fold_timings import Timings
-from volbench.runs.csv_files import Prediction, read_predictions
 from volbench.runs.features_used import record_features_used
 from volbench.runs.folder import (
     PREDICTIONS,
@@ -43,7 +42,8 @@ from volbench.runs.folder import (
     RunFolder,
     read_json,
 )
-from volbench.training.compute import Compute
+from volbench.runs.predictions_file import Prediction, read_predictions
+from volbench.training.device_and_precision import Compute
 from volbench.training.fold import EpochReport, FoldTrainer, StepReport, Trained
 from volbench.training.inference import Scores
 

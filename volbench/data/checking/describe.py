@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from volbench._utils.moved import renamed
-from volbench.data.validation.survey import Surveyed, VolumeFacts
+from volbench._utils.renamed_modules import renamed
+from volbench.data.checking.survey import Surveyed, VolumeFacts
 from volbench.interfaces import Card, Dataset
 
 

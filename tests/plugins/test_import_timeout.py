@@ -9,9 +9,9 @@ import pytest
 
 from volbench._utils.subprocesses import run_in_subprocess
 from volbench.errors import PluginError
-from volbench.plugins import import_limit as limits
+from volbench.plugins import import_timeout as limits
 from volbench.plugins.discovery import Origin
-from volbench.plugins.import_limit import ImportTimeoutError, import_limit
+from volbench.plugins.import_timeout import ImportTimeoutError, import_limit
 from volbench.plugins.registry import Registry
 
 HANGS = """

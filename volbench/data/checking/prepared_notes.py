@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from volbench._utils.text import plural
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 
 ENLARGED = 1.5
 """Pixels made of one along an axis, from which on it is said."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from volbench._utils.moved import renamed
 from volbench._utils.process_pool import each
+from volbench._utils.renamed_modules import renamed
 from volbench.data.duplicates import thumbnail
 from volbench.data.reading import read_as, read_case
 from volbench.data.subjects.extents import Extent, extent

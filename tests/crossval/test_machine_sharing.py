@@ -5,10 +5,9 @@ import torch
 
 from tests.crossval.test_profile import plan_for
 from tests.helpers.small import write_small
-from volbench.crossval import sharing
-from volbench.crossval.sharing import Sharing, fold_mb, folds_per_gpu, share_machine
+from volbench.crossval.machine_sharing import Sharing, fold_mb, folds_per_gpu, share_machine
 from volbench.errors import UsageError
-from volbench.training.compute import Compute, choose_compute, name_gpus
+from volbench.training.device_and_precision import Compute, choose_compute, name_gpus
 
 GPU = Compute("cuda", "bfloat16", 4)
 

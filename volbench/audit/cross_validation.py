@@ -10,7 +10,8 @@ from jaxtyping import Int
 from volbench._utils.seeds import derive_seed
 from volbench.audit.features import GEOMETRY, STRATUM, FeatureSet, feature_sets
 from volbench.audit.intensity import OnCase
-from volbench.audit.models import (
+from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow
+from volbench.audit.shortcut_models import (
     MODELS,
     Probabilities,
     encode,
@@ -18,11 +19,10 @@ from volbench.audit.models import (
     fit_tree,
     probabilities,
 )
-from volbench.audit.result import NEARLY_THE_LABEL, Audit, AuditRow
-from volbench.data.cache.packed import Prepared, PreparedCase
+from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.splits import Split
-from volbench.runs.csv_files import Prediction
+from volbench.runs.predictions_file import Prediction
 
 OnFit = Callable[[int, int], None]
 DIGITS = 9

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from volbench.data.preprocessing.operations import preprocess
 from volbench.data.preprocessing.options import Preprocessing
-from volbench.data.preprocessing.preprocess import preprocess
 from volbench.errors import DataError
 from volbench.types import Scan
 

@@ -11,7 +11,7 @@ from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
 from volbench.profiling.conv_trace import convolutions_of
 from volbench.training.compile import Compile, choose_compile
-from volbench.training.compute import Compute, choose_compute, name_gpus
+from volbench.training.device_and_precision import Compute, choose_compute, name_gpus
 from volbench.training.graphs import Graphs, choose_graphs
 
 CONTEXT_MB = 700.0

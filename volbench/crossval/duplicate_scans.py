@@ -6,7 +6,7 @@ from pathlib import Path
 
 from volbench._utils.cache_location import cache_root
 from volbench._utils.text import plural
-from volbench.data.cache.packed import Prepared
+from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.duplicates import (
     Pair,
     equal_pairs,

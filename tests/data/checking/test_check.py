@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from tests.helpers.volumes_on_disk import SHAPE, box, image, voxels, write
 from volbench._utils import process_pool
 from volbench.cli.main import main
+from volbench.data.checking.check import check
+from volbench.data.checking.describe import Range, describe
+from volbench.data.checking.survey import survey
 from volbench.data.sources import open_dataset
-from volbench.data.validation.check import check
-from volbench.data.validation.describe import Range, describe
-from volbench.data.validation.survey import survey
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case, Dataset, Generated
 from volbench.types import Scan

@@ -10,7 +10,7 @@ import torch
 # Batches of another size each, as packed slices are; oneDNN says when it makes a layer anew.
 CODE = """
 import torch
-from volbench.training.compute import Compute
+from volbench.training.device_and_precision import Compute
 Compute("cpu", "float32", 1).enter()
 layer = torch.nn.Conv2d(2, 4, 3)
 for turn in range(2):
