@@ -68,7 +68,10 @@ class FoldAttempt:
             LeaseLostError: another process has taken over; what is left to do is its business.
         """
         now = time.monotonic()
-        self._first = self._first or report.epoch
+        if not self._first:
+            self._first = report.epoch
+            if report.epoch > 1:
+                self.log(f"resumed after epoch {report.epoch - 1} of {report.epochs}")
         last = report.epoch == report.epochs
         if now - self._told < PROGRESS_SECONDS and not last:
             return
