@@ -42,7 +42,7 @@ def test_the_card_goes_into_a_file(runs, tmp_path):
         ((), "--card takes one run, but got 2; name one of them"),
         (
             ("--title", "x"),
-            "--title and --data apply to the HTML report; leave them out with --card",
+            "--title, --data and --external apply to the HTML report; leave them out with --card",
         ),
     ],
 )

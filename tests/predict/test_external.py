@@ -1,6 +1,8 @@
 """Runs on patients they never saw: against scikit-learn, `predict` and pairs by hand."""
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from volbench.errors import DataError
 from volbench.evaluation.statistics import delong_test
 from volbench.predict import Ensemble
 from volbench.predict.external import evaluate
+from volbench.report.external_json import external_json, read_external
+from volbench.report.external_page import external_page
 
 NEW = 16
 
@@ -119,10 +123,61 @@ def test_the_command_shows_tables_a_page_and_the_same_numbers_as_json(
     assert CliRunner().invoke(main, one_run).exit_code == 0
     text = page.read_text()
     assert text.lstrip().startswith("<!")
-    assert text.count("<svg") == 2  # one ROC curve, one calibration curve
+    assert text.count("<svg") == 2  # ROC curves over one another, one calibration curve
     assert f"AUC {found.runs[0].auc[0]:.3f}" in text or f"AUC {found.runs[1].auc[0]:.3f}" in text
     assert "style=" not in text.split("<body>")[1]
+    assert text.index("ROC curves of the ensembles") < text.index("Thresholds, pairs and groups")
     written = CliRunner().invoke(main, [*arguments, "--format", "json"])
     values = json.loads(written.stdout)
     assert values["runs"][0]["auc"]["value"] == pytest.approx(found.runs[0].auc[0])
     assert values["patients"] == 8
+
+
+def test_an_evaluation_read_back_from_its_json_is_the_same(found, tmp_path):
+    path = tmp_path / "external.json"
+    path.write_text(json.dumps(external_json(found)))
+    again = read_external(path)
+    assert external_json(again) == external_json(found)
+    assert external_page(again) == external_page(found)
+    assert again.labels.tolist() == found.labels.tolist()
+
+
+def test_curves_of_all_runs_lie_over_one_another_with_their_areas(found):
+    page = external_page(found)
+    assert page.count("<svg") == 1 + len(found.runs)
+    for run in found.runs:
+        assert f"{run.name}: AUC {run.auc[0]:.3f}, 95 % interval {run.auc[1]:.3f}" in page
+        assert f">{run.name}: AUC {run.auc[0]:.3f}</text>" in page
+
+
+def test_a_report_has_a_section_for_each_evaluation_of_its_runs(runs, found, tmp_path):
+    path = tmp_path / "external.json"
+    path.write_text(json.dumps(external_json(found)))
+    out = tmp_path / "report.html"
+    arguments = ["report", *map(str, runs), "--external", str(path), "--output", str(out)]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    text = out.read_text()
+    assert '<a href="#external1">External evaluation on' in text
+    section = text[text.index('<section id="external1">') :]
+    assert f"AUC {found.runs[0].auc[0]:.3f}, 95 % interval" in section
+    assert "AUC by scanner" in section
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_an_evaluation_of_other_runs_and_a_file_that_is_none_are_refused(runs, found, tmp_path):
+    other = replace(found, runs=tuple(replace(run, experiment_id="x") for run in found.runs))
+    path = tmp_path / "external.json"
+    for values, message in (
+        (external_json(other), "is of none of the runs of this report"),
+        ({"schema": 1, "runs": []}, "is no evaluation to report; write it anew"),
+        ([1], "is no evaluation to report"),
+    ):
+        path.write_text(json.dumps(values))
+        done = CliRunner().invoke(
+            main, ["report", *map(str, runs), "--external", str(path), "--output", str(path)]
+        )
+        assert done.exit_code == 3, done.output
+        assert message in done.output
+        assert "Traceback" not in done.output

@@ -66,6 +66,8 @@ def command(
     \b
     volbench evaluate runs --data other-hospital/manifest.csv --threshold sensitivity=0.9
     volbench evaluate runs/a runs/b --data external.csv --by scanner --output external.html
+    volbench evaluate runs --data external.csv --output external.json
+    volbench report runs --external external.json
     """
     import json
     import sys
@@ -74,7 +76,8 @@ def command(
     from volbench._utils.cpu import available_cores
     from volbench.leaderboard.render.terminal import markdown, terminal
     from volbench.predict.external import evaluate
-    from volbench.report.external_tables import external_json, external_tables
+    from volbench.report.external_json import external_json
+    from volbench.report.external_tables import external_tables
     from volbench.runs.load import find_runs
 
     with counter("evaluating", "runs") as on_run:

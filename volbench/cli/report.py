@@ -26,12 +26,20 @@ from volbench.cli.output import emit
     help="Write a model card with reporting checklists of one run, as Markdown.",
 )
 @click.option("--title", metavar="TEXT", help="Title of the report; default: the data set.")
+@click.option(
+    "--external",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="JSON file of volbench evaluate: adds a section; repeatable.",
+)
 @prepared_option
 def command(
     paths: tuple[Path, ...],
     output: Path | None,
     card: bool,
     title: str | None,
+    external: tuple[Path, ...],
     data: tuple[Path, ...],
 ) -> None:
     """Write a self-contained HTML report, or a model card.
@@ -48,16 +56,18 @@ def command(
     \b
     volbench report runs
     volbench report runs/first runs/second --output first-second.html
+    volbench report runs --external other-hospital.json
     volbench report runs/first --card --output card.md
     """
     if card:
-        _card(paths, output, other=bool(title or data))
+        _card(paths, output, other=bool(title or data or external))
         return
     from volbench._utils.atomic_io import write_atomic
     from volbench.leaderboard import find_runs, load_run
     from volbench.leaderboard.selection import check_named_together
     from volbench.leaderboard.statistics.compare import tables_of
     from volbench.report import make_report
+    from volbench.report.external_json import read_external
 
     output = output or Path("report.html")
     found = find_runs(paths)
@@ -69,6 +79,7 @@ def command(
         runs,
         title=title,
         data=data,
+        external=[read_external(path) for path in external],
         on_section=lambda name: click.echo(f"rendering: {name}", err=True),
     )
     write_atomic(output, text)
@@ -81,7 +92,9 @@ def _card(paths: tuple[Path, ...], output: Path | None, *, other: bool) -> None:
     from volbench.model_card import card_markdown
 
     if other:
-        raise UsageError("--title and --data apply to the HTML report; leave them out with --card")
+        raise UsageError(
+            "--title, --data and --external apply to the HTML report; leave them out with --card"
+        )
     found = find_runs(paths)
     if len(found) > 1:
         raise UsageError(f"--card takes one run, but got {len(found)}; name one of them")

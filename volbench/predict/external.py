@@ -51,6 +51,7 @@ class ExternalRun:
 
     Attributes:
         name: Of the run.
+        experiment_id: Of its experiment.
         probabilities: Of its ensemble, [case, class].
         by_fold: AUC of each fold's network alone.
         auc: Of the ensemble, interval by patient (DeLong).
@@ -68,6 +69,7 @@ class ExternalRun:
     """
 
     name: str
+    experiment_id: str
     probabilities: Float[np.ndarray, "case class"]
     by_fold: Float[np.ndarray, " fold"]
     auc: Span
@@ -196,6 +198,7 @@ class _Scored:
         warnings = (*self.ensemble.warnings, *(w for one in self.predicted for w in one.warnings))
         return ExternalRun(
             name=run.name,
+            experiment_id=str(run.experiment["id"]),
             probabilities=mean,
             by_fold=np.array([area_under_curve(self.labels, each) for each in by_fold]),
             auc=auc,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -50,15 +50,24 @@ def sensitivities(curve: RocCurve, rates: Float[np.ndarray, " rate"]) -> Sensiti
     return np.asarray(y[before] + (y[after] - y[before]) * (rates - x[before]) / step)
 
 
+def mean_curve(
+    labels: Int[np.ndarray, " item"],
+    probabilities: Float[np.ndarray, "item class"],
+    rates: Float[np.ndarray, " rate"],
+) -> Sensitivity | None:
+    """The curve of the second of two classes, of several the mean one-vs-rest; None without one."""
+    classes = probabilities.shape[1]
+    of = (1,) if classes == 2 else range(classes)
+    curves = [roc_curve(labels, probabilities, index) for index in of]
+    if not all(len(curve.thresholds) for curve in curves):
+        return None
+    return np.asarray(np.mean([sensitivities(curve, rates) for curve in curves], axis=0))
+
+
 def fold_curves(folds: Sequence[Items], rates: Float[np.ndarray, " rate"]) -> list[Sensitivity]:
-    """The curve of each fold that has cases of all classes; of several, the mean one-vs-rest."""
-    found = []
-    for items in folds:
-        classes = (1,) if len(items.classes) == 2 else range(len(items.classes))
-        curves = [roc_curve(items.labels, items.probabilities, of) for of in classes]
-        if all(len(curve.thresholds) for curve in curves):
-            found.append(np.mean([sensitivities(curve, rates) for curve in curves], axis=0))
-    return found
+    """The curve of each fold that has cases of all classes."""
+    found = (mean_curve(items.labels, items.probabilities, rates) for items in folds)
+    return [curve for curve in found if curve is not None]
 
 
 def roc(shown: ReportRow, *, name: str) -> Markup | None:
@@ -85,12 +94,29 @@ def roc(shown: ReportRow, *, name: str) -> Markup | None:
 
 def roc_together(rows: Sequence[ReportRow], *, name: str) -> Markup | None:
     """The mean curves of all candidates laid over one another; None for fewer than two."""
-    found = {}
-    for row in rows:
-        if curves := fold_curves(row.by_fold, GRID):
-            found[row.number] = (row, curves)
+    found = [(row, curves) for row in rows if (curves := fold_curves(row.by_fold, GRID))]
     if len(found) < 2:
         return None
+    said = "; ".join(
+        f"{row.title}: AUC {number(row.candidate.score('auc').mean)}" for row, _ in found
+    )
+    return overlaid(
+        [(row.title, curves) for row, curves in found],
+        name=name,
+        label=f"Mean ROC curves of {len(found)} candidates. {said}.",
+    )
+
+
+def overlaid(
+    found: Sequence[tuple[str, Sequence[Sensitivity]]], *, name: str, label: str
+) -> Markup:
+    """Mean ROC curves over one another, beside their key.
+
+    Args:
+        found: Name and curves at `GRID` of each.
+        name: Unique on the page.
+        label: What the figure says, for those who do not see it.
+    """
     step, side = 18, 330
     height = max(side, step * len(found) + 60)
 
@@ -102,46 +128,54 @@ def roc_together(rows: Sequence[ReportRow], *, name: str) -> Markup | None:
         key = sheet.add_axes((360 / TOGETHER, 0, 280 / TOGETHER, 1))
         key.set(xlim=(0, 1), ylim=(height, 0))
         key.set_axis_off()
-        for line, (row, curves) in enumerate(found.values()):
+        for line, (title, curves) in enumerate(found):
             tone, dashes = PAGE.line(line)
             draw_roc_mean(axes, curves, color=tone, ls=dashes, lw=1.8)
             at = 20 + step * line
             key.plot([0, 0.1], [at] * 2, color=tone, ls=dashes, lw=2)
-            write(key, 0.13, at + 5, row.title, most=34)
+            write(key, 0.13, at + 5, title, most=34)
 
-    said = "; ".join(
-        f"{row.title}: AUC {number(row.candidate.score('auc').mean)}" for row, _ in found.values()
-    )
-    label = f"Mean ROC curves of {len(found)} candidates. {said}."
     return figure(draw, width=TOGETHER, height=height, name=name, label=label)
 
 
 def bins_of(items: Sequence[Items]) -> list[ReliabilityBin]:
-    """Bins of the second of two classes, or of the most probable of several; all folds together."""
+    """Bins of all items of some runs together; all folds, too."""
     labels = np.concatenate([each.labels for each in items])
-    probabilities = np.concatenate([each.probabilities for each in items])
+    return bins(labels, np.concatenate([each.probabilities for each in items]))
+
+
+def bins(
+    labels: Int[np.ndarray, " item"], probabilities: Float[np.ndarray, "item class"]
+) -> list[ReliabilityBin]:
+    """Bins of the second of two classes, or of the most probable of several."""
     return reliability_bins(labels, probabilities, of=1 if probabilities.shape[1] == 2 else None)
 
 
 def calibration(shown: ReportRow, *, name: str, x: str, y: str) -> Markup | None:
-    """What was predicted against what came true, and below how many items each point is."""
+    """What was predicted against what came true, of one candidate."""
     if not shown.items:
         return None
-    bins = bins_of(shown.items)
+    return calibration_of(bins_of(shown.items), of=shown.label, name=name, x=x, y=y)
+
+
+def calibration_of(
+    points: Sequence[ReliabilityBin], *, of: str, name: str, x: str, y: str
+) -> Markup:
+    """What was predicted against what came true, and below how many items each point is."""
 
     def draw(sheet: Figure) -> None:
         axes, counts = sheet.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         draw_calibration_frame(axes, PAGE)
-        draw_calibration(axes, bins, PAGE)
+        draw_calibration(axes, points, PAGE)
         axes.set(ylabel=y)
-        draw_counts(counts, bins, PAGE)
+        draw_counts(counts, points, PAGE)
         counts.set(xlabel=x)
 
     said = "; ".join(
         f"predicted {each.probability:.2f}, observed {each.observed:.2f}, n {each.items}"
-        for each in bins
+        for each in points
     )
-    label = f"Calibration of {shown.label}. {said}."
+    label = f"Calibration of {of}. {said}."
     return figure(draw, width=WIDTH, height=HEIGHT, name=name, label=label)
 
 

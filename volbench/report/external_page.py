@@ -1,95 +1,121 @@
-"""An external evaluation as a page: ROC and calibration curves of all runs, then the tables."""
+"""An external evaluation drawn: on a page of its own, or as a part of a report."""
 
-from html import escape
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from volbench.evaluation.metrics import reliability_bins, roc_curve
-from volbench.leaderboard.render.html import STYLE, section_html
+from volbench.errors import DataError
+from volbench.leaderboard.published.base import TextTable
+from volbench.leaderboard.render.terminal import kind_of
 from volbench.predict.external import ExternalEvaluation, ExternalRun
-from volbench.report.curves import HEIGHT, WIDTH, sensitivities
-from volbench.report.drawings import (
-    GRID,
-    draw_calibration,
-    draw_calibration_frame,
-    draw_counts,
-    draw_roc_frame,
-    draw_roc_mean,
-)
+from volbench.report.curves import bins, calibration_of, mean_curve, overlaid
+from volbench.report.drawings import GRID
 from volbench.report.external_tables import external_tables
-from volbench.report.page import page_policy, report_style
-from volbench.report.palette import PAGE
-from volbench.report.svg import figure
+from volbench.report.page import render
+from volbench.report.section import Panel
+from volbench.report.tables import ReportTableRow, Table
+from volbench.runs.load import LoadedRun
+
+
+@dataclass(frozen=True)
+class ExternalTable:
+    """A table and the notes below it."""
+
+    table: Table
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ExternalSection:
+    """One external evaluation, drawn.
+
+    Attributes:
+        anchor: Its name on the page.
+        title: Its heading.
+        tables: Runs first, then metrics, pairs, groups.
+        roc: Curves of all runs over one another.
+        calibration: A figure of each run.
+        warnings: Of the runs.
+    """
+
+    anchor: str
+    title: str
+    tables: Sequence[ExternalTable]
+    roc: Markup
+    calibration: Sequence[Panel]
+    warnings: Sequence[str]
 
 
 def external_page(found: ExternalEvaluation) -> str:
-    """Write one self-contained page; of several classes, tables only."""
-    figures: list[Markup] = []
-    if len(found.classes) == 2:
-        figures = [
-            part
-            for number, run in enumerate(found.runs)
-            for part in (
-                _roc(found, run, name=f"roc-{number}"),
-                _calibration(found, run, name=f"calibration-{number}"),
+    """Write one self-contained page."""
+    section = external_section(found, 1)
+    return render([], [section], title=section.title)
+
+
+def evaluations_of(
+    runs: Iterable[LoadedRun], found: Sequence[ExternalEvaluation]
+) -> list[ExternalEvaluation]:
+    """The evaluations that a report on these runs shows.
+
+    Raises:
+        DataError: one of them is of none of these runs.
+    """
+    ids = {str(run.experiment["id"]) for run in runs}
+    for each in found:
+        if not any(run.experiment_id in ids for run in each.runs):
+            raise DataError(
+                f"the evaluation on {each.source} is of none of the runs of this report: "
+                f"{', '.join(run.name for run in each.runs)}; evaluate those, or report these"
             )
-        ]
-    style = STYLE + report_style()
-    title = f"External evaluation on {found.source}"
-    first, *others = external_tables(found)
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{escape(page_policy(style))}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{style}</style></head><body><main>",
-            f"<h1>{escape(title)}</h1>",
-            section_html(first),
-            *(['<div class="panels">', *figures, "</div>"] if figures else []),
-            *map(section_html, others),
-            "</main></body></html>\n",
-        ]
+    return list(found)
+
+
+def external_section(found: ExternalEvaluation, number: int) -> ExternalSection:
+    """Draw an evaluation; ``number`` tells it from the others of its page."""
+    anchor = f"external{number}"
+    return ExternalSection(
+        anchor=anchor,
+        title=f"External evaluation on {found.source}",
+        tables=[_table(each) for each in external_tables(found)],
+        roc=_roc(found, name=f"{anchor}-roc"),
+        calibration=[
+            Panel(run.name, _calibration(found, run, name=f"{anchor}-calibration{place}"))
+            for place, run in enumerate(found.runs)
+        ],
+        warnings=[f"{run.name}: {warning}" for run in found.runs for warning in run.warnings],
     )
 
 
-def _roc(found: ExternalEvaluation, run: ExternalRun, *, name: str) -> Markup:
-    curve = sensitivities(roc_curve(found.labels, run.probabilities, 1), GRID)
-
-    def draw(sheet: Figure) -> None:
-        axes = sheet.add_subplot()
-        draw_roc_frame(axes, PAGE)
-        draw_roc_mean(axes, [curve], color=PAGE.accent)
-
-    label = (
-        f"ROC curve of {run.name} on external cases. AUC {run.auc[0]:.3f}, 95 % interval "
-        f"{run.auc[1]:.3f} to {run.auc[2]:.3f}."
+def _table(found: TextTable) -> ExternalTable:
+    _, *others = (kind_of(name) for name in found.cells)
+    texts = next((n for n, kind in enumerate(others) if kind == "number"), len(others))
+    columns = tuple(name.strip() for name in found.cells)
+    rows = tuple(
+        ReportTableRow(head, tuple(cells))
+        for head, *cells in zip(*found.cells.values(), strict=True)
     )
-    drawing = figure(draw, width=WIDTH, height=HEIGHT, name=name, label=label)
-    return _panel(drawing, f"{run.name}: ROC curve of the ensemble")
+    return ExternalTable(Table(found.title, columns, rows, texts=texts), found.notes)
+
+
+def _roc(found: ExternalEvaluation, *, name: str) -> Markup:
+    curves = []
+    for run in found.runs:
+        curve = mean_curve(found.labels, run.probabilities, GRID)
+        assert curve is not None  # each class has a case: `evaluate` refuses others
+        curves.append((f"{run.name}: AUC {run.auc[0]:.3f}", [curve]))
+    said = "; ".join(
+        f"{run.name}: AUC {run.auc[0]:.3f}, 95 % interval {run.auc[1]:.3f} to {run.auc[2]:.3f}"
+        for run in found.runs
+    )
+    return overlaid(curves, name=name, label=f"ROC curves on external cases. {said}.")
 
 
 def _calibration(found: ExternalEvaluation, run: ExternalRun, *, name: str) -> Markup:
-    bins = reliability_bins(found.labels, run.probabilities, of=1)
-
-    def draw(sheet: Figure) -> None:
-        axes, counts = sheet.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-        draw_calibration_frame(axes, PAGE)
-        draw_calibration(axes, bins, PAGE)
-        axes.set(ylabel=f"share of {found.classes[1]}")
-        draw_counts(counts, bins, PAGE)
-        counts.set(xlabel=f"predicted probability of {found.classes[1]}")
-
-    said = "; ".join(
-        f"predicted {each.probability:.2f}, observed {each.observed:.2f}, n {each.items}"
-        for each in bins
-    )
-    label = f"Calibration of {run.name} on external cases. {said}."
-    drawing = figure(draw, width=WIDTH, height=HEIGHT, name=name, label=label)
-    return _panel(drawing, f"{run.name}: calibration")
-
-
-def _panel(drawing: Markup, caption: str) -> Markup:
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(drawing, caption)
+    points = bins(found.labels, run.probabilities)
+    of = f"{run.name} on external cases"
+    if len(found.classes) > 2:
+        x, y = "probability of the decision", "share that was right"
+    else:
+        x, y = f"predicted probability of {found.classes[1]}", f"share of {found.classes[1]}"
+    return calibration_of(points, of=of, name=name, x=x, y=y)

@@ -1,13 +1,11 @@
-"""An external evaluation as tables and as JSON values."""
+"""An external evaluation as tables."""
 
 import math
-from typing import Any
 
 from volbench.evaluation.metrics import metrics_for
 from volbench.leaderboard.published.base import TextTable
-from volbench.leaderboard.render.json import plain
 from volbench.leaderboard.render.layout import interval, p_text
-from volbench.predict.external import ExternalEvaluation, ExternalRun, Span
+from volbench.predict.external import ExternalEvaluation, Span
 
 
 def external_tables(found: ExternalEvaluation) -> list[TextTable]:
@@ -17,30 +15,6 @@ def external_tables(found: ExternalEvaluation) -> list[TextTable]:
         parts.append(_pairs(found))
     parts += [_strata(found, column) for column in found.runs[0].strata]
     return parts
-
-
-def external_json(found: ExternalEvaluation) -> dict[str, Any]:
-    """Everything as plain values; NaN is None."""
-    values = {
-        "schema": 1,
-        "data": found.source,
-        "cases": len(found.labels),
-        "patients": len(set(found.patients)),
-        "classes": list(found.classes),
-        "runs": [_values(run) for run in found.runs],
-        "pairs": [
-            {
-                "run": pair.first,
-                "against": pair.second,
-                "difference": _ends(pair.difference),
-                "p": pair.p,
-                "p_holm": pair.p_holm,
-                "verdict": pair.verdict,
-            }
-            for pair in found.pairs
-        ],
-    }
-    return {name: plain(value) for name, value in values.items()}
 
 
 def _runs(found: ExternalEvaluation) -> TextTable:
@@ -122,31 +96,7 @@ def _strata(found: ExternalEvaluation, column: str) -> TextTable:
     return TextTable(f"AUC by {column}", cells, ["few: fewer than five of a class."])
 
 
-def _values(run: ExternalRun) -> dict[str, Any]:
-    return {
-        "run": run.name,
-        "auc": _ends(run.auc),
-        "auc_by_fold": run.by_fold.tolist(),
-        "internal_auc": run.internal,
-        "change": _ends(run.drop),
-        "threshold": run.threshold,
-        "metrics": {name: _ends(span) for name, span in run.metrics.items()},
-        "calibration": None if run.calibration is None else vars(run.calibration),
-        "recalibrated_brier": run.recalibrated_brier,
-        "strata": {
-            column: {group: {"cases": n, "auc": _ends(span)} for group, (n, span) in groups.items()}
-            for column, groups in run.strata.items()
-        },
-        "probabilities": run.probabilities.tolist(),
-        "warnings": list(run.warnings),
-    }
-
-
 def _text(span: Span, unit: float) -> str:
     digits = 1 if unit == 100 else 3
     value, low, high = (f"{end * unit:.{digits}f}" for end in span)
     return f"{value}\n{low} to {high}"
-
-
-def _ends(span: Span) -> dict[str, float]:
-    return dict(zip(("value", "low", "high"), span, strict=True))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,6 +16,9 @@ from volbench.leaderboard.text import test_name
 from volbench.report.report_row import number, signed
 from volbench.report.section import ReportSection
 from volbench.report.text import p_value
+
+if TYPE_CHECKING:
+    from volbench.report.external_page import ExternalSection
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -27,7 +31,13 @@ class PageLink:
     path: str
 
 
-def render(sections: Sequence[ReportSection], *, title: str, back: Sequence[PageLink] = ()) -> str:
+def render(
+    sections: Sequence[ReportSection],
+    externals: "Sequence[ExternalSection]" = (),
+    *,
+    title: str,
+    back: Sequence[PageLink] = (),
+) -> str:
     """Fill the templates; ``back`` leads to the pages above, where the report is part of a site."""
     style = report_style()
     text: str = (
@@ -36,6 +46,7 @@ def render(sections: Sequence[ReportSection], *, title: str, back: Sequence[Page
         .render(
             title=title,
             sections=sections,
+            externals=externals,
             back=back,
             style=Markup(style),
             policy=page_policy(style),
