@@ -6,7 +6,7 @@ from pathlib import Path
 from volbench._utils.machine_paths import short_paths
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
 from volbench.predict.external import ExternalEvaluation
-from volbench.report.external_page import evaluations_of, external_section
+from volbench.report.external_section import evaluations_of, external_section
 from volbench.report.page import render
 from volbench.report.prepared_data import check_folders
 from volbench.report.section import build_section

@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import volbench
 from volbench.leaderboard.text import test_name
+from volbench.report.external_section import ExternalSection
 from volbench.report.report_row import number, signed
 from volbench.report.section import ReportSection
 from volbench.report.text import p_value
-
-if TYPE_CHECKING:
-    from volbench.report.external_page import ExternalSection
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -33,7 +30,7 @@ class PageLink:
 
 def render(
     sections: Sequence[ReportSection],
-    externals: "Sequence[ExternalSection]" = (),
+    externals: Sequence[ExternalSection] = (),
     *,
     title: str,
     back: Sequence[PageLink] = (),
