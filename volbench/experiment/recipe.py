@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -411,6 +412,12 @@ def names_by_summary(summary: str) -> list[str]:
     >>> names_by_summary(load_recipe("lee2022").summary)
     ['lee2022', 'paper']
     """
-    names = [name for name in recipe_names() if load_recipe(name).summary == summary]
+    names = [name for name, known in _built_in_summaries().items() if known == summary]
     names += [FORMER_SUMMARIES[summary]] if summary in FORMER_SUMMARIES else []
     return [*names, *(old for old, new in ALIASES.items() if new in names)]
+
+
+@cache
+def _built_in_summaries() -> dict[str, str]:
+    """By name; read once, since a table asks for the name of each row's recipe."""
+    return {name: load_recipe(name).summary for name in recipe_names()}

@@ -107,6 +107,19 @@ def test_a_roc_curve_has_every_achieved_point():
     assert curve.thresholds.tolist() == [np.inf, 0.8, 0.4, 0.2]
 
 
+@given(problems(least=2))
+def test_the_curve_and_its_precision_are_the_libraries_to_the_last_bit(problem):
+    labels, probabilities = problem
+    if len(set(labels)) < 2:
+        return
+    curve = roc_curve(labels, probabilities)
+    expected = sk.roc_curve(labels, probabilities[:, 1], drop_intermediate=False)
+    found = (curve.false_positive_rate, curve.true_positive_rate, curve.thresholds)
+    assert [each.tolist() for each in found] == [each.tolist() for each in expected]
+    precision = sk.average_precision_score(labels, probabilities[:, 1])
+    assert average_precision(labels, probabilities) == precision
+
+
 def test_a_roc_curve_of_one_class_against_two():
     labels = np.array([0, 1, 2])
     probabilities = np.array([[0.5, 0.1, 0.4], [0.2, 0.6, 0.2], [0.1, 0.2, 0.7]])

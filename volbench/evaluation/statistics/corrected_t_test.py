@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from volbench.errors import DataError
 from volbench.evaluation.statistics.spread import ROUNDING, spread
@@ -104,14 +104,14 @@ def corrected_t_test(
     if not std:
         return _without_spread(mean, len(used), len(values))
     error = math.sqrt(1 / len(used) + ratio) * std
-    reach = float(stats.t.ppf(1 - alpha / 2, degrees)) * error
+    reach = float(special.stdtrit(degrees, 1 - alpha / 2)) * error
     return ResampledTest(
         mean=mean,
         std=std,
         standard_error=error,
         t=mean / error,
         degrees_of_freedom=degrees,
-        p=float(2 * stats.t.sf(abs(mean) / error, degrees)),
+        p=float(2 * special.stdtr(degrees, -abs(mean) / error)),
         low=mean - reach,
         high=mean + reach,
         smallest_significant=reach,

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from scipy import stats
+from scipy import special
 
 from volbench.evaluation.statistics.corrected_t_test import corrected_t_test
 from volbench.evaluation.statistics.delong import Areas, area_test, bounded, z_test
@@ -87,7 +87,7 @@ def cross_validated_test(
     error = math.sqrt(factor) * max(of_cases, of_folds)
     difference = 0.0 if abs(over_folds.mean) < ROUNDING else over_folds.mean
     z, p = z_test(difference, error) if error > ROUNDING else (over_folds.t, over_folds.p)
-    reach = float(stats.norm.ppf(1 - alpha / 2))
+    reach = float(special.ndtri(1 - alpha / 2))
     low, high = bounded(difference, reach * error)
     return CrossValidatedTest(
         difference=difference,
@@ -96,7 +96,7 @@ def cross_validated_test(
         p=p,
         low=low,
         high=high,
-        detectable=(reach + float(stats.norm.ppf(power))) * error,
+        detectable=(reach + float(special.ndtri(power))) * error,
         of_cases=of_cases,
         of_folds=of_folds,
     )

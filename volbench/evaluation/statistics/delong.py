@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
-from scipy import stats
+from scipy import special
 
 from volbench.errors import DataError
 from volbench.evaluation.statistics.corrected_t_test import Undefined
@@ -332,7 +332,7 @@ def delong_interval(
     area, error = float(found.areas[0]), _root(found.covariance[0, 0])
     if not error:
         return AreaInterval(area, error, low=math.nan, high=math.nan)
-    reach = float(stats.norm.ppf(1 - alpha / 2)) * error
+    reach = float(special.ndtri(1 - alpha / 2)) * error
     return AreaInterval(area, error, low=max(0.0, area - reach), high=min(1.0, area + reach))
 
 
@@ -358,7 +358,7 @@ def area_test(areas: Areas, *, alpha: float = 0.05) -> AreaTest:
     difference = 0.0 if abs(one_less_other) < ROUNDING else float(one_less_other)
     spread = areas.covariance
     error = _root(float(spread[0, 0] + spread[1, 1] - spread[0, 1] - spread[1, 0]))
-    low, high = bounded(difference, float(stats.norm.ppf(1 - alpha / 2)) * error)
+    low, high = bounded(difference, float(special.ndtri(1 - alpha / 2)) * error)
     z, p = z_test(difference, error)
     return AreaTest(
         first=float(areas.areas[0]),
@@ -376,7 +376,7 @@ def area_test(areas: Areas, *, alpha: float = 0.05) -> AreaTest:
 def z_test(difference: float, error: float) -> tuple[float, float]:
     """Z and its two-sided p; without any spread p is NaN, or 1 where nothing differs."""
     if error:
-        return difference / error, float(2 * stats.norm.sf(abs(difference) / error))
+        return difference / error, float(2 * special.ndtr(-abs(difference) / error))
     return (math.copysign(math.inf, difference), math.nan) if difference else (0.0, 1.0)
 
 

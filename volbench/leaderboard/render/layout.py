@@ -120,9 +120,10 @@ def _pairs(found: Comparison, *, all_pairs: bool) -> TextTable:
     shown: Sequence[Pair] = found.pairs if all_pairs else found.shown_pairs()
     if all_pairs:
         heading = "All pairs, the row that stands higher first"
+        brief = _brief(rows)
         cells = {
-            "run": [_brief(rows[pair.first], rows) for pair in shown],
-            "against": [_brief(rows[pair.second], rows) for pair in shown],
+            "run": [brief[pair.first] for pair in shown],
+            "against": [brief[pair.second] for pair in shown],
         }
     else:
         assert found.against is not None
@@ -166,11 +167,13 @@ def p_text(p: float) -> str:
     return "1" if p > 0.9995 else f"{p:.3f}".removeprefix("0")
 
 
-def _brief(row: Candidate, rows: Sequence[Candidate]) -> str:
-    """What tells a row apart, in as few words as there are."""
+def _brief(rows: Sequence[Candidate]) -> list[str]:
+    """What tells each row apart, in as few words as there are."""
     columns, _ = identities(rows)
-    place = list(rows).index(row)
-    return ", ".join(texts[place] for texts in columns.values()) or row.name
+    return [
+        ", ".join(texts[place] for texts in columns.values()) or row.name
+        for place, row in enumerate(rows)
+    ]
 
 
 def _mark(row: Candidate) -> str:

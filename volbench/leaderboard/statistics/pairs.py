@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from volbench.errors import DataError
+from volbench.evaluation import Items
 from volbench.evaluation.statistics import (
     Areas,
     PairTest,
@@ -22,7 +22,6 @@ from volbench.evaluation.statistics import (
     area_test,
     corrected_t_test,
     cross_validated_test,
-    delong,
     detectable_effect,
     holm,
     letters,
@@ -32,6 +31,7 @@ from volbench.evaluation.statistics import (
 from volbench.leaderboard.statistics.comparison import Decides, Pair, PowerAnalysis, Test
 from volbench.leaderboard.statistics.intervals import Draws, interval, two_sided
 from volbench.leaderboard.statistics.run_scores import Scored, held_out_ratio
+from volbench.leaderboard.statistics.shared_areas import SharedAreas
 
 FoldAreas = Float[np.ndarray, "repeat fold"]
 
@@ -81,7 +81,8 @@ def compare_pairs(
 ) -> tuple[Pair, ...]:
     """Compare every pair and adjust their p values together (Holm); the higher row comes first."""
     both = list(combinations(contenders, 2))
-    areas = [_areas(first.runs, second.runs) for first, second in both]
+    shared = SharedAreas(_items_of_single_runs(contenders))
+    areas = [shared.pair(first.place, second.place) for first, second in both]
     decisions = [
         decide(*pair, of_cases, alpha=alpha, margin=margin, test=test)
         for pair, of_cases in zip(both, areas, strict=True)
@@ -210,21 +211,7 @@ def _effect(folds: int, alpha: float, *, by_t: bool, power: float = 0.8) -> floa
     return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
 
 
-def _areas(first: Sequence[Scored], second: Sequence[Scored]) -> Areas | None:
-    """Areas of both within folds, with their covariance; None for several runs a row."""
-    one, two = first[0].items, second[0].items
-    assert one is not None
-    assert two is not None
-    if len(first) > 1 or len(second) > 1:
-        return None
-    try:
-        return delong(
-            one.labels,
-            np.stack([one.probabilities, two.probabilities]),
-            clusters=np.array(one.patients),
-            folds=one.folds,
-            repeated=one.repeated,
-            undefined="omit",
-        )
-    except DataError:  # one patient of a class in every fold: no spread to be told
-        return None
+def _items_of_single_runs(contenders: Sequence[Contender]) -> dict[int, Items]:
+    """Items by position; a row of several runs has an area in each of them, so none of its own."""
+    alone = {each.place: each.runs[0].items for each in contenders if len(each.runs) == 1}
+    return {place: items for place, items in alone.items() if items is not None}

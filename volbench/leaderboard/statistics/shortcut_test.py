@@ -178,7 +178,7 @@ def against_bar(
 def against_bar_by_case(rows: Sequence[Items], bar: Items, *, alpha: float) -> list[ShortcutTest]:
     """Test each row against a row of the audit on the same cases, as rows are tested in pairs."""
     try:
-        tests = [_by_case(items, bar, alpha=alpha) for items in rows]
+        tests = _by_case(rows, bar, alpha=alpha)
     except DataError:  # one patient only of a class: no spread to be told
         return [ShortcutTest(math.nan, math.nan, math.nan, math.nan, False, "delong") for _ in rows]
     adjusted = holm(np.array([test.p for test in tests]))
@@ -195,17 +195,20 @@ def against_bar_by_case(rows: Sequence[Items], bar: Items, *, alpha: float) -> l
     ]
 
 
-def _by_case(items: Items, bar: Items, *, alpha: float) -> AreaTest | CrossValidatedTest:
+def _by_case(
+    rows: Sequence[Items], bar: Items, *, alpha: float
+) -> Sequence[AreaTest | CrossValidatedTest]:
     areas = delong(
         bar.labels,
-        np.stack([items.probabilities, bar.probabilities]),
+        np.stack([items.probabilities for items in (*rows, bar)]),
         clusters=np.array(bar.patients),
         folds=bar.folds,
         undefined="omit",
     )
+    pairs = [areas.pair(row, len(rows)) for row in range(len(rows))]
     if areas.folds > 1:
-        return cross_validated_test(areas, alpha=alpha)
-    return area_test(areas, alpha=alpha)
+        return [cross_validated_test(pair, alpha=alpha) for pair in pairs]
+    return [area_test(pair, alpha=alpha) for pair in pairs]
 
 
 def _strongest(best: Iterable[ScoredShortcut]) -> list[ScoredShortcut]:
