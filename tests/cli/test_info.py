@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from volbench._api.info import describe
 from volbench.cli.info import command
 from volbench.cli.main import main
-from volbench.experiment.differing import recipe_keys
 from volbench.experiment.recipe import load_recipe
 from volbench.experiment.recipe_info import SEARCH
 from volbench.experiment.search_space import read_space
+from volbench.experiment.setting_differences import recipe_keys
 from volbench.interfaces import Encoder
 from volbench.plugins.registry import aggregators, encoders
 from volbench.profiling.encoder_cost import profile_encoder

@@ -12,7 +12,7 @@ from tests.helpers.written_runs import write_run
 from volbench.cli.main import main
 from volbench.crossval.variants import variants
 from volbench.errors import UsageError
-from volbench.experiment.permuted import permute_labels
+from volbench.experiment.permuted_labels import permute_labels
 from volbench.experiment.split_designs import make_split
 from volbench.leaderboard import compare_runs, load_run
 from volbench.leaderboard.render.learning_curve import share_of

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from volbench.experiment.experiment import Level, Precision
     from volbench.interfaces import Executor
     from volbench.training.compile import Compile
-    from volbench.training.graphs import Graphs
+    from volbench.training.cuda_graphs import Graphs
 
 FOLD_FAILED = 1
 

@@ -29,7 +29,7 @@ from volbench.evaluation import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.executors.worker import is_out_of_memory
 from volbench.experiment.experiment import Experiment, experiment_from_json, experiment_json
-from volbench.experiment.permuted import permute_labels
+from volbench.experiment.permuted_labels import permute_labels
 from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import ExecutorTask, TaskContext
 from volbench.profiling.fold_timings import Timings

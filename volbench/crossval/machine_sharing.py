@@ -11,8 +11,8 @@ from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
 from volbench.profiling.conv_trace import convolutions_of
 from volbench.training.compile import Compile, choose_compile
+from volbench.training.cuda_graphs import Graphs, choose_graphs
 from volbench.training.device_and_precision import Compute, choose_compute, name_gpus
-from volbench.training.graphs import Graphs, choose_graphs
 
 CONTEXT_MB = 700.0
 """Of a GPU, taken by each process: libraries, kernels, graphs."""

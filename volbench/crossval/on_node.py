@@ -19,8 +19,8 @@ from volbench.data.cache.packed_voxels import Prepared
 from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Executor
 from volbench.training.compile import Compile, choose_compile
+from volbench.training.cuda_graphs import Graphs, choose_graphs
 from volbench.training.device_and_precision import Compute, choose_compute
-from volbench.training.graphs import Graphs, choose_graphs
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from volbench.experiment.experiment import (
     Tabular,
     parse_components,
 )
-from volbench.experiment.permuted import permute_labels
+from volbench.experiment.permuted_labels import permute_labels
 from volbench.experiment.recipe import Recipe, load_recipe
 from volbench.experiment.splits import FoldPartition, Split
 from volbench.interfaces import Encoder, Problem

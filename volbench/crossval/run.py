@@ -27,8 +27,8 @@ from volbench.errors import StorageError, VolbenchError
 from volbench.executors.pool import Workers
 from volbench.interfaces import Executor
 from volbench.training.compile import Compile
+from volbench.training.cuda_graphs import Graphs
 from volbench.training.fold import CHECKPOINT_SECONDS
-from volbench.training.graphs import Graphs
 
 __all__ = ["EXECUTOR", "Callback", "Outcome", "run", "run_together"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from volbench.training.compile import Compile
+from volbench.training.cuda_graphs import Graphs
 from volbench.training.fold import CHECKPOINT_SECONDS
-from volbench.training.graphs import Graphs
 
 UseFeatures: TypeAlias = Literal["auto", "off"]
 

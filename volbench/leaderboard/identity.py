@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from volbench.experiment.differing import COMPONENTS, Setting, differing_settings, heading
+from volbench.experiment.setting_differences import COMPONENTS, Setting, differing_settings, heading
 from volbench.leaderboard.inputs import input_names, several_inputs
 from volbench.leaderboard.statistics.comparison import SLICES, Candidate
 

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from volbench.evaluation import Items
-from volbench.experiment.differing import COMPONENTS, heading
+from volbench.experiment.setting_differences import COMPONENTS, heading
 from volbench.leaderboard.identity import identities
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.leaderboard.statistics.run_scores import Scored

@@ -10,7 +10,7 @@ import pandas as pd
 from volbench.audit.features import STRATUM, meaning
 from volbench.evaluation import strata_of, stratum_scores
 from volbench.evaluation.metrics import confusion, metrics_for
-from volbench.experiment.differing import COMPONENTS
+from volbench.experiment.setting_differences import COMPONENTS
 from volbench.leaderboard.identity import row_settings
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.leaderboard.statistics.per_class import DEFINITION, class_scores

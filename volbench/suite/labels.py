@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from volbench.errors import VolbenchError
-from volbench.experiment.differing import COMPONENTS, differing_settings
 from volbench.experiment.recipe import load_recipe
+from volbench.experiment.setting_differences import COMPONENTS, differing_settings
 from volbench.suite.expand import Suite, SuiteCandidate
 
 

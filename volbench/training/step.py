@@ -17,9 +17,9 @@ from volbench.interfaces import Loss
 from volbench.losses.weighted_sum import WeightedSum
 from volbench.profiling.section_timer import BACKWARD, FORWARD, OPTIMISER, STEP, Clock
 from volbench.training.classifier import Classifier, SliceIndex
+from volbench.training.cuda_graphs import RecordedSteps, Recording, record_cuda_graph
 from volbench.training.device_and_precision import Compute
 from volbench.training.frozen import encodes_each
-from volbench.training.graphs import RecordedSteps, Recording, record_cuda_graph
 from volbench.training.regularization import Mixing, Regularizer
 from volbench.types import Labels, Output, Scalar, SliceMask, Tokens, Volume
 

@@ -15,7 +15,7 @@ from volbench.cli.progress.training import TrainingProgress
 from volbench.crossval import Plan
 from volbench.crossval.run import Callback
 from volbench.crossval.variants import MAIN, Variant
-from volbench.experiment.differing import COMPONENTS, differing_settings
+from volbench.experiment.setting_differences import COMPONENTS, differing_settings
 from volbench.leaderboard.statistics.race import Stop
 from volbench.runs.folder import FoldResult
 from volbench.suite import Result, Suite, SuiteCallback

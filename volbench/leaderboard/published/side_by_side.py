@@ -13,7 +13,7 @@ from scipy import stats
 
 from volbench.errors import SpecError
 from volbench.evaluation.metrics import METRICS, Metric, metrics_for
-from volbench.experiment.differing import COMPONENTS, differing_settings
+from volbench.experiment.setting_differences import COMPONENTS, differing_settings
 from volbench.leaderboard.render.terminal import mean_std
 from volbench.leaderboard.statistics.run_scores import estimate, native_unit, score_run
 from volbench.runs.load import LoadedRun

@@ -7,7 +7,7 @@ from functools import cache
 
 from volbench._utils.text import printable
 from volbench._utils.text_table import BOLD, DIM, OFF, Column, Kind, draw_table, output_width
-from volbench.experiment.differing import heading, recipe_keys
+from volbench.experiment.setting_differences import heading, recipe_keys
 
 WORDS = ("run", "encoder", "agg", "loss", "method", "against", "features", "note", "finding")
 """Columns of text, whose lines may be broken; they lead each table and each part of it."""

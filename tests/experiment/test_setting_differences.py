@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from volbench.experiment.differing import differing_settings, heading, recipe_keys
 from volbench.experiment.recipe import load_recipe
+from volbench.experiment.setting_differences import differing_settings, heading, recipe_keys
 
 
 def experiment(name="standard", *overrides, **more):

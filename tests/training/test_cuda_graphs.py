@@ -12,9 +12,8 @@ from tests.training.test_fold import make_experiment, make_trainer
 from volbench.encoders.packed_slices import plan_rows
 from volbench.encoders.resnet import ResNet
 from volbench.errors import UsageError
-from volbench.training import graphs
+from volbench.training.cuda_graphs import HostReads, RecordedSteps, choose_graphs, copied, key_of
 from volbench.training.device_and_precision import choose_compute
-from volbench.training.graphs import HostReads, RecordedSteps, choose_graphs, copied, key_of
 from volbench.training.optimizer import set_learning_rate
 from volbench.training.step import TrainingStep
 
