@@ -7,7 +7,8 @@ from typing import Any
 from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.render.json import plain
 from volbench.leaderboard.render.layout import interval, p_text
-from volbench.leaderboard.statistics.over_datasets import Name, OverDataSetsTable
+from volbench.leaderboard.statistics.candidates import Name
+from volbench.leaderboard.statistics.over_datasets import OverDataSetsTable
 
 
 def over_tables(found: OverDataSetsTable) -> list[TextTable]:
@@ -35,8 +36,8 @@ def over_tables(found: OverDataSetsTable) -> list[TextTable]:
     )
     pairs = found.pairs
     compared: dict[str, list[str]] = {
-        "run": [", ".join(pair.first) for pair in pairs],
-        "against": [", ".join(pair.second) for pair in pairs],
+        "run": [pair.first.text for pair in pairs],
+        "against": [pair.second.text for pair in pairs],
         "diff.": [f"{pair.overall.difference:+.3f}" for pair in pairs],
         "95 %": [interval(pair.overall.low, pair.overall.high, signed=True) for pair in pairs],
         "between\nSD": [f"{pair.overall.between:.3f}" for pair in pairs],
@@ -85,13 +86,20 @@ def over_json(found: OverDataSetsTable) -> dict[str, Any]:
 
 
 def _components(names: list[Name]) -> dict[str, list[str]]:
-    columns = {key: [name[place] for name in names]
-               for place, key in enumerate(("encoder", "agg", "loss"))}  # fmt: skip
+    columns = {
+        "encoder": [name.encoder for name in names],
+        "agg": [name.aggregator for name in names],
+        "loss": [name.loss for name in names],
+    }
+    headings = dict.fromkeys(heading for name in names for heading, _ in name.settings)
+    columns |= {
+        heading: [dict(name.settings).get(heading, "") for name in names] for heading in headings
+    }
     return {key: texts for key, texts in columns.items() if len(set(texts)) > 1} or columns
 
 
-def _named(name: Name) -> dict[str, str]:
-    return dict(zip(("encoder", "aggregator", "loss"), name, strict=True))
+def _named(name: Name) -> dict[str, object]:
+    return {**name._asdict(), "settings": dict(name.settings)}
 
 
 def _number(value: float) -> str:

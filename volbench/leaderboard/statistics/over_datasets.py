@@ -1,6 +1,6 @@
 """Candidates compared over several data sets, from the comparison of each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,10 +13,8 @@ from volbench.evaluation.statistics.meta_analysis import (
     over_data_sets,
     practically_best,
 )
+from volbench.leaderboard.statistics.candidates import Name, candidates_of
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Pair
-
-Name = tuple[str, str, str]
-"""Encoder, aggregator and loss: what a candidate is called on every data set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +22,7 @@ class OverPair:
     """Two candidates over the data sets on which both were compared; the better one first.
 
     Attributes:
-        first: The first one's components.
+        first: The first one's name.
         second: The second one's.
         each: Difference on each data set, in the order of ``OverDataSetsTable.data``; NaN where
             one of them is missing.
@@ -68,7 +66,10 @@ class OverDataSetsTable:
 def compare_over_data_sets(
     found: Sequence[Comparison], *, alpha: float = 0.05, margin: float = 0.01
 ) -> OverDataSetsTable:
-    """Match candidates by their components and combine their paired differences.
+    """Match candidates by name and combine their paired differences.
+
+    A name is the components, and the settings in which rows with these components differ on the
+    same data set.
 
     Args:
         found: One comparison per data set; of several divisions of the same data, give one.
@@ -85,7 +86,8 @@ def compare_over_data_sets(
             f"--over-datasets: {len(found)} tables of {len(set(digests))} data sets; give runs on "
             "at least two data sets, and one division into folds of each"
         )
-    rows = [_by_name(each) for each in found]
+    rows = candidates_of(found)
+    tests = [_by_names(table, named) for table, named in zip(found, rows, strict=True)]
     names = {name for each in rows for name in each if sum(name in other for other in rows) > 1}
     areas = {
         name: tuple(each[name].score("auc").mean if name in each else np.nan for each in rows)
@@ -94,7 +96,7 @@ def compare_over_data_sets(
     order = sorted(names, key=lambda name: (-float(np.nanmean(areas[name])), name))
     drawn = []
     for first, second in combinations(order, 2):
-        pairs = [_pair(each, first, second) for each in found]
+        pairs = [each.get((first, second)) for each in tests]
         known = [pair for pair in pairs if pair is not None and pair.standard_error > 0]
         if len(known) < 2:
             continue
@@ -108,8 +110,8 @@ def compare_over_data_sets(
         drawn.append((first, second, each, overall))
     if not drawn:
         raise UsageError(
-            "--over-datasets: no two candidates (encoder, aggregator, loss) are complete on two "
-            "data sets with a difference that varies"
+            "--over-datasets: no two candidates (encoder, aggregator, loss, settings) are complete "
+            "on two data sets with a difference that varies"
         )
     adjusted = holm(np.array([overall.p for *_, overall in drawn]))
     compared = tuple(
@@ -139,31 +141,12 @@ def _best(order: Sequence[Name], pairs: Sequence[OverPair], margin: float) -> di
     return {name: found[place] for name, place in places.items()}
 
 
-def _by_name(found: Comparison) -> dict[Name, Candidate]:
-    rows: dict[Name, Candidate] = {}
-    for row in found.rows:
-        if row.status != "complete":
-            continue
-        name = (row.encoder, row.aggregator, row.loss)
-        if name in rows:
-            raise UsageError(
-                f"--over-datasets: {rows[name].name} and {row.name} are one candidate "
-                f"({', '.join(name)}) on {found.first_run.data}; leave one out with --where, or "
-                "add --repeats"
-            )
-        rows[name] = row
-    return rows
-
-
-def _pair(found: Comparison, first: Name, second: Name) -> Pair | None:
-    """The two rows on one data set, seen from the first; None where they were not compared."""
-    for pair in found.pairs:
-        names = [
-            (row.encoder, row.aggregator, row.loss)
-            for row in (found.rows[pair.first], found.rows[pair.second])
-        ]
-        if names == [first, second]:
-            return pair
-        if names == [second, first]:
-            return pair.turned()
-    return None
+def _by_names(table: Comparison, named: Mapping[Name, Candidate]) -> dict[tuple[Name, Name], Pair]:
+    """The pairs of a data set, each seen from both of its rows."""
+    names = {id(row): name for name, row in named.items()}
+    found = {}
+    for pair in table.pairs:
+        first, second = (names[id(table.rows[place])] for place in (pair.first, pair.second))
+        found[first, second] = pair
+        found[second, first] = pair.turned()
+    return found
