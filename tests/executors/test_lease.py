@@ -130,12 +130,19 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "seeds", [range(150), pytest.param(range(150, 5000), marks=pytest.mark.slow)]
+    ("seeds", "most", "tasks"),
+    [
+        (range(150), 5, 2),
+        pytest.param(range(150, 4000), 5, 2, marks=pytest.mark.slow),
+        pytest.param(range(4000, 5000), 8, 2, marks=pytest.mark.slow),
+        pytest.param(range(5000, 5014), 8, 200, marks=pytest.mark.slow),
+    ],
+    ids=["150", "3850 of 2 to 5 processes", "1000 of 2 to 8", "14 of 200 tasks"],
 )
-def test_each_task_is_published_once_in_every_schedule(tmp_path, seeds):
+def test_each_task_is_published_once_in_every_schedule(tmp_path, seeds, most, tasks):
     again = 0
     for seed in seeds:
-        world = World(tmp_path / str(seed), seed, actors=2 + seed % 4, tasks=2)
+        world = World(tmp_path / str(seed), seed, actors=2 + seed % (most - 1), tasks=tasks)
         world.play()
         assert world.published == dict.fromkeys(world.tasks, 1) or only_the_dead(world), seed
         for task in world.tasks:
@@ -186,7 +193,12 @@ def toy_worker(folder, seed):
 
 @pytest.mark.parametrize(
     ("workers", "tasks", "disturbances"),
-    [(3, 30, 12), pytest.param(8, 200, 150, marks=pytest.mark.slow)],
+    [
+        (3, 30, 12),
+        pytest.param(2, 200, 60, marks=pytest.mark.slow),
+        pytest.param(5, 200, 100, marks=pytest.mark.slow),
+        pytest.param(8, 200, 150, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_and_stopped_processes_lose_nothing_and_do_nothing_twice(
     tmp_path, workers, tasks, disturbances
