@@ -2,13 +2,22 @@
 
 import json
 import re
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.small import write_small
 from tests.report.made_runs import write_run
+from tests.tune.pretend import Pretender, plan_for
 from volbench._utils.text_table import BREAK, cells
 from volbench.cli.main import main
+from volbench.cli.profile_table import profile_text
+from volbench.cli.tuning_tables import show_tuning
+from volbench.profiling.fold_timings import Timings
+from volbench.suite import load_suite
+from volbench.suite.index import Entry, write_entries
+from volbench.tune import pool, tune
 
 WIDTHS = (80, 100, 120, 160)
 LONG = "timm(name='resnet18.a1_in1k', pretrained=False)"
@@ -27,7 +36,30 @@ def folder(tmp_path_factory):
         'aggregator = "average"\nloss = ["focal", "cross_entropy"]\n',
         encoding="utf-8",
     )
+    write_suite_runs(out)
+    write_small(out / "small", cases=24, source="a prepared folder with a name that is long")
     return out
+
+
+def write_suite_runs(out):
+    """Where `suite show` looks: two runs, one that could not be planned, one still to do."""
+    suite = load_suite(out / "suite.toml")
+    first, second, third, _ = suite.candidates
+    for name, skill, candidate in (("one", 1.5, first), ("two", 0.5, second)):
+        write_run(
+            out / "tables",
+            name,
+            skill=skill,
+            encoder=candidate.encoder,
+            aggregator=candidate.aggregator,
+            loss=candidate.loss,
+        )
+    known = {
+        first: Entry("one", None),
+        second: Entry("two", None),
+        third: Entry(None, "Unknown encoder 'timm'. Install volbench[timm] to have it"),
+    }
+    write_entries(out / "tables", suite, known)
 
 
 COMMANDS = {
@@ -38,9 +70,21 @@ COMMANDS = {
     "list plugins": ("list", "plugins"),
     "info": ("info", "bilinear"),
     "clinical": ("clinical", "runs/another"),
+    "suite show": ("suite", "show", "suite.toml", "--out", "tables"),
+    "plan": ("plan", "phantom(patients=90, size=16)", "--candidates", "4", "--minutes", "20"),
+    "info standard": ("info", "standard"),
     "describe": ("data", "describe", "phantom(patients=8, size=16)"),
     "audit": ("data", "audit", "phantom(patients=20, size=16)", "--folds", "2"),
 }
+
+
+CHOSEN = ("--encoder", "r2d(width=2)", "--loss", "focal(gamma=2)+0.5*triplet(margin=0.3)")
+PLANS = {
+    "run": ("run", *CHOSEN, "--agg", "average", "--data", "small", "--folds", "3", "--dry-run"),
+    "suite run": ("suite", "run", "suite.toml", "--data", "small", "--folds", "3", "--dry-run"),
+}
+"""Tables that have no other format."""
+SHOWN = {**COMMANDS, **PLANS}
 
 
 def run(folder, monkeypatch, *arguments):
@@ -50,12 +94,12 @@ def run(folder, monkeypatch, *arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", SHOWN)
 def test_no_line_is_wider_than_the_terminal(folder, monkeypatch, name):
-    widths = WIDTHS[:1] if COMMANDS[name][0] == "data" else WIDTHS  # seconds each
+    widths = WIDTHS[:1] if SHOWN[name][0] == "data" else WIDTHS  # seconds each
     for width in widths:
         monkeypatch.setenv("COLUMNS", str(width))
-        shown = run(folder, monkeypatch, *COMMANDS[name])
+        shown = run(folder, monkeypatch, *SHOWN[name])
         wide = [line for line in shown.splitlines() if cells(line) > width]
         assert not wide, (width, wide)
 
@@ -64,22 +108,59 @@ LEFT_OUT = re.compile(r"Left out[^:]*: .*?\.$", re.DOTALL | re.MULTILINE)
 """Columns there is no room for: said at the widths where some are missing only."""
 
 
+MEASURED = re.compile(r"about [\d.]+ (?:s|min|h|GB)\b")
+"""Another figure each time that a dry run tries the components."""
+
+
 def pieces(text):
     """Words of an output, those parts of them behind which a line may end, without box drawing."""
+    text = MEASURED.sub("about some", " ".join(text.split()))
     words = [word for line in text.splitlines() for word in line.split()]
     return {piece.strip("─│┌┐└┘├┤┬┴┼…") for word in words for piece in BREAK.split(word)}
 
 
-@pytest.mark.parametrize("name", [name for name, words in COMMANDS.items() if words[0] != "data"])
+@pytest.mark.parametrize("name", [name for name, words in SHOWN.items() if words[0] != "data"])
 def test_no_word_is_cut_at_any_width(folder, monkeypatch, name):
     monkeypatch.setenv("COLUMNS", "500")
-    whole = pieces(run(folder, monkeypatch, *COMMANDS[name]))
-    whole.add("line")  # heads the numbers of rows where a table is in two parts
+    whole = pieces(run(folder, monkeypatch, *SHOWN[name]))
+    # Heads the numbers of rows where a table is in parts.
+    whole |= {"line", *map(str, range(1, 9))}
     for width in WIDTHS:
         monkeypatch.setenv("COLUMNS", str(width))
-        shown = run(folder, monkeypatch, *COMMANDS[name])
+        shown = run(folder, monkeypatch, *SHOWN[name])
         told = LEFT_OUT.sub("", shown)
         assert pieces(told) <= whole, (width, pieces(told) - whole)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """A tuned run, its trainings pretended."""
+    out = tmp_path_factory.mktemp("tuned")
+    loss = "focal(gamma=uniform(low=0, high=5))+uniform(low=0, high=1)*triplet(margin=0.3)"
+    plan = plan_for(write_small(out / "data", cases=24).folder, loss=loss)
+    with mock.patch.object(pool, "do_task", Pretender()):
+        tune(plan, out=out / "runs", name="a", device="cpu", jobs=1)
+    return out / "runs" / "a"
+
+
+TIMED = Timings(
+    {"load": 1.25, "forward": 1234.5, "evaluate": 0.001},
+    1000,
+    *(1500.0, 0.001, 3.5, 0.25, 12.0),
+    groups={"convolution": 0.5, "normalisation": 0.25},
+    least_groups={"convolution": 0.125},
+)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_tables_of_tuning_and_of_profiling_fit_too(tuned, monkeypatch, width):
+    for show in (lambda: show_tuning(tuned), lambda: profile_text(TIMED, 3)):
+        monkeypatch.setenv("COLUMNS", "500")
+        whole = pieces(show())
+        monkeypatch.setenv("COLUMNS", str(width))
+        lines = [line for line in show().splitlines() if not line.startswith("volbench run ")]
+        assert [line for line in lines if cells(line) > width] == []
+        assert pieces("\n".join(lines)) <= whole
 
 
 @pytest.mark.parametrize("name", COMMANDS)

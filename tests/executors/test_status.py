@@ -47,6 +47,15 @@ def test_status_prints_plain_lines_or_json(tmp_path):
     assert [row["state"] for row in rows] == ["done", "failed", "waiting"]
 
 
+def test_status_fits_the_width_that_a_pipe_is_given(tmp_path, monkeypatch):
+    write_run(tmp_path / "a-run-with-a-rather-long-name", finished=[0], failed=[1])
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = volbench("status", tmp_path).output.splitlines()
+    assert lines[0].split() == ["run", "fold", "state", "reason"]
+    assert max(map(len, lines)) <= 60
+    assert lines[-1] == "1 done, 1 failed, 1 waiting"
+
+
 def test_runs_that_are_done_are_read_once(tmp_path):
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", finished=[0])

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -130,6 +131,20 @@ def fold(text: str, width: int) -> list[str]:
                 now += piece
         lines.append(now)
     return lines
+
+
+def paragraph(text: str, width: int) -> list[str]:
+    """Lines of prose, broken at blanks only: a longer word stands in a line of its own.
+
+    >>> paragraph("no difference shown", 13)
+    ['no difference', 'shown']
+    """
+    return [
+        part
+        for line in printable(text, keep="\n").split("\n")
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        or [""]
+    ]
 
 
 def cells(text: str) -> int:

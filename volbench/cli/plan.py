@@ -129,7 +129,7 @@ def _text(
     *,
     to_file: bool,
 ) -> str:
-    from volbench._utils.text_table import Column
+    from volbench._utils.text_table import Column, output_width, paragraph
     from volbench.cli.output import table_text
 
     pairs = candidates * (candidates - 1) // 2
@@ -154,12 +154,13 @@ def _text(
     if minutes is not None:
         hours = [_hours(each, candidates, minutes) for each in designs]
         columns.append(Column("hours", [f"{each:.1f}" for each in hours], "number"))
-    return f"{facts_text(facts)}\n{table_text(columns, to_file=to_file)}{NOTE}\n"
+    note = "\n".join(paragraph(NOTE, output_width()))
+    return f"{facts_text(facts)}\n{table_text(columns, to_file=to_file)}\n{note}\n"
 
 
 NOTE = (
-    "\nA guess to choose a design by, not a promise: the differences grow with the root of 1 -"
-    "\ncorrelation. Once two runs are there, volbench compare says what their folds can show."
+    "A guess to choose a design by, not a promise: the differences grow with the root of 1 - "
+    "correlation. Once two runs are there, volbench compare says what their folds can show."
 )
 
 

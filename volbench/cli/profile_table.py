@@ -1,11 +1,13 @@
 """Table of `volbench run --profile`: training time by section."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+import click
 
 from volbench._utils.text import plural
+from volbench._utils.text_table import Column, output_width, paragraph
+from volbench.cli.output import table_text
 
 if TYPE_CHECKING:
     from volbench.crossval import Outcome
@@ -17,42 +19,46 @@ def show_profile(outcome: "Outcome") -> None:
     from volbench.crossval.fold_task import read_timings
     from volbench.profiling.fold_timings import add
 
-    console = Console(highlight=False)
     folds = [timings for fold in outcome.results if (timings := read_timings(outcome.path, fold))]
     if not folds:
-        console.print("no profile: these folds were finished before; use --name for a new run")
+        click.echo("no profile: these folds were finished before; use --name for a new run")
         return
-    whole = add(folds)
-    console.print(_table(whole, len(folds)))
-    if whole.groups:
-        console.print(_groups(whole))
-    for line in _figures(whole):
-        console.print(line, markup=False, soft_wrap=True)
+    click.echo(profile_text(add(folds), len(folds)), nl=False)
 
 
-def _table(whole: "Timings", folds: int) -> Table:
-    table = Table("section", box=None, pad_edge=False)
-    table.add_column("seconds", justify="right")
-    table.add_column("share", justify="right")
-    table.add_column("ms per volume", justify="right")
+def profile_text(whole: "Timings", folds: int) -> str:
+    """Sections, kernels where they were measured, and what the whole comes to."""
+    tables = [_sections(whole, folds), *([_groups(whole)] if whole.groups else [])]
+    width = output_width()
+    told = [part for line in _figures(whole) for part in paragraph(line, width)]
+    return "\n".join([*tables, *told]) + "\n"
+
+
+def _sections(whole: "Timings", folds: int) -> str:
     total = sum(whole.seconds.values())
-    for name, seconds in whole.seconds.items():
-        each = f"{1000 * seconds / whole.volumes:.2f}"
-        table.add_row(name, f"{seconds:.2f}", f"{seconds / total:.1%}", each)
-    table.add_section()
-    table.add_row(plural(folds, "fold"), f"{total:.2f}", "", f"{1000 * total / whole.volumes:.2f}")
-    return table
+    rows = [
+        (name, f"{seconds:.2f}", f"{seconds / total:.1%}", f"{1000 * seconds / whole.volumes:.2f}")
+        for name, seconds in whole.seconds.items()
+    ]
+    ending = f"{1000 * total / whole.volumes:.2f}"
+    rows.append((plural(folds, "fold"), f"{total:.2f}", "", ending))
+    return _table(("section", "seconds", "share", "ms per volume"), rows)
 
 
-def _groups(whole: "Timings") -> Table:
+def _groups(whole: "Timings") -> str:
     from volbench.profiling.kernel_groups import shown
 
-    table = Table("kernels of a training step", box=None, pad_edge=False)
-    table.add_column("ms", justify="right")
-    table.add_column("times its floor", justify="right")
-    for row in shown(whole.groups, whole.least_groups):
-        table.add_row(*row)
-    return table
+    heads = ("kernels of a training step", "ms", "times its floor")
+    return _table(heads, shown(whole.groups, whole.least_groups))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return table_text(
+        [
+            Column(head, cells, "number" if place else "text", lead=not place)
+            for place, (head, *cells) in enumerate(zip(heads, *rows, strict=True))
+        ]
+    )
 
 
 def _figures(whole: "Timings") -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench._utils.text_table import Column
+from volbench._utils.text_table import Column, is_narrow
 from volbench.cli.output import chosen_format, emit, output_options, table_text
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def command(
     """Show the folds of runs: waiting, running, stale, failed, done.
 
     RUNS are run folders or folders of runs; default: runs. Stale folds have lost their process;
-    whichever process works on the run takes them over.
+    whichever process works on the run takes them over. In a pipe each fold is a plain line, unless
+    COLUMNS gives the width of a table.
 
     \b
     volbench status runs --watch
@@ -70,7 +71,11 @@ def _show(paths: Sequence[Path], *, watch: bool, every: float) -> None:
     console = Console(highlight=False)
     reader = StatusReader()
     states = reader.read(paths)
-    if not console.is_terminal:
+    if not watch and is_narrow():
+        click.echo(_table(states))
+        click.echo(_summary(states))
+        return
+    if not (watch and console.is_terminal):
         before: set[FoldStatus] = set()
         while True:
             for state in states:
@@ -80,10 +85,6 @@ def _show(paths: Sequence[Path], *, watch: bool, every: float) -> None:
                 break
             time.sleep(every)
             before, states = set(states), reader.read(paths)
-        click.echo(_summary(states))
-        return
-    if not watch:
-        click.echo(_table(states))
         click.echo(_summary(states))
         return
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from volbench._utils.text_table import Column
+from volbench._utils.text_table import Column, output_width, paragraph
 from volbench.cli.output import table_text
 from volbench.tune.summary import StudySummary, TuningSummary, load_summary
 
@@ -15,14 +15,16 @@ def show_tuning(run: Path) -> str:
     Raises:
         StateError: the folder is not a tuned run.
     """
-    summary = load_summary(run)
+    summary, width = load_summary(run), output_width()
     parts = []
     for study in summary.studies:
         parts.append(f"Trials, {study.title}\n{_trials(study)}")
     if shares := _importances(summary):
-        parts.append(f"Importances (fANOVA, mean over studies): {shares}\n")
+        told = paragraph(f"Importances (fANOVA, mean over studies): {shares}", width)
+        parts.append("\n".join(told) + "\n")
     parts.append(f"Winners\n{_winners(summary)}")
-    return "\n".join(parts) + f"\n{_words(summary)}\n"
+    words = [text for line in _words(summary) for text in _wrapped(line, width)]
+    return "\n".join([*parts, *words]) + "\n"
 
 
 def _trials(study: StudySummary) -> str:
@@ -45,9 +47,14 @@ def _winners(summary: TuningSummary) -> str:
     return _table(["outer fold", *options, "inner AUC", "outer AUC", "optimism"], rows)
 
 
-def _words(summary: TuningSummary) -> str:
+def _wrapped(line: str, width: int) -> list[str]:
+    """Prose as wide as the output; a command stays one line, to be copied."""
+    return [line] if line.startswith("volbench ") else paragraph(line, width)
+
+
+def _words(summary: TuningSummary) -> list[str]:
     found = summary.found
-    lines = []
+    lines: list[str] = []
     if found["outer_auc"] is not None:
         lines.append(
             f"Outer AUC {found['outer_auc']:.3f}, inner AUC of the winners "
@@ -66,13 +73,11 @@ def _words(summary: TuningSummary) -> str:
         )
     if found["best"] is not None:
         of = "" if found["selected_on_these_data"] else f" (winner of outer fold {_fold(found)})"
-        lines.append(
-            f"Best by inner AUC{of}, chosen on these data: run it on others to judge it.\n"
-            f"{found['best']['line']}"
-        )
+        lines.append(f"Best by inner AUC{of}, chosen on these data: run it on others to judge it.")
+        lines.append(str(found["best"]["line"]))
     if not found["complete"]:
         lines.append("Incomplete: rerun the same command to resume.")
-    return "\n".join(lines)
+    return lines
 
 
 def _fold(found: object) -> int:

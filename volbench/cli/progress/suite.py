@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from volbench._utils.text import plural
-from volbench._utils.text_table import Column, draw_table, output_width
+from volbench._utils.text_table import Column, draw_table, output_width, paragraph
+from volbench.cli.output import facts_text
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.cli.progress.together import TogetherProgress, finished_folds
@@ -30,18 +31,20 @@ def describe_suite(suite: Suite, planned: Sequence[Planned], out: Path) -> str:
     plans = [each.plan for each in planned if each.plan is not None]
     folds = sum(len(plan.split.folds) for plan in plans)
     done = sum(_done(plan, out) for plan in plans)
-    lines = [
-        f"suite      {suite.title}",
-        f"runs       {out}",
-        *(f"data       {_describe_data(plan)}" for plan in plans[:1]),
-        f"to do      {folds - done} of {folds} folds of {len(plans)} experiments",
+    facts = [
+        ("suite", suite.title),
+        ("runs", str(out)),
+        *(("data", _describe_data(plan)) for plan in plans[:1]),
+        ("to do", f"{folds - done} of {folds} folds of {len(plans)} experiments"),
     ]
-    drawn, left_out = draw_table(_columns(suite, planned, out), output_width())
-    lines += ["", drawn, *([f"Left out: {left_out}"] if left_out else [])]
+    width = output_width()
+    drawn, left_out = draw_table(_columns(suite, planned, out), width)
+    lines = [facts_text(facts, least=11), drawn, *([f"Left out: {left_out}"] if left_out else [])]
     lines += [
-        f"{number}: cannot be run: {each.error}"
+        line
         for number, each in enumerate(planned, start=1)
         if each.plan is None
+        for line in paragraph(f"{number}: cannot be run: {each.error}", width)
     ]
     return "\n".join(lines)
 

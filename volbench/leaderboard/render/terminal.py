@@ -1,12 +1,19 @@
 """Tables for a terminal or as Markdown."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from volbench._utils.text import printable
-from volbench._utils.text_table import BOLD, DIM, OFF, Column, Kind, draw_table, output_width
+from volbench._utils.text_table import (
+    BOLD,
+    DIM,
+    OFF,
+    Column,
+    Kind,
+    draw_table,
+    output_width,
+    paragraph,
+)
 from volbench.experiment.setting_differences import heading, recipe_keys
 
 WORDS = ("run", "encoder", "agg", "loss", "method", "against", "features", "note", "finding")
@@ -37,7 +44,7 @@ def terminal(
     width = width or output_width()
     columns = [_column(name, texts) for name, texts in cells.items()]
     drawn, left_out = draw_table(columns, width - 1, color=color)
-    lines = [_styled(line, BOLD, color=color) for line in _paragraph(title, width)]
+    lines = [_styled(line, BOLD, color=color) for line in paragraph(title, width)]
     if columns:
         lines += ["", *(f" {line}".rstrip() for line in drawn.split("\n"))]
     if left_out:
@@ -48,7 +55,7 @@ def terminal(
         ]
     if columns and notes:
         lines.append("")
-    lines += [_styled(line, DIM, color=color) for note in notes for line in _paragraph(note, width)]
+    lines += [_styled(line, DIM, color=color) for note in notes for line in paragraph(note, width)]
     return "\n".join(lines) + "\n"
 
 
@@ -68,15 +75,6 @@ def _column(name: str, texts: Sequence[str]) -> Column:
     shown = name.replace("recall ", "recall\n").replace("AUC per", "AUC\nper")
     lead = name in LEADING or name in _settings()
     return Column(shown, texts, kind_of(name), lead, SPARE.get(name, 0))
-
-
-def _paragraph(text: str, width: int) -> list[str]:
-    return [
-        part
-        for line in printable(text, keep="\n").split("\n")
-        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
-        or [""]
-    ]
 
 
 def _styled(line: str, style: str, *, color: bool) -> str:
