@@ -41,7 +41,7 @@ mutants: $(VENV)/.installed-test ## plant faults one at a time, and report those
 
 # Those that need nothing beyond the tests' own environment. They are installed beside it, not into
 # it, so that `volbench list` and the other tests stay as they are.
-LIGHT := volbench-acs volbench-metric-learning volbench-mil
+LIGHT := volbench-acs volbench-example volbench-metric-learning volbench-mil
 
 test-plugins: $(VENV)/.installed-test ## run the tests of the plugins, without volbench-monai (see its .ci/run)
 	rm -rf $(VENV)/plugins

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor, nn
 
-from volbench._utils.case_generator import CaseGenerator
+from volbench._utils.case_generator import CaseGenerator as CaseGenerator
 from volbench._utils.geometries import GEOMETRIES as GEOMETRIES
 from volbench.types import Embedding, Labels, Output, Scalar, Scan, SliceMask, Tokens, Volume
 

@@ -1,0 +1,1 @@
+"""An example of a plugin: six small components, each of another kind."""
