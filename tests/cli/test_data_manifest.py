@@ -87,6 +87,25 @@ def test_rows_without_a_file_are_refused_or_left_out_by_name(folder):
     assert "1 file belongs to no row: scans/9/t2_9.nii.gz" in done.stderr
 
 
+def test_a_repeated_row_is_refused_by_the_lines_of_the_table_or_left_out(folder):
+    Path("labels.csv").write_text(LABELS + "2,T3,B\n")
+    refused = write("--keep", "site")
+    assert refused.exit_code == DATA
+    assert "line 5: it repeats line 3" in refused.stderr
+    done = write("--keep", "site", "--skip-missing")
+    assert done.exit_code == 0
+    assert "left out: line 5: it repeats line 3" in done.stderr
+    assert [row["patient"] for row in rows()] == ["1", "2", "10"]
+
+
+def test_rows_that_contradict_one_another_are_never_left_out(folder):
+    Path("labels.csv").write_text(LABELS + "2,T2,B\n")
+    done = write("--skip-missing")
+    assert done.exit_code == DATA
+    assert "line 5: scans/2/t2_2a.nii.gz is on line 3 too, with another label" in done.stderr
+    assert not Path("manifest.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "image", "message"),
     [

@@ -123,10 +123,11 @@ def page(title: str, shown: Iterable[tuple[CaseView, Image.Image]]) -> str:
         for view, image in shown
     )
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>
 <style>
 body {{ background: #111; color: #ddd; font: 15px system-ui, sans-serif; margin: 2rem }}
-figure {{ margin: 0 0 2rem }} img {{ max-width: 100%; image-rendering: pixelated }}
+figure {{ margin: 0 0 2rem; overflow-x: auto }} img {{ display: block }}
 .mask {{ color: rgb{OUTLINE} }} .box {{ color: rgb{BOX} }}
 </style></head><body>
 <h1>{escape(title)}</h1>

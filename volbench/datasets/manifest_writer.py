@@ -67,20 +67,37 @@ def write_manifest(
         table: The spreadsheet.
         columns: Patterns are relative to the current folder; the manifest's paths to its own.
         path: Where to write; a file of other content is not replaced.
-        skip_missing: Leave out rows without a file or a label instead of refusing them.
+        skip_missing: Leave out rows without a file or a label, and rows that repeat another,
+            instead of refusing them.
 
     Raises:
         UsageError: a column is not there, or the file exists with other content.
-        DataError: rows without exactly one file each; or the manifest would be refused.
+        DataError: rows without exactly one file each, or two of one file; or the manifest would
+            be refused.
     """
     _check_columns(table, columns)
     rows: list[dict[str, str]] = []
     problems: list[str] = []
+    contradictions: list[str] = []
     used: set[str] = set()
+    seen: dict[tuple[str, ...], tuple[int, dict[str, str]]] = {}
     for row in table.rows:
         cells, reasons = _manifest_row(row, columns, path.parent, used)
+        if not reasons:
+            files = tuple(cells[name] for name in columns.images)
+            line, before = seen.setdefault(files, (row.line, cells))
+            if line != row.line and cells == before:
+                reasons = [f"it repeats line {line}"]
+            elif line != row.line:
+                other = [name for name in cells if cells[name] != before[name]]
+                contradictions.append(
+                    f"line {row.line}: {files[0]} is on line {line} too, with another "
+                    f"{' and '.join(other)}"
+                )
         problems += [f"line {row.line}: {reason}" for reason in reasons]
         rows += [] if reasons else [cells]
+    if contradictions:
+        raise DataError(f"{'; '.join(contradictions[:QUOTED])}; keep the row that is right")
     if problems and not (skip_missing and rows):
         shown = "; ".join(problems[:QUOTED])
         more = f"; and {len(problems) - QUOTED} more" if len(problems) > QUOTED else ""

@@ -77,6 +77,23 @@ def test_enlarging_and_padding_are_said(tmp_path):
     assert [note[:11] for note in prepared_notes(quiet)] == ["1 of 4 case"]
 
 
+def test_a_crop_to_each_mask_is_said_to_hide_its_size(tmp_path):
+    rows = []
+    for number in range(2):
+        array = np.random.default_rng(number).normal(size=(4, 32, 32)).astype(np.float32)
+        inside = np.zeros(array.shape, np.uint8)
+        inside[1:3, 10 : 16 + 8 * number, 10 : 16 + 8 * number] = 1
+        for name, voxels in (("image", array), ("mask", inside)):
+            write(tmp_path / f"{name}{number}.nii", image(voxels, spacing=(1.0, 1.0, 4.0)))
+        rows.append(f"image{number}.nii,mask{number}.nii,{'ab'[number]},p{number}\n")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("image,mask,label,patient\n" + "".join(rows))
+    options = Preprocessing(size=64, margin=0.0)
+    (said,) = prepared_notes(prepare(manifest, options, root=tmp_path / "cache", jobs=1))
+    assert "up to 10.7-fold (6 x 6 cropped pixels of image0 to 64 x 64): image0, image1" in said
+    assert said.endswith("preprocessing.crop=box with preprocessing.box_mm keeps one scale for all")
+
+
 def test_the_check_warns_of_nearly_constant_volumes(tmp_path):
     write(tmp_path / "a.nii", image(sparse().astype(np.float32), spacing=(1.0, 1.0, 4.0)))
     noise = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)

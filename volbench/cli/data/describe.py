@@ -63,6 +63,7 @@ def _rows(found: "DatasetSummary") -> Iterator[tuple[str, str]]:
     yield "channels", ", ".join(found.channels)
     yield "masks", f"{found.masks} of {found.cases}"
     yield "representative", f"slices named in {found.representative} of {found.cases}"
+    yield "ranges", "smallest / median / largest"
     for name, range_ in (
         ("slices", found.slices),
         ("rows", found.rows),

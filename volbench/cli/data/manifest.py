@@ -28,7 +28,11 @@ SHOWN = 3
     help="Further column to report by, such as site; repeatable.",
 )
 @click.option("--sheet", help="Sheet of an Excel file that has several.")
-@click.option("--skip-missing", is_flag=True, help="Leave out rows without an image or a label.")
+@click.option(
+    "--skip-missing",
+    is_flag=True,
+    help="Leave out rows without an image or a label, and rows that repeat another.",
+)
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -44,7 +44,7 @@ def describe_plan(plan: Plan, path: Path, cost: TrialCost | None = None) -> str:
                  f"weight decay {optimizer.weight_decay:g}"),
         ("checkpoint", _checkpoint(plan)),
         *_columns(plan),
-        *(("default", note) for note in plan.notes),
+        *(("note", note) for note in plan.notes),
         *([] if cost is None else _cost(plan, cost)),
     ]  # fmt: skip
     drawn, left_out = draw_table(fold_columns(plan), output_width())

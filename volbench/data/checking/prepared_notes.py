@@ -19,13 +19,15 @@ def prepared_notes(prepared: Prepared) -> Iterator[str]:
     grown = [(case, found) for case in prepared.cases if (found := enlargement(case)) > ENLARGED]
     if grown:
         most, factor = max(grown, key=lambda pair: pair[1])
-        rows, columns = most.stored_shape[1:]
         size = prepared.voxels.shape[-1]
+        crop = prepared.preprocessing.crop
+        side = _smaller(size, factor)
+        rows, columns = most.stored_shape[1:] if crop == "none" else (side, side)
+        what = "pixels" if crop == "none" else "cropped pixels"
         yield (
             f"{_counted(grown, prepared)} are enlarged in-plane, up to {factor:.1f}-fold "
-            f"({rows} x {columns} pixels of {most.name} to {size} x {size}), which adds cost and "
-            f"no information: {_names(grown)}; preprocessing.size={_smaller(size, factor)} would "
-            "not"
+            f"({rows} x {columns} {what} of {most.name} to {size} x {size}): {_names(grown)}; "
+            f"{_ways_out(crop, side)}"
         )
     size = prepared.voxels.shape[-1]
     padded = [(case, found) for case in prepared.cases if (found := padding(case, size)) > PADDED]
@@ -54,6 +56,16 @@ def padding(case: PreparedCase, size: int) -> float:
         )
     ]
     return max(0.0, *shares)
+
+
+def _ways_out(crop: str, side: int) -> str:
+    """What avoids it: a crop to each mask hides how large the region is, besides."""
+    if crop == "roi":
+        return (
+            "each crop is as large as its mask, so that a small region looks like a large one: "
+            "preprocessing.crop=box with preprocessing.box_mm keeps one scale for all"
+        )
+    return f"it adds cost and no information; preprocessing.size={side} avoids it"
 
 
 def _smaller(size: int, factor: float) -> int:
