@@ -1,5 +1,7 @@
 """Areas of all rows at once: each pair has what it would have alone, and only if it is a pair."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,21 @@ def test_rows_on_other_folds_or_patients_are_no_pair_and_keep_their_own():
     for first, second in ((0, 1), (2, 3)):
         found = shared.pair(first, second)
         assert found.by_fold.tolist() == alone(items[first], items[second]).by_fold.tolist()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"patient": lambda row: f"q{row.patient}"}, {"fold": lambda row: (row.fold + 1) % FOLDS}],
+    ids=["patients", "folds"],
+)
+def test_rows_that_differ_in_one_thing_only_are_no_pair(changed):
+    one, two = items_of(0), items_of(1)
+    rows = tuple(
+        tuple(replace(row, **{key: value(row) for key, value in changed.items()}) for row in item)
+        for item in two.rows
+    )
+    assert SharedAreas({0: one, 1: two}).pair(0, 1) is not None
+    assert SharedAreas({0: one, 1: replace(two, rows=rows)}).pair(0, 1) is None
 
 
 def test_rows_without_two_patients_of_each_class_in_a_fold_have_no_areas():
