@@ -7,6 +7,12 @@ import sys
 # Read by the thread pools when they are first loaded, in this process and in those it starts.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Programs that tests start import the tree that the tests stand in, whatever is installed; see
+# tests/helpers/child_environment.py.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [os.path.dirname(os.path.dirname(__file__)), os.environ.get("PYTHONPATH")])
+)
+
 # Output is as wide as in a pipe, whatever terminal the tests are run from: readline, which pytest
 # imports, writes that terminal's size here.
 if "COLUMNS" in os.environ:

@@ -1,6 +1,5 @@
 """The page about TorchIO runs as it stands, on data small enough to train in seconds."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.child_environment import child_environment
 from volbench.cli.main import main
 from volbench.datasets.phantom import Phantom
 from volbench.datasets.phantom.export import export
@@ -59,7 +59,7 @@ def folder(tmp_path_factory):
 
 
 def run(folder, words):
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    environment = child_environment(folder, OMP_NUM_THREADS="1")
     return subprocess.run(
         words, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
     )

@@ -1,10 +1,15 @@
 import logging
+import threading
+import time
+from pathlib import Path
 
 import huggingface_hub.constants
+import huggingface_hub.errors
 import pytest
 import timm
 import torch
 
+from volbench.encoders import hub
 from volbench.encoders.timm import Timm
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
@@ -88,3 +93,82 @@ def test_weights_out_of_reach_are_one_line_with_the_way_out(
     assert message.endswith("so that they are kept, or leave pretrained=True out")
     assert "\n" not in message
     assert logging.getLogger("huggingface_hub").level == before
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Nothing is kept, and nothing answers; the addresses that were asked for."""
+    asked: list[str] = []
+
+    class Nobody:
+        def head(self, url: str, **options: object) -> None:
+            asked.append(url)
+            raise OSError(-2, "Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub, "get_session", Nobody)
+    return asked
+
+
+def test_a_hub_that_cannot_be_reached_is_said_in_seconds_not_after_ten_tries(
+    no_hub: list[str],
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(SpecError) as caught:
+        encoders.build('timm(name="test_resnet", pretrained=True)', Encoder, 1)
+    assert time.monotonic() - began < 5
+    assert no_hub == [huggingface_hub.constants.ENDPOINT]
+    assert str(caught.value) == (
+        "timm model 'test_resnet': pretrained weights cannot be loaded ("
+        "https://huggingface.co cannot be reached: [Errno -2] Name or service not known); name a "
+        "file by weights=, connect to the network once so that they are kept, or leave "
+        "pretrained=True out"
+    )
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+def test_a_hub_that_never_answers_is_given_up(
+    no_hub: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    class Silent:
+        def head(self, url: str, **options: object) -> None:
+            ended.wait(60)
+
+    monkeypatch.setattr(hub, "get_session", Silent)
+    monkeypatch.setattr(hub, "PATIENCE_S", 0.2)
+    with pytest.raises(SpecError, match=r"does not answer within 0\.2 s"):
+        encoders.build('timm(name="test_resnet", pretrained=True)', Encoder, 1)
+    ended.set()
+
+
+def test_weights_that_are_kept_are_loaded_without_asking_the_hub(no_hub: list[str]) -> None:
+    tries = []
+
+    def load() -> str:
+        tries.append(huggingface_hub.constants.HF_HUB_OFFLINE)
+        return "weights"
+
+    assert hub.load_from_hub(load) == "weights"
+    assert (tries, no_hub) == ([True], [])
+
+
+def test_a_hub_that_answers_is_downloaded_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Answers:
+        def head(self, url: str, **options: object) -> None:
+            pass
+
+    monkeypatch.setattr(hub, "get_session", Answers)
+    tries = []
+
+    def load() -> str:
+        tries.append(huggingface_hub.constants.HF_HUB_OFFLINE)
+        if tries[-1]:
+            raise huggingface_hub.errors.LocalEntryNotFoundError("not kept")
+        return "weights"
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    assert hub.load_from_hub(load) == "weights"
+    assert tries == [True, False]

@@ -13,6 +13,7 @@ import pytest
 from tests.faults.children import in_child
 from tests.faults.malformed import inputs
 from tests.faults.odd_files import Stored, classic, enhanced
+from tests.faults.test_stopped import PART, PARTS
 from tests.faults.tiny_run import TINY
 from tests.helpers.volumes_on_disk import image, voxels, write
 from volbench.cli.main import main
@@ -126,7 +127,7 @@ def test_a_malformed_input_is_one_line_and_the_right_exit_code(sound, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_hundreds_of_malformed_inputs_are_one_line_each(sound, tmp_path):
-    campaign(sound, tmp_path, MANY, 1)
+    campaign(sound, tmp_path, MANY // PARTS, 1 + PART)
 
 
 def test_a_sound_input_is_read(sound, tmp_path):

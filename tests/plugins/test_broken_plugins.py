@@ -26,7 +26,7 @@ def volbench(site, *arguments, code="from volbench.cli.main import main; main()"
     """Run the command as a person does who has installed all of them."""
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env=child_environment(site),
         capture_output=True,
         text=True,
         timeout=280,
@@ -89,6 +89,8 @@ def test_the_list_of_plugins_calls_ok_what_is_found_in_use_only(tried):
 
 USE = """
 import contextlib, io, json, os, sys
+from tests.helpers.child_environment import child_environment
+
 from volbench.cli.main import main
 
 def call(arguments):

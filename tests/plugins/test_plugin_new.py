@@ -1,7 +1,6 @@
 """`volbench plugin new`: what it writes installs, passes its suite and is listed."""
 
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -9,6 +8,7 @@ import tomllib
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.child_environment import child_environment
 from volbench.cli.main import main
 from volbench.plugins.scaffold import Names
 
@@ -23,7 +23,7 @@ def volbench(site, *arguments):
     code = "from volbench.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": str(site)},
+        env=child_environment(site),
         capture_output=True,
         text=True,
         timeout=280,

@@ -239,6 +239,35 @@ def test_a_factory_that_breaks_in_its_own_way_is_one_line_that_names_it(install)
     )
 
 
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "import socket; raise socket.gaierror(-2, 'Name or service not known')",
+        "import urllib.error; raise urllib.error.URLError('unreachable')",
+        "from huggingface_hub.errors import LocalEntryNotFoundError as E; raise E('not kept')",
+        """
+    try:
+        raise ConnectionRefusedError(111, 'Connection refused')
+    except OSError as error:
+        raise RuntimeError('no weights') from error""",
+    ],
+)
+def test_a_factory_that_misses_the_network_is_not_to_be_uninstalled(install, raised):
+    number = abs(hash(raised))
+    install(
+        "online",
+        "0.1",
+        components={"pool": f"online_{number}:pool"},
+        module=f"online_{number}",
+        source=f"def pool(num_features):\n    {raised.strip()}\n",
+    )
+    with pytest.raises(PluginError) as caught:
+        fresh().build("pool", Base, 4)
+    assert str(caught.value).endswith(
+        "connect to the network once, so that what it needs is kept, or leave it out"
+    )
+
+
 def test_an_error_of_our_own_inside_a_factory_keeps_its_kind_and_words():
     def nested(num_features, *, of):
         return pools.build(of, Base, num_features)

@@ -1,7 +1,6 @@
 """The tutorial on plugins is true: followed to the letter, it ends in a row of the table."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.helpers.child_environment import child_environment
 from volbench.cli.main import main
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plugin.md"
@@ -61,7 +61,7 @@ def test_followed_to_the_letter_it_ends_in_a_row_of_the_table(written, tmp_path)
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(site)},
+            env=child_environment(site),
             capture_output=True,
             text=True,
             timeout=280,

@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -416,3 +417,33 @@ def test_a_browser_shows_it_without_a_complaint(text, tmp_path):
     )
     assert (tmp_path / "page.png").stat().st_size > 50_000
     assert "CONSOLE" not in done.stderr
+
+
+def test_copies_that_were_let_through_are_findings_of_the_run_they_are_in(tmp_path):
+    several = [["case001", "case017"], ["b", "c"], ["scan 9", "case020"], ["case003", "fourth"]]
+    written = {
+        "careless": (2.5, several),
+        "one": (1.0, [["left", "right"]]),
+        "clean": (0.2, []),
+    }
+    paths = []
+    for name, (skill, duplicates) in written.items():
+        paths.append(write_run(tmp_path, name, skill=skill))
+        data = json.loads((paths[-1] / "data.json").read_text())
+        if duplicates:
+            data["duplicates"] = duplicates
+        (paths[-1] / "data.json").write_text(json.dumps(data))
+    comparison = compare_runs([load_run(path) for path in paths])
+    said = conclusion(comparison, report_rows(comparison))
+    notes = [text for text in said if "equal volumes" in text]
+    assert notes == [
+        "Duplicates: careless was allowed 4 pairs of equal volumes in training and held-out parts, "
+        "so its AUC may be too high: case001 = case017, b = c, scan 9 = case020 and 1 more.",
+        "Duplicates: one was allowed 1 pair of equal volumes in training and held-out parts, "
+        "so its AUC may be too high: left = right.",
+    ]
+    text = " ".join(page_of(*paths).split())
+    for note in notes:
+        assert text.count(note) >= 1, note
+    assert "clean was allowed" not in text
+    assert "fourth" not in " ".join(notes)

@@ -2,11 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 
 from tests.helpers.small import write_small
 from tests.training.test_fold import make_experiment, make_trainer
+from volbench.crossval import make_plan, run
 from volbench.errors import PluginError
 from volbench.interfaces import Aggregator, Encoder, Loss
 from volbench.plugins.registry import aggregators, augmentations, encoders, losses
@@ -153,3 +155,75 @@ def test_an_augmentation_that_loses_slices_is_refused(prepared, tmp_path):
         r"augmentation shorter of this process: (gives volumes of shape|a batch fails).*\.py:\d+\)$"
     )
     assert re.match(said, str(caught.value))  # tests check types, which is sooner
+
+
+class NanOfSome(Plain):
+    """No number where a volume is bright, which the first cases of each class need not be."""
+
+    least = 0.0
+
+    def forward(self, volume, mask=None):
+        odd = volume.amax(dim=(1, 2, 3, 4)) >= self.least
+        return torch.where(odd[:, None, None], torch.nan, super().forward(volume))
+
+
+class NanOnceTrained(Plain):
+    """No number as soon as its weights have moved, which untrained weights do not show."""
+
+    def forward(self, volume, mask=None):
+        moved = (self.scale.detach() != 1).any()
+        return torch.where(moved, torch.nan, super().forward(volume))
+
+
+class NanOfTheLoss(PerCase):
+    def forward(self, output, labels):
+        return (output.logits.sum() * 0 - 1).log()
+
+
+def failure(prepared, folder, *overrides, **components):
+    """The reason for which a fold failed, as its record has it."""
+    named = {"encoder": "r2d(width=2)", "aggregator": "max", "loss": "focal", **components}
+    quick = ("training.epochs=2", "training.augmentation=none", "selection.checkpoint=last")
+    plan = make_plan(**named, data=str(prepared.folder), folds="3", overrides=(*quick, *overrides))
+    (result,) = run(plan, out=folder, name="run", jobs=1, device="cpu", folds=[0]).failed
+    return result.error
+
+
+def test_a_component_that_gives_no_numbers_is_named_and_no_rate_blamed(prepared, tmp_path):
+    bright = np.sort([np.asarray(prepared.volume(n)).max() for n in range(len(prepared.cases))])
+    NanOfSome.least = float(bright[-4])
+    with encoders.adding(broken=NanOfSome), losses.adding(odd=NanOfTheLoss):
+        said = failure(prepared, tmp_path / "encoder", encoder="broken")
+        assert re.match(
+            r"the loss became nan in epoch \d \(focal\): encoder broken of this process: "
+            r"gives tokens with NaN \(.*test_component_check\.py:\d+\)$",
+            said,
+        ), said
+        said = failure(prepared, tmp_path / "loss", loss="focal+odd")
+        assert re.match(
+            r"the loss became nan in epoch 1 \(odd\): loss odd of this process: gives a value with",
+            said,
+        ), said
+
+
+def test_a_component_that_may_be_to_blame_is_named_beside_the_rate(prepared, tmp_path):
+    with encoders.adding(broken=NanOnceTrained):
+        said = failure(prepared, tmp_path, "training.clip_norm=0", encoder="broken")
+    assert said.endswith(
+        "; lower optimizer.lr, or clip gradients (training.clip_norm=1); if neither helps, look "
+        "into encoder broken of this process"
+    )
+
+
+@pytest.mark.parametrize(
+    ("norm", "advice"),
+    [
+        ("0", "lower optimizer.lr, or clip gradients (training.clip_norm=1)"),
+        ("1e9", "lower optimizer.lr, or training.clip_norm (now 1e+09)"),
+    ],
+)
+def test_steps_that_are_too_large_are_no_components_doing(prepared, tmp_path, norm, advice):
+    rate = ("optimizer.name=sgd", "optimizer.lr=1e9", f"training.clip_norm={norm}")
+    said = failure(prepared, tmp_path, *rate)
+    assert said.endswith(f"; {advice}"), said
+    assert "of this process" not in said

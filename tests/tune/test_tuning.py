@@ -2,16 +2,15 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
+from tests.helpers.child_environment import ROOT, child_environment
 from tests.helpers.small import write_small
 from tests.tune.pretend import Pretender, best_at_two, gamma_of, plan_for, pretended
 from volbench.errors import DataError, StateError, TrainingError, UsageError
@@ -254,8 +253,7 @@ def test_the_page_shows_each_study_and_carries_no_script(tuned):
 def start(data, out, *, seconds, log, storage=None):
     command = [sys.executable, "-m", "tests.tune.pretend", *map(str, (data, out, seconds, log))]
     command += [] if storage is None else [storage]
-    root = Path(__file__).parent.parent.parent
-    return subprocess.Popen(command, cwd=root, env={**os.environ, "PYTHONPATH": str(root)})
+    return subprocess.Popen(command, cwd=ROOT, env=child_environment())
 
 
 def wait_for(log, lines, process):

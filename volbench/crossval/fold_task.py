@@ -43,8 +43,9 @@ from volbench.runs.folder import (
     read_json,
 )
 from volbench.runs.predictions_file import Prediction, read_predictions
+from volbench.training.component_check import component_at_fault, third_party
 from volbench.training.device_and_precision import Compute
-from volbench.training.fold import EpochReport, FoldTrainer, StepReport, Trained
+from volbench.training.fold import EpochReport, FoldTrainer, NotFiniteError, StepReport, Trained
 from volbench.training.inference import Scores
 
 logger = logging.getLogger(__name__)
@@ -181,6 +182,8 @@ def do_task(
                 trained = trainer.run()
         except (StorageError, PreemptedError):
             raise
+        except NotFiniteError as error:
+            return attempt.fail(_blame(error, trainer), error)
         except Exception as error:
             reason = _reason(error)
             if is_out_of_memory(error):
@@ -191,6 +194,15 @@ def do_task(
         result = attempt.publish()
     logger.info("fold %d: finished in %.1f s", task.fold, result.seconds or 0.0)
     return result
+
+
+def _blame(error: NotFiniteError, trainer: FoldTrainer) -> str:
+    """Say what is behind a number that is none: a component, or steps that are too large."""
+    if fault := component_at_fault(trainer, error.epoch):
+        return f"{_reason(error).partition(';')[0]}: {fault}"
+    if others := third_party(trainer):
+        return f"{_reason(error)}; if neither helps, look into {' and '.join(others)}"
+    return _reason(error)
 
 
 def require_visible(task: Task) -> None:

@@ -18,6 +18,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from volbench.encoders.hub import load_from_hub
 from volbench.encoders.packed_slices import (
     Maps,
     Packing,
@@ -270,12 +271,13 @@ def _load_pretrained(name: str, in_channels: int, option: Mapping[str, object]) 
     level = hub.level
     hub.setLevel(logging.CRITICAL)  # a line per retry says less than the error that follows
     try:
-        return _create(name, in_channels, option, pretrained=True)
+        return load_from_hub(lambda: _create(name, in_channels, option, pretrained=True))
     except Exception as error:  # whatever the hub, the network, the disk or the weights raise
         reason = _first_sentence(error)
         raise SpecError(
-            f"timm model {name!r}: pretrained weights cannot be loaded ({reason}); connect to the "
-            "network once so that they are kept, or leave pretrained=True out"
+            f"timm model {name!r}: pretrained weights cannot be loaded ({reason}); name a file "
+            "by weights=, connect to the network once so that they are kept, or leave "
+            "pretrained=True out"
         ) from error
     finally:
         hub.setLevel(level)

@@ -169,8 +169,7 @@ def copies_notes(rows: Sequence[Candidate]) -> list[str]:
         f"Duplicates: {run.name} was allowed {plural(len(run.duplicates), 'pair')} of equal "
         "volumes in training and held-out parts, so its AUC may be too high: "
         + ", ".join(f"{one} = {other}" for one, other in run.duplicates[:3])
-        + (" ..." if len(run.duplicates) > 3 else "")
-        + "."
+        + (f" and {len(run.duplicates) - 3} more." if len(run.duplicates) > 3 else ".")
         for row in rows
         for run in row.runs
         if run.duplicates

@@ -13,6 +13,7 @@ from functools import cached_property
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from volbench._utils.network_error import is_network_error
 from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
 from volbench.plugins.discovery import Origin, installed, on_one_line
@@ -111,7 +112,7 @@ class Registry(Named):
                 raise SpecError(f"{self.kind} {spec}: {error}") from error
             raise PluginError(
                 f"{self.kind} {spec} of {self.provider(spec.name)} cannot be built "
-                f"({on_one_line(error)}); update or uninstall it"
+                f"({on_one_line(error)}); {_way_out(error)}"
             ) from error
         if not isinstance(component, base):
             raise PluginError(
@@ -175,6 +176,10 @@ class Registry(Named):
     def provider(self, name: str) -> str:
         """Name and version of the distribution that provides ``name``, for messages."""
         return str(self.origins[name][0]) if self._is_installed(name) else "this process"
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether ``name`` is volbench's own."""
+        return self._is_installed(name) and self.origins[name][0].is_built_in
 
     def load(self, origin: Origin) -> Factory:
         """Import a factory once, under guard: what that changes of the process is put back.
@@ -240,8 +245,10 @@ def require_features(component: object, registry: Registry, spec: Spec) -> None:
     )
 
 
-def _way_out(error: BaseException, origin: Origin) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name:
+def _way_out(error: BaseException, origin: Origin | None = None) -> str:
+    if is_network_error(error):
+        return "connect to the network once, so that what it needs is kept, or leave it out"
+    if origin is not None and isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.partition(".")[0]
         if top != origin.entry.module.partition(".")[0]:
             return f"install what provides {top!r}, or uninstall it"

@@ -4,6 +4,7 @@ What a component breaks is told in a line that names it, who provides it, and wh
 """
 
 import inspect
+import logging
 import math
 import time
 import traceback
@@ -28,6 +29,8 @@ from volbench.training.fold import FoldTrainer
 from volbench.training.inference import representative_items
 from volbench.training.memory import peak_memory_mb
 from volbench.types import Output
+
+logger = logging.getLogger(__name__)
 
 PER_CLASS = 2
 """Cases of each class in the batch."""
@@ -58,11 +61,18 @@ class _Named:
     spec: Spec
 
     def refuse(self, problem: str, place: str = "") -> PluginError:
+        return PluginError(f"{self.of}: {problem}{f' ({place})' if place else ''}")
+
+    @property
+    def of(self) -> str:
+        """What it is and who provides it."""
         registry = REGISTRIES[self.kinds]
-        return PluginError(
-            f"{registry.kind} {self.spec} of {registry.provider(self.spec.name)}: {problem}"
-            f"{f' ({place})' if place else ''}"
-        )
+        return f"{registry.kind} {self.spec} of {registry.provider(self.spec.name)}"
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is volbench's own."""
+        return REGISTRIES[self.kinds].is_built_in(self.spec.name)
 
     @property
     def place(self) -> str:
@@ -115,6 +125,36 @@ def try_components(trainer: FoldTrainer) -> TrialCost:
         _step(trainer, batch, named)
         seconds = time.perf_counter() - began
     return TrialCost(len(cases), seconds, peak_memory_mb(trainer.device), before)
+
+
+def component_at_fault(trainer: FoldTrainer, epoch: int) -> str | None:
+    """Name the component that gives NaN or infinity before anything was trained; None if none.
+
+    Takes the batches of an epoch through network and loss as they were at the start, which no rate
+    of learning can have spoilt. The trainer cannot be used afterwards.
+
+    Args:
+        trainer: Of a fold that has failed.
+        epoch: Whose batches, counted from 1.
+    """
+    named = _components(trainer)
+    try:
+        trainer.start_anew()
+        trainer.model.train()
+        for batch in trainer.batches.augmented(trainer.batches.draw(epoch), epoch):
+            _check_numbers(named["augmentation"], batch.volume, "volumes")
+            _step(trainer, batch, named)
+    except PluginError as error:
+        return str(error)
+    except Exception as error:  # it has failed already, and for another reason
+        logger.debug("cannot look for the component at fault: %s", error)
+    return None
+
+
+def third_party(trainer: FoldTrainer) -> list[str]:
+    """Components that volbench does not provide itself, with their distributions."""
+    named = [*_components(trainer).values(), *(name for _, name, _ in _losses(trainer))]
+    return [name.of for name in named if not name.is_built_in]
 
 
 def _components(trainer: FoldTrainer) -> dict[str, _Named]:

@@ -163,6 +163,18 @@ def inactive(terms: Mapping[str, float], before: Sequence[Mapping[str, float]]) 
     return None
 
 
+class NotFiniteError(TrainingError):
+    """A loss or a prediction is no number: steps that are too large, or a component's doing.
+
+    Attributes:
+        epoch: The one whose batches it came of, counted from 1.
+    """
+
+    def __init__(self, message: str, epoch: int) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+
+
 class FoldTrainer:
     """Trains the experiment's network on one part of the data.
 
@@ -211,10 +223,7 @@ class FoldTrainer:
         self.loader = open_loader(prepared, self.device)
         if self.device.type == "cpu" and self._batch_pixels() >= LARGE_BATCH_PIXELS:
             keep_freed_memory()
-        torch.manual_seed(self._seed("initialise"))
-        self.whole = build_network(experiment, self.images, compute)
-        self.model = self.whole if features is None else on_stored_tokens(self.whole)
-        self.criterion = build_criterion(experiment, prepared, part.train, self.model)
+        self.start_anew()
         self.views = build_views(self.recipe, experiment.seed)
         self.clock = Clock(self.device, on=profile)
         self.batches = TrainingBatches(
@@ -246,11 +255,20 @@ class FoldTrainer:
         self.rate: float | None = None
         self.trained_cases = 0
 
+    def start_anew(self) -> None:
+        """Build network and loss as they are before training: the same ones each time."""
+        torch.manual_seed(self._seed("initialise"))
+        self.whole = build_network(self.experiment, self.images, self.compute)
+        self.model = self.whole if self.features is None else on_stored_tokens(self.whole)
+        self.criterion = build_criterion(
+            self.experiment, self.prepared, self.part.train, self.model
+        )
+
     def run(self) -> Trained:
         """Train to the last epoch, then score the held-out cases with the selected weights.
 
         Raises:
-            TrainingError: the loss is no longer a number.
+            NotFiniteError: the loss is no longer a number.
             PreemptedError: it was to stop; its checkpoint is kept.
         """
         modules: dict[str, nn.Module] = {"model": self.model, "loss": self.criterion}
@@ -290,7 +308,9 @@ class FoldTrainer:
         if self.part.validation:
             validation = self._predict(self.part.validation, self.views)
         if not np.isfinite(scores.probabilities).all():
-            raise TrainingError("the held-out predictions are not finite; lower optimizer.lr")
+            raise NotFiniteError(
+                f"the held-out predictions are not finite; {self._gentler}", progress.epoch
+            )
         return Trained(
             scores=scores,
             validation=validation,
@@ -423,20 +443,23 @@ class FoldTrainer:
         mean = float(total) / len(order)  # waits for the device once an epoch
         self.rate, self.trained_cases = rates[-1], sum(map(len, order))
         if not np.isfinite(mean):
-            raise TrainingError(self._not_finite(mean, epoch))
+            raise NotFiniteError(self._not_finite(mean, epoch), epoch)
         return mean
 
     def _not_finite(self, mean: float, epoch: int) -> str:
-        """Name the terms that are no numbers, and what is likely to be behind it."""
+        """Name the terms that are no numbers, and what takes smaller steps."""
         terms = self.criterion.take_means() if isinstance(self.criterion, WeightedSum) else {}
         odd = ", ".join(name for name, value in terms.items() if not math.isfinite(value))
         what = f"the loss became {mean} in epoch {epoch}{f' ({odd})' if odd else ''}"
-        if epoch == 1:
-            return (
-                f"{what}; lower optimizer.lr, or training.clip_norm (0 clips nothing); if neither "
-                "helps, a component gives it: try volbench plugin check"
-            )
-        return f"{what}; lower optimizer.lr, or training.clip_norm (0 clips nothing)"
+        return f"{what}; {self._gentler}"
+
+    @property
+    def _gentler(self) -> str:
+        """What makes steps smaller: a lower bound of the gradient's norm, where there is one."""
+        norm = self.recipe.training.clip_norm
+        if norm:
+            return f"lower optimizer.lr, or training.clip_norm (now {norm:g})"
+        return "lower optimizer.lr, or clip gradients (training.clip_norm=1)"
 
     def _step(self, batch: Batch) -> torch.Tensor:
         slices, labels = None, batch.labels
