@@ -1,6 +1,8 @@
 """Files of weights, sound and wrong, given to a built-in encoder and to one of somebody else."""
 
+import io
 import pickle
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,10 +120,13 @@ def test_wrong_weights_are_refused_in_one_line(
             r"is no checkpoint of torch.save, .* begins with b'\\x17\\x03\\x17\\x03'",
         ),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer, not the weights"),
+        (b"\x80" + bytes(range(60, 200)), "is damaged or no checkpoint .*; copy it again"),
+        (b"\x80\x02" + bytes(range(99, 20, -1)), "is damaged or no checkpoint .*; copy it again"),
+        (b"\x80\x02ctorch._utils\n_rebuild_ten", "is damaged or no checkpoint .*; copy it again"),
         (b"\n<!DOCTYPE html>", "is a web page, not weights; download the file itself"),
         (b"PK\x03\x04" + b"\x17" * 99, "is damaged or no checkpoint"),
     ],
-    ids=["random", "pointer", "page", "archive"],
+    ids=["random", "pointer", "protocol 60", "protocol 2", "cut in a name", "page", "archive"],
 )
 def test_a_file_that_is_something_else_is_told_so(
     content: bytes, message: str, tmp_path: Path
@@ -132,6 +137,28 @@ def test_a_file_that_is_something_else_is_told_so(
     assert "w.pth" in str(error.value)
     assert "\n" not in str(error.value)
     assert "would run code" not in str(error.value)
+
+
+def test_a_pickle_of_old_is_read_or_damaged_wherever_it_is_cut(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    torch.save({"a": torch.arange(3.0)}, whole, _use_new_zipfile_serialization=False)
+    path = tmp_path / "w.pth"
+    path.write_bytes(whole.getvalue())
+    assert read_weights(str(path))["a"].tolist() == [0, 1, 2]
+    for size in range(1, len(whole.getvalue()), 3):
+        path.write_bytes(whole.getvalue()[:size])
+        with pytest.raises(SpecError, match=r"is damaged or no checkpoint .*; copy it again"):
+            read_weights(str(path))
+
+
+def test_random_bytes_after_the_mark_of_a_pickle_are_no_checkpoint(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    for mark in (b"\x80", b"\x80\x02", b"\x80\x04\x95", b"PK\x03\x04"):
+        for _ in range(60):
+            (tmp_path / "w.pth").write_bytes(mark + draw.randbytes(80))
+            with pytest.raises(SpecError, match=r"w\.pth': the file is damaged or no ") as error:
+                read_weights(str(tmp_path / "w.pth"))
+            assert "\n" not in str(error.value)
 
 
 def test_a_run_ends_with_one_line_and_exit_code_4(tmp_path: Path) -> None:

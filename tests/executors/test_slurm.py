@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -119,10 +120,12 @@ def test_without_submitit_it_is_one_line(tmp_path, monkeypatch):
         Slurm().submit([toy("a", "echo")], tmp_path, print)
 
 
-def test_the_script_is_shown_without_a_cluster(tmp_path):
+def test_the_script_is_shown_without_a_cluster(tmp_path, monkeypatch):
     pytest.importorskip("submitit")
+    monkeypatch.chdir(tmp_path)
     executor = Slurm(partition="gpu", time_min=240, gpus=1, mem_gb=32, array=40)
-    script = executor.describe([toy(str(n), "echo") for n in range(100)], tmp_path)
+    script = executor.describe([toy(str(n), "echo") for n in range(100)], Path("run"))
+    assert f" -u -m submitit.core._submit {tmp_path}/run/log\n" in script
     for line in ("--partition=gpu", "--time=240", "--gpus-per-node=1", "--mem=32GB"):
         assert f"#SBATCH {line}\n" in script
     assert "#SBATCH --array=0-99%40\n" in script

@@ -194,7 +194,7 @@ class Timm(Encoder):
         """What the backbone sees, with channels last.
 
         On one core of a CPU a depthwise or 1×1 convolution takes half the time so or less, and a
-        ResNet-18 about the same.
+        ResNet-18 about the same. Kernels stay contiguous, since what is saved has to be.
         """
         slices = self.inputs(packing.pack(volume, channels_last=True), packing)
         return _padded(slices, self.multiple).contiguous(memory_format=torch.channels_last)

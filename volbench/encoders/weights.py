@@ -7,6 +7,8 @@ does not fit is refused, and named.
 """
 
 import hashlib
+import io
+import pickletools
 import re
 import warnings
 from collections import Counter
@@ -46,6 +48,9 @@ UNSAFE = (
 
 FORBIDDEN = ("GLOBAL", "nsupported", "unrecognized", "Can only")
 """Words of the reader of torch where a file holds, or may hold, code."""
+
+IMPORTS = frozenset({"GLOBAL", "STACK_GLOBAL", "INST"})
+"""Operations of a pickle that name a function or a class."""
 
 SAVED_BY_TORCH = (b"PK", b"\x80")
 """First bytes of an archive that torch.save writes, and of the pickle that it wrote before 1.6."""
@@ -172,7 +177,7 @@ def _content(path: Path) -> object:
     except Exception as error:  # whatever the reader of a damaged archive raises
         text = " ".join(str(error).split())
         if type(error).__name__ == "UnpicklingError":
-            if any(word in text for word in FORBIDDEN):
+            if any(word in text for word in FORBIDDEN) and _may_hold_code(data):
                 raise _refused(path, UNSAFE) from None
             text = "its pickle cannot be read"
         reason = text[:120] or "it is cut off"
@@ -193,6 +198,25 @@ def _what_it_is_not(data: bytes, suffix: str) -> str | None:
             f"begins with {data[:4]!r}; give a .safetensors or .pth file"
         )
     return None
+
+
+def _may_hold_code(data: bytes) -> bool:
+    """Whether a file is an archive, or begins with whole pickles of which one names a function.
+
+    Where a pickle is cut off or its bytes are random, the reader of torch also speaks of names that
+    are not allowed; saying so would send people to look for code that is not there.
+    """
+    if data.startswith(b"PK"):
+        return True
+    stream = io.BytesIO(data)
+    try:
+        while stream.tell() < len(data):
+            names = {code.name for code, _, _ in pickletools.genops(stream)}
+            if not IMPORTS.isdisjoint(names):
+                return True
+    except Exception:  # whatever it raises for bytes that are no pickle
+        return False
+    return False
 
 
 def _unwrapped(content: object, path: Path) -> StateDict:

@@ -126,6 +126,7 @@ class Slurm(Executor):
         if not (parts := _arrays(tasks, self._array)):
             return "nothing to submit: all is done"
         (first, at_once), *more = parts
+        folder = folder.resolve()
         executor = self._executor(_submitit(), folder, at_once, alone=False)
         command = f"{sys.executable} -u -m submitit.core._submit {folder / 'log'}"
         executor.parameters["map_count"] = len(first)
