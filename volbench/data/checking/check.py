@@ -10,6 +10,7 @@ from volbench.data.checking.survey import OnCase, Surveyed, VolumeFacts, survey
 from volbench.data.duplicates import look_alikes, names_of, similar_pairs
 from volbench.data.formats.series_files import beside_series
 from volbench.data.preprocessing.options import Preprocessing
+from volbench.data.subjects.names import unprintable
 from volbench.data.subjects.read import believed_kind
 from volbench.errors import DataError
 from volbench.interfaces import Case, Dataset, Files
@@ -65,14 +66,20 @@ def check(
     Raises:
         DataError: a worker process was killed.
     """
-    surveyed = survey(dataset, jobs=jobs, on_case=on_case, geometry=options.geometry)
+    refused = ""
+    used: Preprocessing | None = None
+    try:
+        used = options.resolved(dataset)
+    except DataError as error:
+        refused = str(error)
+    surveyed = survey(dataset, jobs=jobs, on_case=on_case, geometry=options.geometry, options=used)
     cases = [one.case for one in surveyed]
     problems = [one.problem for one in surveyed if one.problem]
     facts = [one.facts for one in surveyed if one.facts]
     equal = _equal(surveyed)
     copies = tuple(_copies(equal))
     problems += [*_broken_promises(dataset, surveyed), *_mixed_up(dataset, cases)]
-    problems += _refused_by_run(dataset, options)
+    problems += [refused] if refused else []
     problems += further(cases) if further else ()
     return ValidationReport(
         surveyed=surveyed,
@@ -86,14 +93,6 @@ def check(
         ),
         notes=(*_notes(facts), *_unverified(cases), *_left_out(cases)),
     )
-
-
-def _refused_by_run(dataset: Dataset, options: Preprocessing) -> Iterator[str]:
-    """What preparing would refuse that reading alone does not show."""
-    try:
-        options.resolved(dataset)
-    except DataError as error:
-        yield str(error)
 
 
 def _broken_promises(dataset: Dataset, surveyed: Sequence[Surveyed]) -> Iterator[str]:
@@ -123,6 +122,9 @@ def _mixed_up(dataset: Dataset, cases: Sequence[Case]) -> Iterator[str]:
     for patient, folds in _values(cases, lambda case: case.fold).items():
         if len(folds) > 1:
             yield f"patient {patient} is in the folds {', '.join(sorted(folds))}; keep to one"
+    for case in cases:
+        if odd := unprintable(case):
+            yield odd
     unplaced = sum(case.fold is None for case in cases)
     if 0 < unplaced < len(cases):
         yield f"{unplaced} of {len(cases)} cases have no fold; give all of them one, or none"

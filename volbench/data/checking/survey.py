@@ -10,10 +10,13 @@ from jaxtyping import Float
 from volbench._utils.process_pool import each
 from volbench._utils.renamed_modules import renamed
 from volbench.data.duplicates import thumbnail
+from volbench.data.preprocessing.information import refusal
+from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.reading import read_as, read_case
 from volbench.data.subjects.extents import Extent, extent
 from volbench.errors import DataError, StorageError
 from volbench.interfaces import Case, Dataset
+from volbench.types import Scan
 
 OnCase = Callable[[int, int], object]
 
@@ -55,15 +58,30 @@ class VolumeFacts:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A case, with its facts or with the reason why there are none."""
+    """A case, with its facts, and with the reason why it cannot be read or prepared, if so."""
 
     case: Case
     facts: VolumeFacts | None
     problem: str | None
 
 
+@dataclass(frozen=True)
+class _Look:
+    """A case to look at, and how it would be prepared; None looks no further than reading."""
+
+    number: int
+    case: Case
+    channels: tuple[str, ...]
+    options: Preprocessing | None
+
+
 def survey(
-    dataset: Dataset, *, jobs: int = 1, on_case: OnCase | None = None, geometry: str = "auto"
+    dataset: Dataset,
+    *,
+    jobs: int = 1,
+    on_case: OnCase | None = None,
+    geometry: str = "auto",
+    options: Preprocessing | None = None,
 ) -> tuple[Surveyed, ...]:
     """Read all cases; what cannot be read is reported, not raised.
 
@@ -72,6 +90,7 @@ def survey(
         jobs: Processes at most; what is read in seconds is read by this one alone.
         on_case: Called with how many cases are done, and of how many.
         geometry: Which part of NIfTI headers to believe; ``auto`` leaves it to the files.
+        options: Resolved; what preparing a case by them would refuse is its problem, too.
 
     Raises:
         DataError: a worker process was killed, most likely for want of memory.
@@ -79,7 +98,8 @@ def survey(
     cases = [read_as(case, geometry) for case in dataset.cases()]
     found: dict[int, Surveyed] = {}
     try:
-        for number, facts, problem in each(_look, list(enumerate(cases)), jobs=jobs):
+        tasks = [_Look(at, case, dataset.channels, options) for at, case in enumerate(cases)]
+        for number, facts, problem in each(_look, tasks, jobs=jobs):
             found[number] = Surveyed(cases[number], facts, problem)
             if on_case:
                 on_case(len(found), len(cases))
@@ -91,9 +111,9 @@ def survey(
     return tuple(found[number] for number in range(len(cases)))
 
 
-def _look(task: tuple[int, Case]) -> tuple[int, VolumeFacts | None, str | None]:
+def _look(task: _Look) -> tuple[int, VolumeFacts | None, str | None]:
     """Read one case; the case itself, which may be a volume in memory, is not sent back."""
-    number, case = task
+    number, case = task.number, task.case
     try:
         scan = read_case(case)
     except DataError as error:
@@ -120,7 +140,16 @@ def _look(task: tuple[int, Case]) -> tuple[int, VolumeFacts | None, str | None]:
         ),
         thumbnail=thumbnail(scan.image[0]),
     )
-    return number, facts, None
+    return number, facts, _unprepared(scan, task)
+
+
+def _unprepared(scan: Scan, task: _Look) -> str | None:
+    """Why the case cannot be prepared; transforms may change anything, and are not tried here."""
+    options = task.options
+    if options is None or options.transforms or len(scan.image) != len(task.channels):
+        return None
+    reason = refusal(scan, options, task.channels)
+    return reason and f"case {task.case.name}: {reason}"
 
 
 __getattr__ = renamed(__name__, {"Facts": "VolumeFacts"})

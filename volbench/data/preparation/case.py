@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float16, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from volbench._utils.digested_files import read_sealed, write_sealed
 from volbench._utils.renamed_modules import renamed
 from volbench.data.cache.packed_voxels import CASE_TUPLES, affine_tuple
-from volbench.data.preprocessing.operations import LARGEST_FLOAT16, preprocess
+from volbench.data.preprocessing.information import PackedVolume, require_information
+from volbench.data.preprocessing.operations import preprocess
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.errors import DataError, StateError, StorageError, VolbenchError
 from volbench.interfaces import Case
@@ -28,15 +29,6 @@ KEPT_S = 30 * 24 * 3600
 PART_VERSION = 2
 """Raised whenever a case is written in another way; parts of another version are left alone."""
 
-FLAT = 0.999
-"""Share of voxels of one value, from which on a channel is nearly constant."""
-
-CLIPPING = ("window", "percentile", "byte")
-
-LOST = 0.01
-"""Share of voxels that may become 0 in float16 and were not."""
-
-PackedVolume = Float16[np.ndarray, "slice channel size size"]
 PackedMask = UInt8[np.ndarray, "slice size _"]
 
 
@@ -107,51 +99,9 @@ def prepare_case(case: Case, options: Preprocessing, *, channels: Sequence[str])
         affine=affine_tuple(done.affine),
     )
     voxels = np.ascontiguousarray(np.moveaxis(done.image, 0, 1), np.float16)
-    _require_information(done.image, voxels, channels, options)
+    require_information(done.image, voxels, channels, options)
     mask = None if done.mask is None else np.packbits(done.mask, axis=-1)
     return PreparedVolume(voxels, mask, geometry, fingerprint)
-
-
-def _require_information(
-    image: NDArray[Any], voxels: PackedVolume, channels: Sequence[str], options: Preprocessing
-) -> None:
-    """Refuse a channel of which preparation left nothing: one value, or what float16 cannot hold.
-
-    Raises:
-        DataError: with the channel, what became of it and the way out.
-    """
-    used = f"preprocessing.normalize={options.normalize}"
-    for number, name in enumerate(channels):
-        before, after = image[number], voxels[:, number]
-        low, high = float(after.min()), float(after.max())
-        if low == high:
-            raise DataError(
-                f"channel {name}: every prepared voxel is {low:g} after {used}; its values lie "
-                "outside the window or percentiles, or are too small for float16: use "
-                "preprocessing.normalize=zscore, or a window that holds them"
-            )
-        clipped = max(float(np.mean(after == edge)) for edge in (low, high))
-        if options.normalize in CLIPPING and clipped >= FLAT:
-            raise DataError(
-                f"channel {name}: {clipped:.2%} of its prepared voxels are {_edge(after, low)} "
-                f"after {used}, so nearly nothing is left; use preprocessing.normalize=zscore, or "
-                "a window that holds its values"
-            )
-        if max(abs(low), abs(high)) >= LARGEST_FLOAT16:
-            raise DataError(
-                f"channel {name}: values beyond {LARGEST_FLOAT16:g} after {used}, which float16 "
-                "cannot hold; use preprocessing.normalize=zscore, window or percentile"
-            )
-        lost = float(np.mean((before != 0) & (after == 0)))
-        if lost > LOST:
-            raise DataError(
-                f"channel {name}: {lost:.0%} of its voxels are too small for float16 after {used}; "
-                "use preprocessing.normalize=zscore, window or percentile"
-            )
-
-
-def _edge(voxels: NDArray[Any], low: float) -> str:
-    return "the lowest value" if np.mean(voxels == low) >= FLAT else "the highest value"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jaxtyping import Float16
 
 from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench._utils.process_pool import each
-from volbench._utils.text import grouped, printable
+from volbench._utils.text import grouped
 from volbench.data.cache.fingerprints import data_digest, fingerprints_of
 from volbench.data.cache.packed_voxels import (
     SCHEMA,
@@ -37,6 +37,7 @@ from volbench.data.preparation.case import (
 )
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.reading import read_as
+from volbench.data.subjects.names import unprintable
 from volbench.errors import DataError, StateError
 from volbench.interfaces import Case, Dataset, Files, SubjectSource
 
@@ -112,24 +113,12 @@ def _require_sound(cases: Sequence[Case], classes: Sequence[str], source: str) -
         if case.name == following.name:
             raise DataError(f"{source} has two cases named {case.name!r}; rename one")
     for case in cases:
-        _require_plain(case)
+        if odd := unprintable(case):
+            raise DataError(odd)
         if case.label not in classes:
             raise DataError(
                 f"case {case.name}: label {case.label!r} is none of {', '.join(classes)}; "
                 "correct the label or the data set's classes"
-            )
-
-
-def _require_plain(case: Case) -> None:
-    """Refuse what no table can hold and no terminal should show, before anything is trained."""
-    texts = {"name": case.name, "patient": case.patient, "label": case.label}
-    texts |= {"fold": case.fold or ""} | {f"stratum {key}": key for key in case.strata}
-    texts |= {f"stratum {key}": text for key, text in case.strata.items()}
-    for what, text in texts.items():
-        if text != printable(text):
-            raise DataError(
-                f"case {printable(case.name)}: its {what} {printable(text)!r} holds a control "
-                "character; write it without"
             )
 
 
