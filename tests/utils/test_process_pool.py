@@ -18,7 +18,7 @@ def test_many_cores_share_what_two_would_not(monkeypatch, jobs, cases, shared):
         now[0] += 0.6
         return task
 
-    def in_processes(function, tasks, jobs):
+    def in_processes(function, tasks, jobs, *, ordered):
         left.append(len(tasks))
         return iter(tasks)
 
@@ -27,3 +27,16 @@ def test_many_cores_share_what_two_would_not(monkeypatch, jobs, cases, shared):
     monkeypatch.setattr(process_pool, "_in_processes", in_processes)
     assert list(each(work, range(cases), jobs=jobs)) == list(range(cases))
     assert left == ([cases - 2] if shared else [])
+
+
+def slow_if_first(number):
+    time.sleep(0.5 if number == 0 else 0.0)
+    return number
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_results_come_in_order_where_that_is_asked_for(ordered):
+    tasks = range(6)
+    found = list(process_pool._in_processes(slow_if_first, tasks, 2, ordered=ordered))
+    assert sorted(found) == list(tasks)
+    assert (found == list(tasks)) == ordered

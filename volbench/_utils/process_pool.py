@@ -4,8 +4,9 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -24,7 +25,7 @@ START_S = 5.0
 
 
 def each(
-    function: Callable[[Task], Result], tasks: Sequence[Task], *, jobs: int
+    function: Callable[[Task], Result], tasks: Sequence[Task], *, jobs: int, ordered: bool = False
 ) -> Iterator[Result]:
     """Run ``function`` on every task and yield the results as they come.
 
@@ -36,6 +37,7 @@ def each(
         function: Importable by name.
         tasks: Picklable.
         jobs: Processes at most; 1 keeps all in this one.
+        ordered: Yield the results in the order of the tasks; one that is early waits in memory.
 
     Raises:
         StorageError: a process was killed, as the system does when memory runs out.
@@ -48,13 +50,13 @@ def each(
         elif done > 1 and jobs > 1:
             left = (time.monotonic() - start) / (done - 1) * (len(tasks) - done)
             if left - left / jobs > START_S:
-                yield from _in_processes(function, tasks[done:], jobs)
+                yield from _in_processes(function, tasks[done:], jobs, ordered=ordered)
                 return
         yield function(task)
 
 
 def _in_processes(
-    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, *, ordered: bool
 ) -> Iterator[Result]:
     context = get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)[::-1]
@@ -62,7 +64,8 @@ def _in_processes(
         min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(theirs,)
     )
     try:
-        for future in as_completed([pool.submit(function, task) for task in tasks]):
+        futures = deque(pool.submit(function, task) for task in tasks)
+        for future in _in_order(futures) if ordered else as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
         raise StorageError(
@@ -73,6 +76,12 @@ def _in_processes(
         ours.close()
         pool.shutdown(wait=True, cancel_futures=True)
         theirs.close()
+
+
+def _in_order(futures: deque[Future[Result]]) -> Iterator[Future[Result]]:
+    """The first of those that are left; none is kept beyond its turn, nor is its result."""
+    while futures:
+        yield futures.popleft()
 
 
 def _start(lifeline: Connection) -> None:

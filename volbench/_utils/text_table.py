@@ -147,6 +147,19 @@ def paragraph(text: str, width: int) -> list[str]:
     ]
 
 
+def stderr_width() -> int | None:
+    """Columns of the terminal behind stderr, COLUMNS first; None where it is none."""
+    if not sys.stderr.isatty():
+        return None
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return WIDTH
+
+
 def cells(text: str) -> int:
     """Columns of a terminal that a text takes.
 

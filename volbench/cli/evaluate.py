@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from volbench.cli.options import inference_options
-from volbench.cli.output import chosen_format, emit, output_options
+from volbench.cli.output import chosen_format, echo_note, emit, output_options
 from volbench.cli.progress.counter import counter
 
 FORMATS = ("table", "md", "json", "html")
@@ -95,7 +95,7 @@ def command(
         )
     for run in found.runs:
         for warning in run.warnings:
-            click.echo(f"warning: {run.name}: {warning}", err=True)
+            echo_note(f"warning: {run.name}: {warning}")
     tables = external_tables(found)
     style = chosen_format(style, output, FORMATS)
     if style == "json":

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from volbench.cli.output import echo_note
+
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -40,9 +42,9 @@ def command(run: Path, folds: tuple[int, ...], output: Path | None) -> None:
     require_extra()
     click.echo("exporting: a few seconds per fold", err=True)
     exported = export_onnx(run, output, folds=folds or None)
-    click.echo(f"note: {NOTICE}", err=True)
+    echo_note(f"note: {NOTICE}")
     for note in exported.notes:
-        click.echo(f"warning: {note}", err=True)
+        echo_note(f"warning: {note}")
     slices = ", ".join(map(str, CHECKED_SLICES))
     click.echo(f"file        {exported.path}")
     click.echo(f"folds       {', '.join(map(str, exported.folds))}")

@@ -9,7 +9,14 @@ import click
 
 from volbench._api.listing import KINDS, list_components
 from volbench._utils.text_table import Column, is_narrow
-from volbench.cli.output import chosen_format, emit, json_text, output_options, table_text
+from volbench.cli.output import (
+    chosen_format,
+    echo_note,
+    emit,
+    json_text,
+    output_options,
+    table_text,
+)
 from volbench.plugins import catalog
 
 Row = tuple[str, ...]
@@ -27,7 +34,7 @@ def command(kind: str | None, style: str | None, output: Path | None, as_json: b
     """
     if kind != "plugins":  # whose table has a column for it
         for warning in catalog.warnings():
-            click.echo(f"volbench: warning: {warning}", err=True)
+            echo_note(f"volbench: warning: {warning}")
     listed = {kind: list_components(kind)} if kind else list_components()
     if as_json or chosen_format(style, output, ("table", "json")) == "json":
         records = {name: [asdict(item) for item in items] for name, items in listed.items()}

@@ -50,9 +50,11 @@ def _terminate(number: int, frame: object) -> None:
 
 
 def _end(message: str, exit_code: int) -> None:
+    from volbench.cli.output import echo_note
+
     if os.environ.get(DEBUG_VARIABLE) and sys.exc_info()[0] is not None:
         traceback.print_exc()
-    click.echo(f"volbench: {printable(' '.join(message.splitlines()))}", err=True)
+    echo_note(f"volbench: {printable(' '.join(message.splitlines()))}")
     sys.exit(exit_code)
 
 

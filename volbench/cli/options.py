@@ -77,7 +77,7 @@ preprocessing_jobs_option = click.option(
 prepared_option = click.option(
     "--data",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path, exists=True),
     metavar="FOLDER",
     help="Prepared folder with the images, besides the cache; repeatable.",
 )

@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 import click
 
 from volbench._utils.output_formats import SUFFIXES
-from volbench._utils.text_table import Column, draw_table, fold, is_narrow, output_width
+from volbench._utils.text_table import (
+    NARROWEST,
+    Column,
+    draw_table,
+    fold,
+    is_narrow,
+    output_width,
+    paragraph,
+    stderr_width,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -83,6 +92,13 @@ def emit(text: str, output: Path | None) -> None:
         return
     write_atomic(output, text)
     click.echo(f"wrote {output} ({len(text.encode()) / 1000:.1f} kB)", err=True)
+
+
+def echo_note(text: str) -> None:
+    """Print a line of prose on stderr; in a terminal it is folded between words."""
+    width = stderr_width()
+    folded = text if width is None or width < NARROWEST else "\n".join(paragraph(text, width))
+    click.echo(folded, err=True)
 
 
 def json_text(values: Mapping[str, Any], *, schema: int = SCHEMA) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from volbench.cli.options import inference_options
-from volbench.cli.output import chosen_format, emit, output_options
+from volbench.cli.output import chosen_format, echo_note, emit, output_options
 from volbench.cli.progress.counter import counter
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def command(
             on_case=on_case,
             on_fold=on_fold,
         )
-    click.echo(f"note: {NOTICE}", err=True)
+    echo_note(f"note: {NOTICE}")
     for warning in (*ensemble.warnings, *summarised_warnings(predicted)):
-        click.echo(f"warning: {warning}", err=True)
+        echo_note(f"warning: {warning}")
     text = show(predicted, ensemble, cast("Format", chosen_format(style, output, ("csv", "json"))))
     emit(text, output)
 

@@ -216,6 +216,24 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
+def data_argument(source: str) -> str:
+    """What ``--data`` takes for a source: a manifest's path, else the spec.
+
+    >>> data_argument("manifest(path='/a/b/manifest.csv')")
+    '/a/b/manifest.csv'
+    >>> data_argument("permuted labels of phantom(patients=30)")
+    'phantom(patients=30)'
+    """
+    source = source.removeprefix(PERMUTED)
+    try:
+        spec = parse(source)
+    except SpecError:
+        return source
+    options = dict(spec.arguments)
+    path = options.pop("path", None)
+    return str(path) if spec.name == "manifest" and path is not None and not options else source
+
+
 def short_source(source: str) -> str:
     """Name the data behind a source in a few words: the end of its path, or the spec itself.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from volbench._utils.process_pool import each
 from volbench._utils.text import grouped
 from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.data.cache.writing import CacheDescription, write_prepared
-from volbench.data.preparation.case import CaseGeometry, CaseTask, load, make
+from volbench.data.preparation.case import CaseGeometry, try_case
 from volbench.errors import DataError
 from volbench.interfaces import Card, Case
 from volbench.predict.trained_run import TrainedRun
@@ -37,7 +38,7 @@ def prepare_volumes(
     Args:
         cases: Sorted in no particular way; the result keeps their order.
         trained: Whose preprocessing to use.
-        folder: An empty folder for what is in between; it must outlive the result.
+        folder: An empty folder for the prepared volumes; it must outlive the result.
         check: Says why a volume that could be read cannot be predicted.
         jobs: Processes at most.
         on_case: Called with the number of volumes prepared and their total.
@@ -45,24 +46,25 @@ def prepare_volumes(
     Raises:
         DataError: a volume is missing, damaged or unlike those that the run was trained on.
     """
-    options, channels = trained.preprocessing, trained.channels
-    parts = [
-        CaseTask(case, channels, options, folder / f"{number}.npz")
-        for number, case in enumerate(cases)
-    ]
-    broken: list[str] = []
-    for done, reason in enumerate(each(make, parts, jobs=jobs), start=1):
-        broken += [reason] if reason else []
-        if on_case:
-            on_case(done, len(parts))
-    _refuse(broken, len(cases))
-    facts = [load(part)[1] for part in parts]
-    found = ((case, check(case, known)) for case, known in zip(cases, facts, strict=True))
-    _refuse([f"case {case.name}: {reason}" for case, reason in found if reason], len(cases))
+    options = trained.preprocessing
+    prepare = partial(try_case, options=options, channels=trained.channels)
+    prepared: list[PreparedCase] = []
 
     def volumes() -> Iterator[Float16[np.ndarray, "_ channel size size"]]:
-        for part in parts:
-            yield load(part)[0]
+        broken: list[str] = []
+        unlike: list[str] = []
+        found = each(prepare, cases, jobs=jobs, ordered=True)
+        for done, (case, volume) in enumerate(zip(cases, found, strict=True), start=1):
+            if isinstance(volume, str):
+                broken.append(volume)
+            elif reason := check(case, volume.geometry):
+                unlike.append(f"case {case.name}: {reason}")
+            elif not (broken or unlike):  # else nothing is predicted, so nothing is kept
+                prepared.append(_case(case, volume.geometry, every_slice=trained.by_slice))
+                yield volume.voxels
+            if on_case:
+                on_case(done, len(cases))
+        _refuse(broken or unlike, len(cases))
 
     description = CacheDescription(
         digest="",
@@ -72,11 +74,7 @@ def prepare_volumes(
         channels=trained.channels,
         card=Card("volumes to predict", "", ""),
     )
-    prepared = [
-        _case(case, known, every_slice=trained.by_slice)
-        for case, known in zip(cases, facts, strict=True)
-    ]
-    return write_prepared(folder / "packed", description, prepared, volumes())
+    return write_prepared(folder, description, prepared, volumes())
 
 
 def _case(case: Case, facts: CaseGeometry, *, every_slice: bool) -> PreparedCase:

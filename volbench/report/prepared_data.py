@@ -38,7 +38,8 @@ def check_folders(folders: Iterable[Path]) -> None:
     for folder in folders:
         if not is_prepared(folder):
             raise UsageError(
-                f"--data {folder} is no prepared folder; volbench data prepare makes one"
+                f"--data {folder} is no prepared folder (volbench data prepare makes one); leave "
+                "it out, and the volumes that were prepared for the runs are found in the cache"
             )
 
 

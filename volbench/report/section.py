@@ -89,7 +89,8 @@ class ReportSection:
     @property
     def look(self) -> str:
         """The command that shows the volumes as networks see them."""
-        return f"volbench data show {shlex.quote(self.comparison.first_run.experiment['source'])}"
+        source = data_argument(self.comparison.first_run.experiment["source"])
+        return f"volbench data show {shlex.quote(source)}"
 
     @property
     def against(self) -> str:

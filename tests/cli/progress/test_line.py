@@ -101,6 +101,7 @@ with TrainingsLine("folds", "folds") as line:
     line.open(2, 0)
     line.epoch(0, fold_label(0), EpochReport(0, 1, 4, 0.5, 0.75))
     line.say("a line above")
+    line.say("a warning that is wider than the terminal " + "of a hundred columns " * 4)
 """
 
 
@@ -120,6 +121,10 @@ def test_a_terminal_that_cannot_redraw_gets_lines_with_the_time_left(term):
     text = shown.decode()
     assert "left" in text
     assert "a line above" in text
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "\n").splitlines()
+    wide = [line.rstrip() for line in plain if "hundred columns" in line]
+    assert len(wide) == 2, "no word is cut by the edge"
+    assert all(line.endswith(("columns", "of", "a", "hundred")) for line in wide)
     assert ("\x1b" in text) == (term == "xterm")
     assert ("\u2501" in text) == (term == "xterm")
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from volbench.cli.output import echo_note
+
 SHOWN = 3
 
 
@@ -72,11 +74,11 @@ def command(
         read_spreadsheet(table, sheet), columns, output, skip_missing=skip_missing
     )
     for reason in written.skipped:
-        click.echo(f"left out: {reason}", err=True)
+        echo_note(f"left out: {reason}")
     if written.unused:
         shown = ", ".join(written.unused[:SHOWN]) + (", ..." if len(written.unused) > SHOWN else "")
         verb = "belongs" if len(written.unused) == 1 else "belong"
-        click.echo(f"{plural(len(written.unused), 'file')} {verb} to no row: {shown}", err=True)
+        echo_note(f"{plural(len(written.unused), 'file')} {verb} to no row: {shown}")
     cases = written.manifest.cases()
     counts = Counter(case.label for case in cases)
     shown = ", ".join(f"{name} {counts[name]}" for name in written.manifest.classes)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from volbench._utils.text import plural, printable
+from volbench.cli.output import echo_note
 from volbench.cli.progress.counter import counter
 
 
@@ -62,7 +63,7 @@ def command(
         *check_prepared(prepared, allow=allow_duplicates),
         *prepared_notes(prepared),
     ):
-        click.echo(f"warning: {printable(note)}", err=True)
+        echo_note(f"warning: {printable(note)}")
     if out is not None:
         prepared = copy_prepared(prepared, out)
     slices, channels, height, width = prepared.voxels.shape

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
 from volbench._utils.text import plural
+from volbench._utils.text_table import paragraph
+from volbench.cli.output import echo_note
 from volbench.cli.progress.closing import Closing
 
 if TYPE_CHECKING:
@@ -153,9 +153,10 @@ class ProgressLine(Closing):
         """Print a line above the bars."""
         self.said = time.monotonic()
         if self._live is None:
-            click.echo(text, err=True)
+            echo_note(text)
         else:
-            self._live.console.print(text, markup=False, emoji=False, soft_wrap=True)
+            shown = "\n".join(paragraph(text, self._live.console.width))
+            self._live.console.print(shown, markup=False, emoji=False, soft_wrap=True)
 
     def tell(self, text: str) -> None:
         """Print a line on a step of the work, where no bar shows it and nothing was said lately."""

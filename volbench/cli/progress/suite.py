@@ -8,7 +8,7 @@ import click
 
 from volbench._utils.text import plural
 from volbench._utils.text_table import Column, draw_table, output_width, paragraph
-from volbench.cli.output import facts_text
+from volbench.cli.output import echo_note, facts_text
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.cli.progress.together import TogetherProgress, finished_folds
@@ -230,7 +230,7 @@ class SuiteProgress(Closing, SuiteCallback):
         return self.number * 1_000_000 + fold
 
     def _say(self, text: str) -> None:
-        click.echo(text, err=True)  # above a bar, too, which catches what is printed
+        echo_note(text)  # above a bar, too, which catches what is printed
 
 
 def _done(plan: Plan, out: Path) -> int:

@@ -99,7 +99,12 @@ class TrainingProgress(Closing, Callback):
         """Print the outcome of the run and the command that compares it."""
         mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""
         click.echo("\n".join(outcome_lines(outcome, mean=mean)))
-        click.echo(f"compare with: volbench compare {outcome.path.parent}")
+        if len(outcome.failed) < len(outcome.results):
+            click.echo(f"compare with: volbench compare {outcome.path.parent}")
+        else:
+            click.echo(
+                f"see why with: volbench logs {outcome.path} --fold {outcome.failed[0].fold}"
+            )
 
 
 def outcome_lines(outcome: Outcome, *, mean: str = "") -> list[str]:

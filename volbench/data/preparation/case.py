@@ -132,6 +132,39 @@ def resumable_task(
     return CaseTask(case, channels, options, folder / f"{key}.npz", fingerprint)
 
 
+def try_case(
+    case: Case,
+    options: Preprocessing,
+    *,
+    channels: Sequence[str],
+    expected: str | None = None,
+) -> PreparedVolume | str:
+    """Prepare one case, or say in a line why it cannot be used.
+
+    Args:
+        case: As for `prepare_case`.
+        options: Resolved, so without ``auto``.
+        channels: Names of the channels that it must have.
+        expected: Fingerprint that reading must find; None takes the case as it is.
+
+    Raises:
+        StorageError: the disk is full or a folder cannot be written.
+    """
+    try:
+        prepared = prepare_case(case, options, channels=channels)
+        if expected not in (None, prepared.fingerprint):
+            raise DataError(
+                "its files change while they are being prepared; wait for whoever writes"
+            )
+    except StorageError:
+        raise
+    except VolbenchError as error:
+        return _named(case, str(error))
+    except Exception as error:  # whatever a reader or a generator raises, it must name its case
+        return _named(case, " ".join(f"{type(error).__name__}: {error}".split()))
+    return prepared
+
+
 def make(task: CaseTask) -> str | None:
     """Read, prepare and write one case.
 
@@ -141,18 +174,9 @@ def make(task: CaseTask) -> str | None:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    try:
-        prepared = prepare_case(task.case, task.options, channels=task.channels)
-        if task.fingerprint not in (None, prepared.fingerprint):
-            raise DataError(
-                "its files change while they are being prepared; wait for whoever writes"
-            )
-    except StorageError:
-        raise
-    except VolbenchError as error:
-        return _named(task.case, str(error))
-    except Exception as error:  # whatever a reader or a generator raises, it must name its case
-        return _named(task.case, " ".join(f"{type(error).__name__}: {error}".split()))
+    prepared = try_case(task.case, task.options, channels=task.channels, expected=task.fingerprint)
+    if isinstance(prepared, str):
+        return prepared
     _write(task.path, prepared)
     return None
 
