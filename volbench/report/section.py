@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
+from volbench.experiment.experiment import data_argument
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.report import candidate_figures as rows
 from volbench.report import curves, tables
