@@ -4,18 +4,23 @@
 
 Folds are those of real runs of ten folds, with leases, attempts and all files; only the training is
 a nap of milliseconds on a simulated node (`volbench.executors.simulated`).
+
+    python benchmarks/performance/scheduling.py --here --folds 100
+
+does the same folds without a nap by `local`, and writes their files alone for comparison.
 """
 
 import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from resource import RUSAGE_SELF, getrusage
-from typing import Any
+from typing import Any, TypeAlias
+from unittest.mock import patch
 
 from volbench.crossval import Plan, dispatch, make_plan
 from volbench.crossval.callback import Callback, listener_of
@@ -24,42 +29,80 @@ from volbench.crossval.fold_task import Task, executor_task
 from volbench.crossval.on_node import OnNode
 from volbench.crossval.open_run import fold_tasks, open_folder
 from volbench.crossval.settings import RunSettings
+from volbench.executors.local import Local
 from volbench.executors.simulated import Fate, Simulated
 from volbench.executors.status import fold_states
-from volbench.interfaces import ExecutorTask
+from volbench.interfaces import Executor, ExecutorTask, TaskContext
 from volbench.leaderboard.statistics.compare import compare_runs
-from volbench.runs.folder import SPLITS, FoldResult
+from volbench.runs.folder import SPLITS, FoldFolder, FoldResult
 from volbench.runs.load import load_run
 from volbench.runs.predictions_file import Prediction
 from volbench.runs.splits_file import read_splits
 from volbench.spec import parse_sum
+
+Function: TypeAlias = Callable[[Mapping[str, Any], Any], dict[str, Any]]
 
 RENEWAL_S = 0.25
 DATA = "phantom(patients=40, size=16, slices=3)"
 
 
 def nap(payload: Mapping[str, Any], context: Fate) -> dict[str, Any]:
+    """Do a fold without training: its lease, a nap, its files, its publication."""
+    return _fold(payload, context.live)
+
+
+def no_nap(payload: Mapping[str, Any], context: TaskContext) -> dict[str, Any]:
     """Do a fold without training: its lease, its files, its publication."""
+    return _fold(payload, lambda: None)
+
+
+def _fold(payload: Mapping[str, Any], live: Callable[[], None]) -> dict[str, Any]:
     task = Task.from_json(payload["task"])
     attempt = begin(task.run, task.fold, device="simulated", wait=True, renewal_s=RENEWAL_S)
     if isinstance(attempt, FoldResult):
         return {"status": attempt.status}
     # Not renewed: a task is shorter than a lease lasts, and a stalled node gives no sign of life.
-    context.live()
+    live()
+    _write(task, attempt.files)
+    return {"status": attempt.publish().status}
+
+
+def _write(task: Task, files: FoldFolder) -> None:
     random = Random(f"{task.run.name} {task.fold}")
     rows = [
         Prediction(row.case, row.patient, row.label, task.fold, None, (1 - p, p))
         for row in read_splits(task.run / SPLITS)
         if task.fold in row.folds and (p := random.random()) > 0
     ]
-    attempt.files.write_success(
+    files.write_success(
         FoldResult(task.fold, "finished", seconds=1.0, parameters=1, selected_epoch=1, auc=0.5),
         rows,
         ("T2", "T3"),
         [{"epoch": 1, "loss": 0.5}],
         b"weights",
     )
-    return {"status": attempt.publish().status}
+
+
+def measure_here(folds: int, *, out: Path) -> dict[str, float]:
+    """Do folds by `local`, one at a time; then write the same files and nothing else."""
+    plan = make_plan(encoder="r2d(width=2)", aggregator="max", loss="focal", data=DATA)
+    tasks = [task for number in range(folds // 10) for task in _tasks(plan, out, number)]
+    began, cpu = time.perf_counter(), time.process_time()
+    with Local() as executor:
+        done = _do(tasks, executor, out / "executor", no_nap)
+    seconds, busy = time.perf_counter() - began, time.process_time() - cpu
+    assert len(done.results) == len(tasks)
+    began, cpu = time.perf_counter(), time.process_time()
+    for number, task in enumerate(tasks):
+        _write(task, FoldFolder(out / "files" / str(number), task.fold))
+    alone, alone_busy = time.perf_counter() - began, time.process_time() - cpu
+    return {
+        "folds": len(tasks),
+        "local_ms_per_fold": round(1000 * seconds / len(tasks), 2),
+        "local_processor_ms_per_fold": round(1000 * busy / len(tasks), 2),
+        "files_alone_ms_per_fold": round(1000 * alone / len(tasks), 2),
+        "files_alone_processor_ms_per_fold": round(1000 * alone_busy / len(tasks), 2),
+    }
 
 
 def measure(
@@ -82,11 +125,7 @@ def measure(
     opening = time.perf_counter() - began
     executor = Simulated(nodes=nodes, seconds=seconds, die=die, stall=stall, stall_s=8 * RENEWAL_S)
     began = time.perf_counter()
-    before, dispatch.executor_task = dispatch.executor_task, _as_nap  # type: ignore[assignment]
-    try:
-        done = dispatch.do_tasks(tasks, executor, out / "executor", listener_of(Callback()))
-    finally:
-        dispatch.executor_task = before  # type: ignore[assignment]
+    done = _do(tasks, executor, out / "executor", nap)
     scheduling = time.perf_counter() - began
     assert len(done.results) == len(tasks)
     assert all(result.status == "finished" for result in done.results.values())
@@ -126,10 +165,15 @@ def _tasks(plan: Plan, out: Path, number: int) -> list[Task]:
     return fold_tasks(own, folder, own.split.folds, asked, settings)
 
 
-def _as_nap(task: Task, *, wait: bool, alone: bool = False) -> ExecutorTask:
-    return replace(
-        executor_task(task, wait=wait, alone=alone), function=f"{__name__}:{nap.__name__}"
-    )
+def _do(tasks: list[Task], executor: Executor, folder: Path, function: Function) -> dispatch.Done:
+    """Do tasks by a function of this file instead of training."""
+
+    def described(task: Task, *, wait: bool, alone: bool = False) -> ExecutorTask:
+        described = executor_task(task, wait=wait, alone=alone)
+        return replace(described, function=f"{__name__}:{function.__name__}")
+
+    with patch.object(dispatch, "executor_task", described):
+        return dispatch.do_tasks(tasks, executor, folder, listener_of(Callback()))
 
 
 def main() -> None:
@@ -141,10 +185,14 @@ def main() -> None:
     parser.add_argument("--die", type=float, default=0.01)
     parser.add_argument("--stall", type=float, default=0.01)
     parser.add_argument("--compared", type=int, default=30)
+    parser.add_argument("--here", action="store_true", help="By local, beside files alone.")
     parser.add_argument("--out", type=Path, help="Folder for the runs; default: a temporary one.")
     given = parser.parse_args()
     for folds in given.folds:
         with tempfile.TemporaryDirectory(dir=given.out) as folder:
+            if given.here:
+                print(json.dumps(measure_here(folds, out=Path(folder))), flush=True)
+                continue
             options = {"seconds": given.seconds, "die": given.die, "stall": given.stall}
             found = measure(
                 folds,
