@@ -55,6 +55,13 @@ def test_a_lease_that_is_held_is_refused_with_its_holder(tmp_path):
     assert acquire(tmp_path / "03").number == 2
 
 
+def test_how_an_attempt_ended_is_what_was_said_first(tmp_path):
+    lease = acquire(tmp_path / "03")
+    lease.release("failed")
+    lease.release("abandoned")
+    assert current_attempt(tmp_path / "03").outcome == "failed"
+
+
 def test_a_silent_holder_is_revoked_and_can_publish_nothing(tmp_path):
     zombie = acquire(tmp_path / "03", renewal_s=10)
     fill(zombie)
