@@ -1,17 +1,22 @@
 """What a design can show, foretold from the number of patients."""
 
 import json
-from itertools import pairwise
+from itertools import chain, combinations, pairwise
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy import optimize, stats
 
+from tests.helpers.written_runs import CLASSES, write_run
 from volbench.cli.main import main
 from volbench.errors import DataError
-from volbench.evaluation.statistics import Assumptions, plan_designs, power_of_design
+from volbench.evaluation import gather
+from volbench.evaluation.statistics import Assumptions, delong, plan_designs, power_of_design
 from volbench.evaluation.statistics.planning import variance_of_area, variance_of_difference
+from volbench.leaderboard import find_runs, load_run
+from volbench.leaderboard.statistics.pilot import read_pilot
+from volbench.leaderboard.statistics.run_scores import sorted_items
 
 
 def test_the_variance_of_an_area_is_that_of_many_samples_of_negative_exponential_scores():
@@ -115,3 +120,56 @@ def test_the_command_counts_patients_and_trainings():
     shown = CliRunner().invoke(main, asked).output
     assert f"{ten['detectable']:.3f}" in shown
     assert "6 pairs" in shown
+
+
+@pytest.fixture(scope="module")
+def pilots(tmp_path_factory):
+    """Three candidates on the same patients and folds."""
+    folder = tmp_path_factory.mktemp("pilot")
+    for number, name in enumerate(("one", "two", "three")):
+        write_run(folder / name, loss="focal", encoder=f"rmc{number + 2}", seed=number)
+    return folder
+
+
+def test_a_pilot_tells_the_correlation_that_delong_finds_within_folds(pilots):
+    runs = [load_run(path) for path in find_runs([pilots])]
+    found = read_pilot(runs)
+    expected = []
+    for first, second in combinations(runs, 2):
+        rows = [chain.from_iterable(run.predictions.values()) for run in (first, second)]
+        items = [sorted_items(gather(list(each), CLASSES)) for each in rows]
+        areas = delong(
+            items[0].labels,
+            np.stack([each.probabilities for each in items]),
+            clusters=np.array(items[0].patients),
+            folds=items[0].folds,
+        )
+        variances = np.diag(areas.covariance)
+        expected.append(areas.covariance[0, 1] / np.sqrt(variances.prod()))
+    assert found.pairs == 3
+    assert found.correlation == pytest.approx(max(0, np.median(expected)))
+    assert (found.lowest, found.highest) == pytest.approx((min(expected), max(expected)))
+
+
+def test_what_is_given_counts_more_than_what_runs_say(pilots):
+    def planned(*options):
+        arguments = ["plan", "phantom", "--from", str(pilots), "--format", "json", *options]
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.output)
+
+    free = planned()
+    assert free["assumptions"]["correlation"] == free["pilot"]["correlation"]
+    assert free["assumptions"]["auc"] == free["pilot"]["auc"]
+    given = planned("--correlation", "0.9", "--auc", "0.7", "--minutes", "2")
+    assert given["assumptions"]["correlation"] == 0.9
+    assert given["assumptions"]["auc"] == 0.7
+    assert given["minutes_per_training"] == 2
+    assert given["designs"][0]["detectable"] < free["designs"][0]["detectable"]
+
+
+def test_one_run_tells_no_correlation(pilots):
+    done = CliRunner().invoke(main, ["plan", "phantom", "--from", str(pilots / "one")])
+    assert done.exit_code == 3
+    assert "no two complete runs" in done.output
+    assert "--correlation" in done.output

@@ -13,6 +13,7 @@ from volbench.cli.output import chosen_format, emit, facts_text, json_text, outp
 
 if TYPE_CHECKING:
     from volbench.evaluation.statistics import Assumptions, PlannedDesign
+    from volbench.leaderboard.statistics.pilot import Pilot
 
 AUC = FiniteRange(0.5, 1, min_open=True, max_open=True)
 SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
@@ -27,12 +28,19 @@ SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
     show_default=True,
     help="Ways of training to compare, in all pairs.",
 )
-@click.option("--auc", type=AUC, default=0.8, show_default=True, help="Expected AUC.")
+@click.option(
+    "pilots",
+    "--from",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN|FOLDER",
+    help="Runs to take correlation, AUC and minutes from, where these are not given; repeatable.",
+)
+@click.option("--auc", type=AUC, show_default="0.8, or the best of --from", help="Expected AUC.")
 @click.option(
     "--correlation",
     type=FiniteRange(0, 1, max_open=True),
-    default=0.5,
-    show_default=True,
+    show_default="0.5, or the median of --from",
     help="Expected correlation of the AUC of two candidates over samples of patients.",
 )
 @click.option(
@@ -56,8 +64,9 @@ SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
 def command(
     data: str,
     candidates: int,
-    auc: float,
-    correlation: float,
+    pilots: tuple[Path, ...],
+    auc: float | None,
+    correlation: float | None,
     training_luck: float,
     power: float,
     alpha: float,
@@ -73,20 +82,43 @@ def command(
     \b
     volbench plan my/manifest.csv --candidates 4 --auc 0.85
     volbench plan my/manifest.csv --minutes 20 --format json
+    volbench plan my/manifest.csv --from runs --candidates 4
     """
     from volbench.data.preparation.patients import patients_of
     from volbench.evaluation.statistics import Assumptions, plan_designs
 
     found = patients_of(data)
-    given = Assumptions(auc, correlation, training_luck, power, alpha)
+    pilot = _pilot(pilots) if pilots else None
+    if pilot is not None:
+        auc = pilot.auc if auc is None else auc
+        correlation = pilot.correlation if correlation is None else correlation
+        minutes = pilot.minutes if minutes is None else minutes
+    usual = Assumptions()
+    given = Assumptions(
+        usual.auc if auc is None else auc,
+        usual.correlation if correlation is None else correlation,
+        training_luck,
+        power,
+        alpha,
+    )
     designs = plan_designs(
         [len(each) for each in found.values()], candidates=candidates, assumptions=given
     )
     if chosen_format(style, output, ("table", "json")) == "json":
-        text = json_text(_values(data, found, candidates, given, designs, minutes))
+        text = json_text(_values(data, found, candidates, given, designs, minutes, pilot))
     else:
-        text = _text(data, found, candidates, given, designs, minutes, to_file=output is not None)
+        text = _text(
+            *(data, found, candidates, given, designs, minutes, pilot),
+            to_file=output is not None,
+        )
     emit(text, output)
+
+
+def _pilot(paths: Sequence[Path]) -> "Pilot":
+    from volbench.leaderboard.statistics.pilot import read_pilot
+    from volbench.runs.load import find_runs, load_run
+
+    return read_pilot([load_run(path) for path in find_runs(paths)])
 
 
 def _values(
@@ -96,6 +128,7 @@ def _values(
     given: "Assumptions",
     designs: "Sequence[PlannedDesign]",
     minutes: float | None,
+    pilot: "Pilot | None",
 ) -> dict[str, Any]:
     return {
         "data": data,
@@ -103,6 +136,7 @@ def _values(
         "classes": {name: len(each) for name, each in patients.items()},
         "candidates": candidates,
         "assumptions": asdict(given),
+        "pilot": None if pilot is None else asdict(pilot),
         "minutes_per_training": minutes,
         "designs": [
             {
@@ -126,6 +160,7 @@ def _text(
     given: "Assumptions",
     designs: "Sequence[PlannedDesign]",
     minutes: float | None,
+    pilot: "Pilot | None",
     *,
     to_file: bool,
 ) -> str:
@@ -138,7 +173,10 @@ def _text(
     facts = [
         ("data", f"{data}: {counted} ({classes})"),
         ("compared", f"{candidates} candidates, {plural(pairs, 'pair')}"),
-        ("assumed", f"AUC {given.auc:g}, correlation {given.correlation:g} between candidates, "
+        *([("from", f"{plural(len(pilot.runs), 'run')}, {plural(pilot.pairs, 'pair')}: correlation "
+                    f"{pilot.lowest:.2f} to {pilot.highest:.2f}, best AUC {pilot.auc:.3f}")]
+          if pilot else []),
+        ("assumed", f"AUC {given.auc:.3g}, correlation {given.correlation:.2g} between candidates, "
                     f"training luck {given.training_luck:g}"),
         ("shown", f"the true difference of AUC that is found with a chance of {given.power:.0%} "
                   f"at level {given.alpha:g}"),
