@@ -20,7 +20,7 @@ from volbench.cli.main import main
 from volbench.crossval import make_plan, run
 
 QUICK, MANY = 16, int(os.environ.get("VOLBENCH_MALFORMED", "400"))
-SECONDS, MEGABYTES, LIMIT_S = 5.0, 1000.0, 60.0
+SECONDS, MEGABYTES, LIMIT_S = 5.0, 1000.0, 240.0
 KINDS = ("nii", "nii.gz", "nrrd", "mha")
 STORED = Stored(12, signed=False, slope=2.0, intercept=-1024.0)
 

@@ -1,5 +1,6 @@
 """The `volbench` command: dispatch to subcommands; errors become one line and an exit code."""
 
+import errno
 import io
 import os
 import signal
@@ -13,7 +14,7 @@ from click.exceptions import NoArgsIsHelpError
 from volbench import __version__
 from volbench._utils.text import printable
 from volbench.cli.groups import DEBUG_VARIABLE, LazyGroup
-from volbench.errors import StorageError, VolbenchError
+from volbench.errors import StorageError, UsageError, VolbenchError
 
 
 class Volbench(LazyGroup):
@@ -42,7 +43,9 @@ class Volbench(LazyGroup):
             _end("interrupted; rerun the same command to resume", 130)
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
-            _end(f"{error.strerror or error}{where}", StorageError.exit_code)
+            of_a_name = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)  # says nothing of a disk
+            code = UsageError.exit_code if of_a_name else StorageError.exit_code
+            _end(f"{error.strerror or error}{where}", code)
 
 
 def _terminate(number: int, frame: object) -> None:

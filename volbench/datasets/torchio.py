@@ -3,6 +3,7 @@
 Source: Pérez-García et al., TorchIO, 2021, doi:10.1016/j.cmpb.2021.106236.
 """
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -304,7 +305,7 @@ def _channels_of(image: "torchio.Image") -> int:
         return int(image.shape[0])
     if isinstance(image.path, list):
         return len(image.path)
-    return 1 if image.path is None or image.path.is_dir() else _stored_channels(image)
+    return 1 if image.path is None or os.path.isdir(image.path) else _stored_channels(image)
 
 
 def _stored_channels(image: "torchio.Image") -> int:

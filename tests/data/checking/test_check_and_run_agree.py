@@ -147,3 +147,18 @@ def test_names_that_no_table_can_hold_are_refused_by_both(change, tmp_path):
     assert problem.endswith("holds a control character; write it without")
     with pytest.raises(DataError, match="holds a control character; write it without"):
         prepare(dataset, Preprocessing(size=8), root=tmp_path)
+
+
+def test_a_name_that_no_file_can_have_is_a_problem_of_its_case(tmp_path):
+    path = volumes(tmp_path)
+    path.write_text(path.read_text().replace("5.nii", f"5.nii.{'[' * 300}"))
+    done = CliRunner().invoke(main, ["data", "check", str(path), "--jobs", "1", "--format", "json"])
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert done.exit_code == 3
+    assert problem.startswith(f"{tmp_path / '5.nii.['}[[[")
+    assert problem.endswith("[: no such file; check the path")
+    with pytest.raises(DataError, match="File name too long"):
+        make_plan(encoder="r2d(width=2)", aggregator="max", loss="focal", data=str(path), folds="2")
+    other = CliRunner().invoke(main, ["compare", "a" * 300])
+    assert other.exit_code == 2  # no disk is to blame
+    assert other.stderr.startswith("volbench: File name too long: aaa")

@@ -1,5 +1,6 @@
 """Check a data set: read every volume, find contradictions across cases."""
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -243,7 +244,7 @@ def _left_out(cases: Sequence[Case]) -> Iterator[str]:
         for case in cases
         if isinstance(case.source, Files)
         for path in case.source.images
-        if path.is_dir()
+        if os.path.isdir(path)
     }
     found = {folder: names for folder in sorted(folders) if (names := beside_series(folder))}
     if found:

@@ -50,7 +50,7 @@ def format_of(path: Path) -> str:
     Raises:
         DataError: nothing is there, or it is none of these.
     """
-    if path.is_dir() or (is_dicom_file(path) and path.exists()):
+    if os.path.isdir(path) or (is_dicom_file(path) and os.path.exists(path)):
         return "dicom"
     suffix = suffix_of(path)
     if suffix:
@@ -59,14 +59,14 @@ def format_of(path: Path) -> str:
         return "nifti"
     if unverified_suffix(path):
         return "unverified"
-    if not path.exists():
+    if not os.path.exists(path):
         raise no_such_file(path)
     raise DataError(f"{path}: not a format volbench reads; give {ACCEPTED}")
 
 
 def is_verifiable(path: Path) -> bool:
     """Whether volbench can prove an image whole before it is read."""
-    known = path.is_dir() or is_dicom_file(path) or bool(suffix_of(path))
+    known = os.path.isdir(path) or is_dicom_file(path) or bool(suffix_of(path))
     return known or is_nifti_pair(path)
 
 

@@ -1,6 +1,7 @@
 """Integrity check and content digest of image files."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def files_of(path: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}; check the path") from None
     for part in found:
-        if not part.is_file():
+        if not os.path.isfile(part):
             raise no_such_file(part)
     return found
 

@@ -46,7 +46,7 @@ OTHER_KINDS = (
 
 def is_dicom_file(path: Path) -> bool:
     """Whether a path names one file by the suffix of DICOM, which may hold many frames."""
-    return path.suffix.lower() in DICOM_SUFFIXES and not path.is_dir()
+    return path.suffix.lower() in DICOM_SUFFIXES and not os.path.isdir(path)
 
 
 def slice_files(folder: Path) -> list[Path]:
@@ -59,7 +59,7 @@ def slice_files(folder: Path) -> list[Path]:
         return [folder]
     slices, _ = _divided(folder)
     for path in slices:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise DataError(
                 f"{folder}: holds the folder {path.name}; name the folder of one DICOM series"
             )

@@ -3,6 +3,7 @@
 FreeSurfer (.mgz, .mgh), Analyze (.hdr, .img), MINC, GIPL and VTK.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def data_files(path: Path, stored: bytes) -> tuple[Path, ...]:
     suffix = unverified_suffix(path)
     stem = path.name[: len(path.name) - len(suffix)]
     halves = (path.with_name(stem + other) for other in PAIRS.get(suffix, ()))
-    return tuple(half for half in halves if half.is_file())
+    return tuple(half for half in halves if os.path.isfile(half))
 
 
 def verify(path: Path, stored: bytes, parts: Sequence[bytes]) -> None:

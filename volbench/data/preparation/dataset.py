@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -263,7 +264,9 @@ def _subject_type(path: object) -> str:
     """How the image of a subject is stored, if it is."""
     if not isinstance(path, Path):
         return "memory"
-    return suffix_of(path).strip(".") or ("dicom" if path.is_dir() else path.suffix.strip("."))
+    return suffix_of(path).strip(".") or (
+        "dicom" if os.path.isdir(path) else path.suffix.strip(".")
+    )
 
 
 def _broken(reasons: Sequence[str], total: int) -> DataError:
