@@ -191,6 +191,42 @@ def test_without_ray_it_is_one_line(tmp_path, monkeypatch):
         Ray().submit([toy("a", "echo")], tmp_path, print)
 
 
+def node(alive=True, **resources):
+    return {"Alive": alive, "Resources": resources}
+
+
+def test_more_than_any_node_has_is_said_while_a_node_may_still_join():
+    nodes = [node(CPU=8.0, GPU=2.0, memory=16 * 2**30), node(CPU=64.0), node(alive=False, GPU=8.0)]
+    assert Ray(gpus=2, cpus=8, mem_gb=16)._shortage(nodes) == ""
+    assert Ray(gpus=4)._shortage(nodes) == (
+        "no node of the Ray cluster has 4 GPUs (at most 2); it starts when one joins, or ask for "
+        "less: --on 'ray(gpus=...)'"
+    )
+    assert "has 65 cores (at most 64)" in Ray(cpus=65)._shortage(nodes)
+    assert "has 20 GB (at most 16)" in Ray(mem_gb=20)._shortage(nodes)
+    assert "at most 0" in Ray(gpus=0.5)._shortage([node(CPU=1.0)])
+
+
+def test_more_than_this_machine_has_is_refused_where_no_node_can_join():
+    with pytest.raises(ExecutorError, match=r"has 1 GPUs \(at most 0\); ask for less: --on"):
+        Ray(address="local", gpus=1)._shortage([node(CPU=2.0)])
+
+
+@pytest.mark.slow
+def test_tasks_that_no_node_can_run_say_so_in_their_first_event(cluster, tmp_path):
+    class LeaveError(Exception):
+        pass
+
+    def leave(event):
+        assert "no node of the Ray cluster has 4 GPUs (at most 2)" in event.reason
+        raise LeaveError
+
+    with Ray(address=cluster.address, gpus=4) as executor:
+        with pytest.raises(LeaveError):
+            executor.submit([toy("a", "echo")], tmp_path, leave)
+        executor.cancel(["a"])
+
+
 def test_a_fraction_above_one_gpu_is_refused():
     with pytest.raises(SpecError, match="give a whole number, or a share below 1"):
         Ray(gpus=1.5)

@@ -114,6 +114,29 @@ def test_without_sbatch_it_is_one_line(tmp_path, monkeypatch):
         Slurm().submit([toy("a", "echo")], tmp_path, print)
 
 
+def test_what_sbatch_refuses_is_one_line_with_the_way_to_see_what_there_is(
+    tmp_path, monkeypatch, capfd
+):
+    pytest.importorskip("submitit")
+    sbatch = tmp_path / "sbatch"
+    lines = ("invalid partition specified: gpu", "Batch job submission failed: Invalid partition")
+    sbatch.write_text("#!/bin/sh\n" + "".join(f"echo 'sbatch: error: {one}' >&2\n" for one in lines)
+                      + "exit 1\n")  # fmt: skip
+    for name in ("srun", "squeue", "scontrol"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    with pytest.raises(ExecutorError) as refusal:
+        Slurm(partition="gpu").submit([toy("a", "echo")], tmp_path / "run", print)
+    assert str(refusal.value) == (
+        "sbatch refused the tasks: invalid partition specified: gpu; Batch job submission failed: "
+        "Invalid partition; `sinfo -o '%P %G %c %m %f'` lists partitions, GPUs, cores, memory and "
+        "features"
+    )
+    assert capfd.readouterr().err == ""
+
+
 def test_without_submitit_it_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(ExecutorError, match=r"needs submitit; install it: pip install 'volbench"):

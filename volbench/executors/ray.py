@@ -6,7 +6,7 @@ Source: https://docs.ray.io (Apache-2.0) places the tasks and runs them again wh
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +18,8 @@ from volbench.interfaces import TERMINAL_EVENTS, Executor, ExecutorEvent, Execut
 
 OnEvent = Callable[[ExecutorEvent], None]
 
+OPTIONS = {"CPU": ("cores", "cpus"), "GPU": ("GPUs", "gpus"), "memory": ("GB", "mem_gb")}
+"""By Ray's name of a resource, what people call it and which option asks for it."""
 INSTALL = "pip install 'volbench[ray]'"
 
 
@@ -64,13 +66,14 @@ class Ray(Executor):
     def submit(self, tasks: Sequence[ExecutorTask], folder: Path, on_event: OnEvent) -> None:
         """Submit what does not run already, then follow all of them."""
         ray = self._connect()
+        shortage = self._shortage(ray.nodes())
         folder = folder.resolve()
         self._keeper = find_or_start(ray, folder)
         running = set(ray.get(self._keeper.running.remote()))
         open_ = {task.key: task for task in tasks}
         self._start(ray, [task for task in tasks if task.key not in running], folder)
         for key in open_:
-            on_event(ExecutorEvent(key, "waiting"))
+            on_event(ExecutorEvent(key, "waiting", reason=shortage))
         reader = Reader(folder)
         while open_:
             ended, unknown = ray.get(self._keeper.outcomes.remote(list(open_), self.poll_s))
@@ -118,6 +121,26 @@ class Ray(Executor):
             ) from None
         self._owns_cluster = True
         return ray
+
+    def _shortage(self, nodes: Sequence[Mapping[str, Any]]) -> str:
+        """What no node has enough of, in a sentence; empty where some node can run a task.
+
+        Raises:
+            ExecutorError: there is too little on this machine, which no other one can join.
+        """
+        there = [node["Resources"] for node in nodes if node["Alive"]]
+        asked = {"CPU": (self.cpus, 1), "GPU": (self.gpus, 1), "memory": (self.mem_gb or 0, 2**30)}
+        for name, (amount, unit) in asked.items():
+            most = max((node.get(name, 0) / unit for node in there), default=0)
+            if amount <= most:
+                continue
+            what, option = OPTIONS[name]
+            reason = f"no node of the Ray cluster has {amount:g} {what} (at most {most:.3g})"
+            way_out = f"ask for less: --on 'ray({option}=...)'"
+            if self.address == "local":
+                raise ExecutorError(f"{reason}; {way_out}")
+            return f"{reason}; it starts when one joins, or {way_out}"
+        return ""
 
     def _start(self, ray: Any, tasks: Sequence[ExecutorTask], folder: Path) -> None:
         asked = []

@@ -3,6 +3,7 @@
 Source: https://github.com/facebookincubator/submitit (MIT) writes the script and requeues.
 """
 
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import redirect_stderr
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,6 +27,7 @@ OnEvent = Callable[[ExecutorEvent], None]
 
 JOBS = "jobs.json"
 INSTALL = "pip install 'volbench[slurm]'"
+SEE_WHAT_THERE_IS = "`sinfo -o '%P %G %c %m %f'` lists partitions, GPUs, cores, memory and features"
 TIMEOUTS = 1000
 """So often may the time limit end a task and SLURM begin it again: each time it goes on."""
 LARGEST_ARRAY = 1000
@@ -157,10 +160,14 @@ class Slurm(Executor):
             place.write(task)
         executor = self._executor(submitit, folder, at_once, alone=alone)
         try:
-            jobs = executor.map_array(SlurmTask(), [str(place.path) for place in places])
+            with redirect_stderr(io.StringIO()):  # submitit prints what it then raises
+                jobs = executor.map_array(SlurmTask(), [str(place.path) for place in places])
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
-            reason = " ".join(str(error).split())[-300:]
-            raise ExecutorError(f"sbatch refused the tasks: {reason}; try --dry-run") from error
+            lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines()]
+            reason = "; ".join(" ".join(line.split()) for line in lines)[-300:]
+            raise ExecutorError(
+                f"sbatch refused the tasks: {reason}; {SEE_WHAT_THERE_IS}"
+            ) from error
         return {task.key: job.job_id for task, job in zip(tasks, jobs, strict=True)}
 
     def _executor(self, submitit: Any, folder: Path, at_once: int, *, alone: bool) -> Any:
