@@ -360,3 +360,16 @@ def test_a_small_simulation_covers_the_truth():
     assert within < 0.9 * over_all
     assert within == pytest.approx(right, rel=0.35)
     assert np.mean([each.covers[0] for each in found]) >= 0.875
+
+
+def test_a_metric_that_most_resamples_lack_has_no_interval():
+    calls = []
+
+    def often_undefined(labels, probabilities):
+        calls.append(1)
+        return 0.5 if len(calls) == 1 or len(calls) % 4 == 0 else math.nan
+
+    labels = np.arange(40) % 2
+    probabilities = np.full((40, 2), 0.5)
+    with pytest.raises(DataError, match=r"not defined in 7\d of 100 resamples; there are too few"):
+        bootstrap_interval(labels, probabilities, metric=often_undefined, resamples=100)
