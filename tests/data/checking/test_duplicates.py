@@ -117,3 +117,12 @@ def test_identifiers_that_look_alike(names, groups):
 
 def test_a_pair_in_validation_and_test_is_separated_and_one_in_training_is_not():
     assert separated([(0, 1), (1, 2)], [((0, 1), (2,))]) == [(1, 2)]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1.0, 1e13, 3e38])
+def test_copies_are_found_whatever_the_size_of_their_values(scale):
+    draw = np.random.default_rng(0)
+    one, other = (draw.uniform(0.1, 1, (4, 20, 20)) for _ in range(2))
+    volumes = [(scale * one).astype(np.float32), one.astype(np.float32), other.astype(np.float32)]
+    found = similar_pairs([thumbnail(volume) for volume in volumes], ["p", "q", "r"])
+    assert found == [(0, 1)]

@@ -37,12 +37,21 @@ MANY = 3
 BLOCK = 1024
 FLIPS = tuple(product((1, -1), repeat=3))
 
+SQUARED = (1e-12, 1e12)
+"""Sizes of values between which sums of squares neither vanish nor overflow in float32."""
+
 Thumbnail = Float[np.ndarray, "_ _ _"]
 
 
 def thumbnail(volume: Float[np.ndarray, "_ _ _"]) -> Thumbnail:
-    """Average the pixels of each slice into a small image."""
+    """Average the pixels of each slice into a small image.
+
+    Values whose squares float32 cannot hold are brought to at most 1, which no correlation sees.
+    """
     volume = np.asarray(volume, np.float32)
+    peak = max(abs(float(volume.min())), abs(float(volume.max())))
+    if peak and not SQUARED[0] < peak < SQUARED[1]:
+        volume = (volume.astype(np.float64) / peak).astype(np.float32)
     rows, columns = (_shares(size) for size in volume.shape[1:])
     return np.asarray(rows @ volume @ columns.T, np.float32)
 
