@@ -1,6 +1,7 @@
 """Tasks on Ray: a local cluster of three raylets with GPUs that are made up."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -180,9 +181,22 @@ def test_a_head_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
     def refuse(**options):
         raise ConnectionError("nobody\nlistens")
 
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(ExecutorError, match=r"no Ray cluster answers at h:1 \(nobody listens\)"):
-        Ray(address="h:1").submit([toy("a", "echo")], tmp_path, print)
+    with pytest.raises(ExecutorError, match=r"no Ray cluster answers at auto \(nobody listens\)"):
+        Ray().submit([toy("a", "echo")], tmp_path, print)
+
+
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_an_address_where_nobody_listens_is_refused_at_once(tmp_path, prefix):
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"{prefix}127.0.0.1:{free.getsockname()[1]}"
+    began = time.monotonic()
+    with pytest.raises(ExecutorError, match=r"no Ray cluster .*\(\[Errno 111\] .*; start one with"):
+        Ray(address=address).submit([toy("a", "echo")], tmp_path, print)
+    assert time.monotonic() - began < 20  # Ray's own attempts take minutes
 
 
 def test_without_ray_it_is_one_line(tmp_path, monkeypatch):

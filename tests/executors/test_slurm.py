@@ -72,6 +72,39 @@ def test_submitting_again_attaches_to_what_runs(cluster, tmp_path):
 
 @pytest.mark.slow
 @needs_slurm
+def test_a_task_that_no_node_can_run_is_told_so_while_it_waits(cluster, tmp_path):
+    class LeaveError(Exception):
+        pass
+
+    def leave(event):
+        assert (event.kind, event.key) == ("waiting", "a")
+        assert "back (PartitionConfig); if no node can ever run it, `scancel " in event.reason
+        raise LeaveError
+
+    executor = Slurm(cpus=64, poll_s=0.5)
+    with pytest.raises(LeaveError):
+        executor.submit([toy("a", "echo"), toy("b", "echo")], tmp_path, leave)
+    executor.cancel(["a", "b"])
+
+
+@pytest.mark.slow
+@needs_slurm
+def test_an_array_runs_no_more_tasks_at_a_time_than_was_asked(cluster, tmp_path):
+    times = {}
+
+    def note(event):
+        if event.kind in ("started", "done"):
+            times[event.key, event.kind] = time.monotonic()
+
+    tasks = [toy(str(n), "environment", name="HOME", seconds=4) for n in range(6)]
+    Slurm(array=2, poll_s=0.2).submit(tasks, tmp_path, note)
+    spans = [(times[str(n), "started"], times[str(n), "done"]) for n in range(6)]
+    at_once = [sum(begun <= moment < ended for begun, ended in spans) for moment, _ in spans]
+    assert max(at_once) == 2
+
+
+@pytest.mark.slow
+@needs_slurm
 def test_a_node_whose_daemon_dies_leaves_a_zombie_and_each_fold_is_published_once(
     cluster, tmp_path
 ):
@@ -112,6 +145,28 @@ def test_without_sbatch_it_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ExecutorError, match="there is no sbatch on this machine; log in to"):
         Slurm().submit([toy("a", "echo")], tmp_path, print)
+
+
+def test_what_holds_a_job_back_for_good_is_told_once_and_a_queue_is_not(tmp_path, monkeypatch):
+    rows = ["1_0 PENDING Resources", "1_1 PENDING BadConstraints", "1_2 PENDING BadConstraints",
+            "1_3 PENDING ReqNodeNotAvail, UnavailableNodes:n1"]  # fmt: skip
+    done = subprocess.CompletedProcess([], 0, stdout="\n".join(rows), stderr="")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    told = []
+
+    def detach(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", detach)
+    with pytest.raises(KeyboardInterrupt):
+        Slurm()._follow({key: f"1_{key}" for key in "0123"}, tmp_path, told.append)
+    assert [(event.key, event.kind) for event in told] == [("1", "waiting"), ("3", "waiting")]
+    assert told[0].reason == (
+        "SLURM holds job 1_1 back (BadConstraints); if no node can ever run it, `scancel 1`, "
+        "Ctrl-C and ask for something else: `sinfo -o '%P %G %c %m %f'` lists partitions, GPUs, "
+        "cores, memory and features"
+    )
+    assert "(ReqNodeNotAvail, UnavailableNodes:n1)" in told[1].reason
 
 
 def test_what_sbatch_refuses_is_one_line_with_the_way_to_see_what_there_is(

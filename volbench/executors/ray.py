@@ -5,6 +5,7 @@ Source: https://docs.ray.io (Apache-2.0) places the tasks and runs them again wh
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from volbench.interfaces import TERMINAL_EVENTS, Executor, ExecutorEvent, Execut
 
 OnEvent = Callable[[ExecutorEvent], None]
 
+CONNECT_S = 10.0
+"""Seconds that a head may take to answer."""
 OPTIONS = {"CPU": ("cores", "cpus"), "GPU": ("GPUs", "gpus"), "memory": ("GB", "mem_gb")}
 """By Ray's name of a resource, what people call it and which option asks for it."""
 INSTALL = "pip install 'volbench[ray]'"
@@ -111,6 +114,7 @@ class Ray(Executor):
             return ray
         address = None if self.address == "local" else self.address
         try:
+            _require_listener(os.environ.get("RAY_ADDRESS") if address == "auto" else address)
             with _sigterm_kept():
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
@@ -157,6 +161,17 @@ class Ray(Executor):
         memory = {"memory": reserved} if reserved else {}
         gpus = 1 if alone and 0 < self.gpus < 1 else self.gpus
         return {"num_cpus": self.cpus, "num_gpus": gpus, **memory}
+
+
+def _require_listener(address: str | None) -> None:
+    """Look whether anything listens at ``host:port``: Ray itself tries, and prints, for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
 
 
 @contextmanager

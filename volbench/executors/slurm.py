@@ -42,6 +42,11 @@ LIVING = frozenset(
 )  # fmt: skip
 """States of a job that may still do something; a preempted one may be requeued."""
 
+USUAL = frozenset(
+    {"None", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Cleaning", "Prolog"}
+)
+"""Reasons for which a job waits its turn; any other one is told once."""
+
 
 class Slurm(Executor):
     """Runs tasks on a SLURM cluster, as an array. Source: submitit.
@@ -116,7 +121,7 @@ class Slurm(Executor):
         folder = folder.resolve()
         jobs = _read_jobs(folder)
         living = _states(set(jobs.values()))
-        attached = {task.key for task in tasks if living.get(jobs.get(task.key, "")) in LIVING}
+        attached = {key for key, job in jobs.items() if living.get(job, ("", ""))[0] in LIVING}
         for alone in (False, True):
             fresh = [task for task in tasks if task.alone == alone and task.key not in attached]
             for part, at_once in _arrays(fresh, self._array):
@@ -186,12 +191,16 @@ class Slurm(Executor):
         self._jobs = jobs
         reader, open_ = Reader(folder), dict(jobs)
         missed: dict[str, int] = {}
+        told = set(USUAL)
         while open_:
             states = _states(set(open_.values()))
             for key, job in list(open_.items()):
-                state = states.get(job, "GONE")
+                state, why = states.get(job, ("GONE", ""))
                 if state == "PENDING":  # has no new mail, and looking for it takes a share's time
                     missed[key] = 0
+                    if why not in told:
+                        told.add(why)
+                        on_event(ExecutorEvent(key, "waiting", reason=_held_back(job, why)))
                     continue
                 ended = False
                 for event in reader.new(key):
@@ -277,20 +286,30 @@ def _largest_array() -> int:
     return max(1, int(said[1]) - 1) if said else LARGEST_ARRAY
 
 
-def _states(jobs: set[str]) -> dict[str, str]:
-    """States of jobs, of those that SLURM still remembers."""
+def _held_back(job: str, why: str) -> str:
+    array = job.partition("_")[0]
+    return (
+        f"SLURM holds job {job} back ({why}); if no node can ever run it, `scancel {array}`, "
+        f"Ctrl-C and ask for something else: {SEE_WHAT_THERE_IS}"
+    )
+
+
+def _states(jobs: set[str]) -> dict[str, tuple[str, str]]:
+    """States of jobs, of those that SLURM still remembers, and why a pending one is."""
     if not jobs:
         return {}
     arrays = sorted({job.partition("_")[0] for job in jobs})
-    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T"]
+    command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T %r"]
     done = subprocess.run(
         [*command, "--jobs", ",".join(arrays)], capture_output=True, text=True, timeout=120
     )
     if done.returncode and "Invalid job id" not in done.stderr:
         # A controller that is away for a moment: nothing is known, and nothing is concluded.
-        return dict.fromkeys(jobs, "UNKNOWN")
-    rows = [line.split() for line in done.stdout.splitlines()]
-    return {job: state for job, state in (row for row in rows if len(row) == 2) if job in jobs}
+        return dict.fromkeys(jobs, ("UNKNOWN", ""))
+    rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    return {
+        job: (state, why) for job, state, why in (r for r in rows if len(r) == 3) if job in jobs
+    }
 
 
 def _read_jobs(folder: Path) -> dict[str, str]:
