@@ -13,17 +13,19 @@ started again, it goes on where it stopped.
 import argparse
 import csv
 import hashlib
+import math
 import time
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 from simulate import PIECE, RESULTS, place_of
 from studies import FEATURES, Cohort, Scenario, _scores, cohorts
 
-from volbench.evaluation.statistics import cross_validated_test, delong, holm
-from volbench.leaderboard.statistics.race import shown_worse
+from volbench.evaluation.statistics import Areas, delong, holm
+from volbench.leaderboard.statistics.race import FIRST, judge, pair_variances, standardized
 
 ALPHA = 0.05
 SHARED = 0.5
@@ -51,7 +53,15 @@ RACES = {
     "two of eight better by .15": Race((0.2, 0.2, *(0.0,) * 6), BASE),
     "one of twelve better by .15": Race((0.2, *(0.0,) * 11), BASE),
     "one of twelve better by .21": Race((0.35, *(0.0,) * 11), BASE),
+    "two of twelve better by .21": Race((0.35, 0.35, *(0.0,) * 10), BASE),
     "ladder of eight, .03 a step": Race((0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.0), BASE),
+    "eighteen of all kinds": Race(
+        (
+            *(0.4, 0.38, 0.36, 0.34, 0.3, 0.28, 0.25, 0.2, 0.15),
+            *(0.1, 0.05, 0.0, 0.0, 0.0, -0.1, -0.1, -0.2, -0.2),
+        ),
+        BASE,
+    ),
 }
 
 
@@ -97,27 +107,27 @@ def one_race(race: Race, cohort: Cohort, random: np.random.Generator) -> Ended:
             for features in features_of(race, cohort, random)
         ]
     )
-    cases, folds = cohort.items
-    labels, patients = cohort.labels[cases], cohort.patients[cases]
+    parts = _by_fold(scores, cohort)
     total, everyone = race.base.folds, list(range(len(race.gaps)))
-    left, claims, trained = everyone, set[tuple[int, int]](), 0
-    for fold in range(total):
+    left, settled, claims, trained = everyone, 0, set[tuple[int, int]](), 0
+    for finished in range(1, total + 1):
         trained += len(left)
-        inside = folds <= fold
-        stops = shown_worse(
+        if not FIRST <= finished < total or not left:
+            continue
+        stops = judge(
             [str(each) for each in left],
-            labels[inside],
-            scores[left][:, inside],
-            patients=patients[inside],
-            folds=folds[inside],
+            _first(parts, finished, left),
+            finished,
             folds_total=total,
+            settled=settled,
             alpha=ALPHA,
         )
-        if fold < total - 1:  # after the last one, everything there is to save is saved
-            claims |= {(int(stop.against), int(name)) for name, stop in stops.items()}
-            left = [each for each in left if str(each) not in stops]
-    claims |= _compare(left, scores, cohort)
-    full = _compare(everyone, scores, cohort)
+        worse = {name: stop for name, stop in stops.items() if stop.kind == "worse"}
+        claims |= {(int(stop.against), int(name)) for name, stop in worse.items()}
+        settled += len(stops) - len(worse)
+        left = [each for each in left if str(each) not in stops]
+    claims |= _compare(left, parts, settled)
+    full = _compare(everyone, parts, 0)
     return Ended(
         folds=trained,
         everything=total * len(everyone),
@@ -128,26 +138,42 @@ def one_race(race: Race, cohort: Cohort, random: np.random.Generator) -> Ended:
     )
 
 
-def _compare(who: list[int], scores: np.ndarray, cohort: Cohort) -> set[tuple[int, int]]:
-    """Pairs of which the first is shown to be better."""
-    pairs = list(combinations(who, 2))
+def _by_fold(scores: np.ndarray, cohort: Cohort) -> list[Areas]:
+    """Areas of each fold by itself: patients are in one fold, so variances of folds add up."""
+    cases, folds = cohort.items
+    labels, patients = cohort.labels[cases], cohort.patients[cases]
+    return [
+        delong(labels[inside], scores[:, inside], clusters=patients[inside])
+        for inside in (folds == fold for fold in range(folds.max() + 1))
+    ]
+
+
+def _first(parts: list[Areas], finished: int, who: list[int]) -> Areas:
+    """Areas of some candidates over the first folds, as `delong` gives them."""
+    areas = np.stack([part.areas[who] for part in parts[:finished]], axis=1)
+    covariance = np.mean([part.covariance[np.ix_(who, who)] for part in parts[:finished]], axis=0)
+    return Areas(
+        areas=areas.mean(axis=1),
+        covariance=covariance / finished,
+        by_fold=areas,
+        of_one_fold=covariance,
+        folds=finished,
+        undefined=0,
+    )
+
+
+def _compare(who: list[int], parts: list[Areas], settled: int) -> set[tuple[int, int]]:
+    """Pairs of which the first is shown to be better, as `volbench compare` would."""
+    pairs = list(combinations(range(len(who)), 2))
     if not pairs:
         return set()
-    cases, folds = cohort.items
-    areas = delong(
-        cohort.labels[cases],
-        scores[who],
-        clusters=cohort.patients[cases],
-        folds=folds,
-        undefined="omit",
-    )
-    tests = [
-        cross_validated_test(areas.pair(who.index(one), who.index(other))) for one, other in pairs
-    ]
-    adjusted = holm(np.array([test.p for test in tests]))
+    z = standardized(*pair_variances(_first(parts, len(parts), who)))
+    own = np.array([z[pair] for pair in pairs])
+    unseen = math.comb(len(who) + settled, 2) - len(pairs)
+    adjusted = holm(np.array([*(2 * stats.norm.sf(np.abs(own))), *[1.0] * unseen]))
     return {
-        pair if test.z > 0 else (pair[1], pair[0])
-        for pair, test, p in zip(pairs, tests, adjusted, strict=True)
+        (who[one], who[other]) if each > 0 else (who[other], who[one])
+        for (one, other), each, p in zip(pairs, own, adjusted, strict=False)
         if p < ALPHA
     }
 

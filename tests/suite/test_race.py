@@ -4,19 +4,33 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy import stats
 
 from tests.helpers.small import write_small
+from tests.helpers.written_runs import write_run
 from volbench.cli.main import main
+from volbench.evaluation.statistics import Areas, cross_validated_test
 from volbench.evaluation.statistics.sequential import boundaries
 from volbench.leaderboard import compare_runs, find_runs, load_run
-from volbench.leaderboard.statistics.race import FIRST, bounds, shown_worse
+from volbench.leaderboard.statistics.race import (
+    CHANCE,
+    FIRST,
+    Stop,
+    bounds,
+    chances_of_a_claim,
+    judge,
+    look,
+    pair_variances,
+    standardized,
+)
 from volbench.report import make_report
-from volbench.runs.folder import RACE
+from volbench.runs.folder import RACE, RunFolder
 from volbench.suite import load_suite, run_suite
 
 SUITE = """
@@ -155,19 +169,25 @@ def test_equals_are_not_stopped_and_a_clearly_worse_one_is():
     folds = np.repeat(np.arange(6), 50)
     noise = random.normal(size=(3, 300))
     scores = noise + np.array([2.0, 2.0, 0.2])[:, None] * labels
-    found = shown_worse(
+    found = look(
         ["one", "other", "worse"], labels, scores,
         patients=np.arange(300), folds=folds, folds_total=10,
     )  # fmt: skip
-    assert set(found) == {"worse"}
+    assert {name for name, stop in found.items() if stop.kind == "worse"} == {"worse"}
     assert found["worse"].z < -found["worse"].boundary
     assert found["worse"].folds == 6
 
 
-def test_a_simulated_race_saves_folds_where_one_is_better_and_none_where_all_are_equal():
+def simulated():
+    """benchmarks/statistics/race.py."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "statistics"))
     import race as simulation
 
+    return simulation
+
+
+def test_a_simulated_race_saves_folds_and_claims_nothing_of_equals():
+    simulation = simulated()
     base = replace(simulation.BASE, patients=200, signal=0.2)
     divided = simulation.cohorts(base, 0)[0][0]
     apart = simulation.Race((0.8, 0.0, 0.0), base)
@@ -177,4 +197,110 @@ def test_a_simulated_race_saves_folds_where_one_is_better_and_none_where_all_are
     equal = simulation.one_race(
         simulation.Race((0.0,) * 3, base), divided, np.random.default_rng(0)
     )
-    assert equal.folds == equal.everything
+    assert equal.folds < equal.everything
+    assert not equal.race
+
+
+def areas_of(random, gaps, folds=4, spread=0.05):
+    """Areas of candidates in folds, whose variances are known."""
+    by_fold = 0.7 + np.array(gaps)[:, None] + random.normal(0, spread, (len(gaps), folds))
+    covariance = np.eye(len(gaps)) * spread**2
+    return Areas(by_fold.mean(axis=1), covariance / folds, by_fold, covariance, folds, 0)
+
+
+def test_the_statistic_of_a_look_is_that_of_the_tables():
+    areas = areas_of(np.random.default_rng(2), (0.0, 0.05, 0.1), folds=10)
+    z = standardized(*pair_variances(areas))
+    for one, other in combinations(range(3), 2):
+        test = cross_validated_test(areas.pair(one, other))
+        assert z[one, other] == pytest.approx(test.z)
+    pooled = standardized(*pair_variances(areas, pooled=True))
+    assert (np.abs(pooled) <= np.abs(z) + 1e-12).all()
+
+
+def test_chances_foretell_how_often_the_tables_show_a_difference():
+    """Many ends of studies that looked the same after five folds of ten."""
+    random = np.random.default_rng(3)
+    variance, share = 0.02**2, 0.5
+    truth = random.normal(0.05, np.sqrt(variance), 200_000)  # given 0.05 so far, a flat prior
+    rest = random.normal(truth, np.sqrt(variance))  # the other five folds
+    end = (0.05 + rest) / 2
+    critical = stats.norm.isf(0.025 / 3)
+    shown = (np.abs(end) >= critical * np.sqrt(1.5 * variance * share)).mean()
+    gap = np.array([[0.0, 0.05], [-0.05, 0.0]])
+    chances, criticals = chances_of_a_claim(
+        gap, np.full((2, 2), variance), share, pairs=3, alpha=0.05
+    )
+    assert criticals[0, 1] == pytest.approx(critical)
+    assert chances[0, 1] == chances[1, 0] == pytest.approx(shown, abs=0.003)
+    assert chances[0, 0] == 0
+
+
+def test_equals_are_settled_and_what_may_still_differ_goes_on():
+    by_fold = np.array([[0.8, 0.7, 0.75, 0.8, 0.7, 0.75], [0.79, 0.71, 0.75, 0.79, 0.71, 0.75],
+                        [0.76, 0.66, 0.69, 0.77, 0.65, 0.72]])  # fmt: skip
+    covariance = np.full((3, 3), 0.0016) + np.eye(3) * 0.0009
+    areas = Areas(by_fold.mean(axis=1), covariance / 6, by_fold, covariance, 6, 0)
+    names = ["one", "like it", "lower"]
+    found = judge(names[:2], areas.pair(0, 1), 6, folds_total=10)
+    assert {name: stop.kind for name, stop in found.items()} == dict.fromkeys(names[:2], "settled")
+    assert found["one"].against == "like it"
+    assert found["one"].chance < CHANCE
+    assert "settled, because the others would hardly show a difference" in found["one"].text
+    assert Stop.from_json(found["one"].to_json()) == found["one"]
+    assert "lower" not in judge(names, areas, 6, folds_total=10)
+
+
+def test_a_note_of_a_race_that_knew_one_kind_of_stop_is_read():
+    old = {"schema": 1, "folds": 3, "folds_total": 10, "against": "a", "difference": -0.2,
+           "z": -4.0, "boundary": 3.4, "alpha": 0.05, "candidates": 6}  # fmt: skip
+    assert Stop.from_json(old).kind == "worse"
+
+
+def test_pairs_of_a_settled_row_count_for_holm_and_its_row_says_why(tmp_path):
+    runs = [write_run(tmp_path / f"run{n}", encoder=f"rmc{n + 2}", seed=n) for n in range(2)]
+    (alone,) = compare_runs(runs, resamples=50).pairs
+    left_out = write_run(tmp_path / "left_out", encoder="r2d", seed=7, finished=range(2))
+    stop = Stop(2, 3, "run0", -0.01, -0.2, 2.4, 0.05, 3, kind="settled", chance=0.04)
+    RunFolder(left_out.path).add(RACE, json.dumps(stop.to_json()))
+    found = compare_runs([*runs, load_run(left_out.path)], resamples=50)
+    (among,) = found.pairs
+    assert alone.p == among.p == alone.p_holm
+    assert among.p_holm == pytest.approx(min(1.0, 3 * among.p))
+    done = CliRunner().invoke(main, ["compare", str(tmp_path)])
+    assert "Stopped: left_out was stopped after 2 of 3 folds: settled" in " ".join(
+        done.stdout.split()
+    )
+
+
+def test_a_table_of_settled_rows_only_is_shown(tmp_path):
+    stop = Stop(2, 3, "other", -0.01, -0.2, 2.4, 0.05, 3, kind="settled", chance=0.04)
+    for number in range(2):
+        run = write_run(
+            tmp_path / f"run{number}", encoder=f"rmc{number + 2}", seed=number, finished=range(2)
+        )
+        RunFolder(run.path).add(RACE, json.dumps(stop.to_json()))
+    for arguments in (["compare"], ["report", "--output", str(tmp_path / "r.html")]):
+        done = CliRunner().invoke(main, [*arguments, str(tmp_path)])
+        assert done.exit_code == 0, done.output
+
+
+def test_the_simulation_judges_as_the_race_does():
+    """Areas put together from single folds are those of all items at once."""
+    simulation = simulated()
+    base = replace(simulation.BASE, patients=200, signal=0.3)
+    cohort = simulation.cohorts(base, 0)[0][0]
+    random = np.random.default_rng(0)
+    features = simulation.features_of(simulation.Race((0.5, 0.0, 0.0), base), cohort, random)
+    scores = np.stack([simulation._scores(base, each, cohort, random) for each in features])
+    cases, folds = cohort.items
+    inside = folds < 4
+    found = look(
+        ["0", "1", "2"], cohort.labels[cases][inside], scores[:, inside],
+        patients=cohort.patients[cases][inside], folds=folds[inside], folds_total=10,
+    )  # fmt: skip
+    parts = simulation._by_fold(scores, cohort)
+    expected = judge(["0", "1", "2"], simulation._first(parts, 4, [0, 1, 2]), 4, folds_total=10)
+    assert found.keys() == expected.keys()
+    for name, stop in found.items():
+        assert stop.z == pytest.approx(expected[name].z)

@@ -1,10 +1,11 @@
-"""A race: folds of all candidates interleaved; what is shown worse after a round stops.
+"""A race: folds of all candidates interleaved; what is shown worse, or is settled, stops.
 
 Decisions follow from the stored predictions of the folds of the rounds before, and from nothing
 else, so that a race that goes on decides what it would have decided.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from volbench.crossval.settings import RunSettings
 from volbench.errors import VolbenchError
 from volbench.evaluation import Items, gather
 from volbench.interfaces import Executor
-from volbench.leaderboard.statistics.race import Stop, shown_worse
+from volbench.leaderboard.statistics.race import Stop, look
 from volbench.leaderboard.statistics.run_scores import sorted_items
 from volbench.runs.folder import RACE, FoldResult, RunFolder
 from volbench.runs.load import LoadedRun, load_run
@@ -35,7 +36,7 @@ class RoundCallback(Callback):
         """A fold of one of them ended."""
 
     def on_stop(self, racer: "Racer", stop: Stop) -> None:
-        """One of them is shown worse and is trained no further."""
+        """One of them is shown worse, or settled, and is trained no further."""
 
 
 @dataclass(eq=False)
@@ -118,13 +119,15 @@ def race(
             executor = stack.enter_context(local_executor(share(plans[0], settings), workers))
         for number in range(1, rounds + 1):
             left = [racer for racer in racers if racer.active]
+            if not left:
+                break
             callback.on_round(number, rounds, left)
             assert executor is not None
             _train(left, number, executor, out, settings, callback)
             if number == 1:
                 _forget(left)
             if number < rounds:
-                _judge([racer for racer in left if racer.active], number, callback)
+                _judge(racers, number, callback)
     return racers
 
 
@@ -162,31 +165,35 @@ def _forget(racers: Sequence[Racer]) -> None:
 
 
 def _judge(racers: Sequence[Racer], number: int, callback: RoundCallback) -> None:
-    """Stop those that are shown worse by the folds of all rounds so far."""
+    """Stop those that are shown worse, or settled, by the folds of all rounds so far."""
     groups: dict[tuple[str, str], list[Racer]] = {}
+    settled: Counter[tuple[str, str]] = Counter()
     for racer in racers:
-        if set(racer.plan.split.folds[:number]) <= _finished(racer):  # a failed one pairs nothing
-            experiment = racer.plan.experiment
-            key = (experiment.data_digest, experiment.split_digest)
-            groups.setdefault(key, []).append(racer)
-    for group in groups.values():
-        for racer, stop in _stops(group, number):
+        experiment = racer.plan.experiment
+        key = (experiment.data_digest, experiment.split_digest)
+        if racer.stop is not None:
+            settled[key] += racer.stop.kind == "settled"
+        elif racer.active and set(racer.plan.split.folds[:number]) <= _finished(racer):
+            groups.setdefault(key, []).append(racer)  # one with a failed fold pairs nothing
+    for key, group in groups.items():
+        for racer, stop in _stops(group, number, settled[key]):
             racer.stop = stop
             RunFolder(racer.path).add(RACE, json.dumps(stop.to_json()))
             callback.on_stop(racer, stop)
 
 
-def _stops(group: Sequence[Racer], number: int) -> list[tuple[Racer, Stop]]:
+def _stops(group: Sequence[Racer], number: int, settled: int) -> list[tuple[Racer, Stop]]:
     folds = group[0].plan.split.folds
     items = [_items(load_run(racer.path), folds[:number]) for racer in group]
     first = items[0]
-    found: Mapping[str, Stop] = shown_worse(
+    found: Mapping[str, Stop] = look(
         [racer.path.name for racer in group],
         first.labels,
         np.stack([each.probabilities for each in items]),
         patients=np.array(first.patients),
         folds=first.folds,
         folds_total=len(folds),
+        settled=settled,
     )
     return [(racer, found[racer.path.name]) for racer in group if racer.path.name in found]
 

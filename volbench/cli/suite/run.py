@@ -53,7 +53,7 @@ EXPERIMENT_FAILED = 1
 @click.option(
     "--race",
     is_flag=True,
-    help="Interleave the folds of all experiments and stop what is shown worse after some folds.",
+    help="Interleave the folds of all experiments; stop what is shown worse, or is settled.",
 )
 @variant_options
 @device_option

@@ -144,7 +144,7 @@ class Shortcut:
 
 
 Status: TypeAlias = Literal["complete", "incomplete", "failed", "stopped"]
-"""``stopped``: by a race, in which it was shown to be worse; it has fewer folds and no rank."""
+"""``stopped``: by a race, shown worse or settled; it has fewer folds and no rank."""
 Test: TypeAlias = Literal["folds", "cases"]
 
 SLICES = "(slices)"

@@ -77,9 +77,18 @@ class Decision:
 
 
 def compare_pairs(
-    contenders: Sequence[Contender], *, alpha: float, margin: float, test: PairTest = "combined"
+    contenders: Sequence[Contender],
+    *,
+    alpha: float,
+    margin: float,
+    test: PairTest = "combined",
+    settled: int = 0,
 ) -> tuple[Pair, ...]:
-    """Compare every pair and adjust their p values together (Holm); the higher row comes first."""
+    """Compare every pair and adjust their p values together (Holm); the higher row comes first.
+
+    Rows that a race stopped as ``settled`` are not tested, but their pairs are counted: they were
+    left out because they looked alike, and leaving them out must not make others easier to tell.
+    """
     both = list(combinations(contenders, 2))
     shared = SharedAreas(_items_of_single_runs(contenders))
     areas = [shared.pair(first.place, second.place) for first, second in both]
@@ -87,7 +96,9 @@ def compare_pairs(
         decide(*pair, of_cases, alpha=alpha, margin=margin, test=test)
         for pair, of_cases in zip(both, areas, strict=True)
     ]
-    adjusted = holm(np.array([decision.p for decision in decisions]))
+    unseen = math.comb(len(contenders) + settled, 2) - len(both) if both else 0
+    adjusted = holm(np.array([*(decision.p for decision in decisions), *[1.0] * unseen]))
+    adjusted = adjusted[: len(both)]
     pairs = []
     for (first, second), of_cases, decision, p_holm in zip(
         both, areas, decisions, map(float, adjusted), strict=True

@@ -1,27 +1,42 @@
-"""Racing: which candidates are shown worse after some folds, and need no more of them.
+"""Racing: which candidates are shown worse after some folds, or settled, and need no more of them.
 
-After each round, the candidate with the largest mean AUC is compared with every other one by the
-test that decides in the tables (cross-validated z-test). The level of all rounds together is that
-of one test, by Pocock's spending function, over the number of pairs that are left (Bonferroni).
-What was stopped counts no longer: it is tested no more.
+After each round, from the third on, two questions are asked of the candidates that are left.
+
+- Is one *shown worse* than the leading one? By the statistic that decides in the tables
+  (cross-validated z-test), whose variance is here at least what the folds of all candidates say of
+  any pair, so that three lucky folds of one pair do not look certain. The level of all rounds
+  together is that of one test, by Pocock's spending function, over the number of pairs
+  (Bonferroni). What was shown worse is tested no more.
+- Is one *settled*: would the folds that are missing hardly let the tables show a difference between
+  it and any other that is left? The mean difference over all folds is predicted from those at hand
+  (predictive power, Spiegelhalter et al., 1986). Stopping so claims nothing, and its pairs stay in
+  the number that levels are divided by.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from scipy import stats
 
 from volbench.errors import DataError
-from volbench.evaluation.statistics import cross_validated_test, delong
+from volbench.evaluation.statistics import Areas, delong
+from volbench.evaluation.statistics.cross_validated import FACTOR
 from volbench.evaluation.statistics.multiple_comparisons import ALPHA
 from volbench.evaluation.statistics.sequential import boundaries
+from volbench.evaluation.statistics.spread import ROUNDING
 
 FIRST = 3
 """Folds before the first look: two say nothing of trainings that fail now and then."""
+CHANCE = 0.1
+"""A candidate is settled if no pair of it will be shown to differ with a larger chance."""
+
+StopKind: TypeAlias = Literal["worse", "settled"]
+PairMatrix: TypeAlias = Float[np.ndarray, "candidate candidate"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +45,16 @@ class Stop:
 
     Attributes:
         folds: How many were finished when it was stopped.
-        folds_total: How many the others have.
-        against: The candidate that it was shown to be worse than.
+        folds_total: How many there would have been.
+        against: The candidate that it was shown to be worse than; of one that is settled, the one
+            that it would most likely have been told from.
         difference: Mean over these folds of its AUC less the other one's.
         z: The same over its standard error.
-        boundary: Of ``-z``, at this look.
+        boundary: Of ``-z``, at this look; of one that is settled, of ``|z|`` over all folds.
         alpha: Level of the whole race.
-        candidates: How many were left.
+        candidates: How many the level was divided over.
+        kind: ``worse``, or ``settled``: no fold is likely to change what the tables say of it.
+        chance: Of one that is settled, that all folds would show the difference after all.
     """
 
     folds: int
@@ -47,6 +65,8 @@ class Stop:
     boundary: float
     alpha: float
     candidates: int
+    kind: StopKind = "worse"
+    chance: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -60,8 +80,15 @@ class Stop:
     @property
     def text(self) -> str:
         """In a sentence."""
+        after = f"after {self.folds} of {self.folds_total} folds"
+        if self.kind == "settled":
+            return (
+                f"stopped {after}: settled, because the others would hardly show a difference (the "
+                f"likeliest is to {self.against}: {self.difference:+.3f} AUC so far, chance "
+                f"{self.chance:.2f})"
+            )
         return (
-            f"stopped after {self.folds} of {self.folds_total} folds: shown worse than "
+            f"stopped {after}: shown worse than "
             f"{self.against} (difference {self.difference:+.3f} AUC, z {self.z:.2f}, boundary "
             f"{-self.boundary:.2f} for {self.candidates} candidates, level {self.alpha:g} over all "
             "looks)"
@@ -71,14 +98,14 @@ class Stop:
 @cache
 def bounds(folds: int, candidates: int, alpha: float = ALPHA) -> tuple[float, ...]:
     """Boundaries of z after each number of folds, from one on; infinite before the first look."""
-    pairs = max(1, candidates * (candidates - 1) // 2)
     if folds < FIRST:
         return (math.inf,) * folds
     looks = [number / folds for number in range(FIRST, folds + 1)]
-    return (*(math.inf,) * (FIRST - 1), *map(float, boundaries(looks, alpha=alpha / pairs)))
+    level = alpha / max(1, math.comb(candidates, 2))
+    return (*(math.inf,) * (FIRST - 1), *map(float, boundaries(looks, alpha=level)))
 
 
-def shown_worse(
+def look(
     names: Sequence[str],
     labels: Int[np.ndarray, " item"],
     probabilities: Float[np.ndarray, "candidate item"] | Float[np.ndarray, "candidate item class"],
@@ -86,6 +113,7 @@ def shown_worse(
     patients: Shaped[np.ndarray, " item"],
     folds: Int[np.ndarray, " item"],
     folds_total: int,
+    settled: int = 0,
     alpha: float = ALPHA,
 ) -> Mapping[str, Stop]:
     """Look at the folds that all of these candidates have finished.
@@ -97,36 +125,121 @@ def shown_worse(
         patients: The patient of each item.
         folds: The fold of each item; all candidates have the same.
         folds_total: How many there will be.
+        settled: Candidates that were stopped as settled before: their pairs count on.
         alpha: Level of the whole race.
 
     Returns:
-        Of each candidate that is shown to be worse than the leading one, why.
+        Of each candidate that is shown to be worse than the leading one, or is settled, why.
     """
     finished = len(np.unique(folds))
-    boundary = bounds(folds_total, len(names), alpha)[finished - 1]
-    if len(names) < 2 or not math.isfinite(boundary):
+    if finished < FIRST:
         return {}
     try:  # there may be no fold yet with two patients of each class, or one fold only that has any
         areas = delong(labels, probabilities, clusters=patients, folds=folds, undefined="omit")
-        leader = int(np.argmax(areas.areas))
-        tests = {
-            name: cross_validated_test(areas.pair(place, leader))
-            for place, name in enumerate(names)
-            if place != leader
-        }
     except DataError:
         return {}
+    return judge(names, areas, finished, folds_total=folds_total, settled=settled, alpha=alpha)
+
+
+def judge(
+    names: Sequence[str],
+    areas: Areas,
+    finished: int,
+    *,
+    folds_total: int,
+    settled: int = 0,
+    alpha: float = ALPHA,
+) -> dict[str, Stop]:
+    """What `look` says, of areas within the folds that are finished."""
+    if len(names) < 2 or np.isfinite(areas.by_fold).all(axis=0).sum() < 2:
+        return {}
+    difference, variance = pair_variances(areas, pooled=True)
+    z = standardized(difference, variance)
+    tested = len(names) + settled
+    boundary = bounds(folds_total, tested, alpha)[finished - 1]
+    leader = int(np.argmax(areas.areas))
     found = {}
-    for name, test in tests.items():
-        if -test.z >= boundary:
-            found[name] = Stop(
-                folds=finished,
-                folds_total=folds_total,
-                against=names[leader],
-                difference=test.difference,
-                z=test.z,
-                boundary=boundary,
-                alpha=alpha,
-                candidates=len(names),
+    for place, name in enumerate(names):
+        if place != leader and z[leader, place] >= boundary:
+            pair = (names[leader], float(difference[place, leader]), float(z[place, leader]))
+            found[name] = Stop(finished, folds_total, *pair, boundary, alpha, tested)
+    left = [place for place, name in enumerate(names) if name not in found]
+    if len(left) < 2:
+        return found
+    chances, critical = chances_of_a_claim(
+        difference[np.ix_(left, left)],
+        variance[np.ix_(left, left)],
+        finished / folds_total,
+        pairs=math.comb(len(left) + settled, 2),
+        alpha=alpha,
+    )
+    for row, place in enumerate(left):
+        likeliest = int(np.argmax(chances[row]))
+        if (chance := float(chances[row, likeliest])) < CHANCE:
+            other = left[likeliest]
+            pair = (names[other], float(difference[place, other]), float(z[place, other]))
+            found[names[place]] = Stop(
+                *(finished, folds_total, *pair, float(critical[row, likeliest]), alpha, tested),
+                kind="settled",
+                chance=chance,
             )
     return found
+
+
+def pair_variances(areas: Areas, *, pooled: bool = False) -> tuple[PairMatrix, PairMatrix]:
+    """Mean difference of each pair over folds, row less column, and the larger of its variances.
+
+    Args:
+        areas: Within at least two folds that all candidates have an area in.
+        pooled: Whether the spread of the folds, over all pairs together, is a third variance.
+    """
+    by_fold = areas.by_fold[:, np.isfinite(areas.by_fold).all(axis=0)]
+    candidates, folds = by_fold.shape
+    each = by_fold[:, None] - by_fold[None]
+    of_folds = each.var(axis=2, ddof=1) / folds
+    own = np.diag(areas.covariance)
+    of_cases = own[:, None] + own[None] - 2 * areas.covariance
+    variance = np.maximum(of_cases, of_folds)
+    if pooled:
+        mean = of_folds.sum() / (candidates * (candidates - 1))
+        variance = np.maximum(variance, mean)
+    return each.mean(axis=2), variance
+
+
+def standardized(
+    difference: Float[np.ndarray, "*pair"], variance: Float[np.ndarray, "*pair"]
+) -> Float[np.ndarray, "*pair"]:
+    """The z of each pair as in the tables; 0 where nothing varies."""
+    error = np.sqrt(FACTOR * np.maximum(variance, 0.0))
+    return np.divide(difference, error, out=np.zeros_like(error), where=error > ROUNDING)
+
+
+def chances_of_a_claim(
+    difference: PairMatrix, variance: PairMatrix, share: float, *, pairs: int, alpha: float
+) -> tuple[PairMatrix, PairMatrix]:
+    """Predict with which chance the tables will show each pair to differ, once all folds are there.
+
+    The true difference is as likely anywhere a priori, and the folds to come vary as those at hand.
+
+    Args:
+        difference: Of each pair so far.
+        variance: Of that.
+        share: Of the folds, that are finished.
+        pairs: That Holm's method adjusts for.
+        alpha: Level of the tables.
+
+    Returns:
+        The chances, 0 on the diagonal, and what ``|z|`` has to exceed at the end: that of Holm's
+        step that each pair has by the order of ``|z|`` so far.
+    """
+    first, second = np.triu_indices(len(difference), k=1)
+    gap, of_pair = np.abs(difference[first, second]), variance[first, second]
+    order = np.argsort(np.argsort(-standardized(gap, of_pair)))
+    critical = stats.norm.isf(alpha / 2 / (pairs - order))
+    needed = critical * np.sqrt(FACTOR * of_pair * share)
+    spread = np.sqrt(np.maximum(of_pair * (1 - share), ROUNDING**2))
+    chance = stats.norm.sf((needed - gap) / spread) + stats.norm.cdf((-needed - gap) / spread)
+    chances, criticals = np.zeros_like(difference), np.zeros_like(difference)
+    for matrix, values in ((chances, chance), (criticals, critical)):
+        matrix[first, second] = matrix[second, first] = values
+    return chances, criticals
