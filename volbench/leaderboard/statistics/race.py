@@ -211,7 +211,9 @@ def standardized(
 ) -> Float[np.ndarray, "*pair"]:
     """The z of each pair as in the tables; 0 where nothing varies."""
     error = np.sqrt(FACTOR * np.maximum(variance, 0.0))
-    return np.divide(difference, error, out=np.zeros_like(error), where=error > ROUNDING)
+    return np.asarray(
+        np.divide(difference, error, out=np.zeros_like(error), where=error > ROUNDING)
+    )
 
 
 def chances_of_a_claim(
