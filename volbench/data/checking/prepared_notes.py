@@ -34,8 +34,12 @@ def prepared_notes(prepared: Prepared) -> Iterator[str]:
     if padded:
         yield (
             f"{_counted(padded, prepared)} are padded to a square by repeating their edge, up to "
-            f"{max(found for _, found in padded):.0%} of a slice: {_names(padded)}; crop to a "
-            "region of interest to avoid it"
+            f"{max(found for _, found in padded):.0%} of a slice: {_names(padded)}; "
+            + (
+                "they end within the box: a smaller preprocessing.box_mm avoids it"
+                if prepared.preprocessing.crop == "box"
+                else "crop to a region of interest to avoid it"
+            )
         )
 
 
