@@ -20,7 +20,7 @@ from volbench import errors
 from volbench.cli.main import main
 from volbench.datasets.manifest import Manifest
 from volbench.errors import SpecError
-from volbench.experiment.recipe import recipe_names
+from volbench.experiment.recipe import load_recipe, recipe_names
 from volbench.plugins.registry import REGISTRIES, aggregators
 from volbench.spec import parse, parse_sum
 from volbench.testing.aggregators import AggregatorContract
@@ -113,7 +113,7 @@ def test_every_command_shown_exists_with_its_options():
     assert seen > 15
 
 
-def test_every_spec_shown_on_a_command_line_can_be_read():
+def test_every_spec_shown_on_a_command_line_can_be_read(tmp_path):
     for page, words in shown_commands():
         for option, value in itertools.pairwise(words):
             if option in ("--encoder", "--agg", "--loss"):
@@ -121,7 +121,12 @@ def test_every_spec_shown_on_a_command_line_can_be_read():
                 for term in parse_sum(value).terms:
                     kinds = {"--encoder": "encoders", "--agg": "aggregators", "--loss": "losses"}
                     assert term.spec.name in KNOWN[kinds[option]] | {"lse"}, (page, words)
-            if option == "--recipe":
+            if option == "--recipe" and value.endswith(".toml"):  # a file that the page writes
+                text = PAGES[ROOT / page]
+                assert f"`{value}`" in text, page
+                (tmp_path / value).write_text(blocks(text, "toml")[0], encoding="utf-8")
+                load_recipe(str(tmp_path / value))
+            elif option == "--recipe":
                 assert value in recipe_names(), page
 
 
