@@ -402,6 +402,8 @@ def test_a_column_that_is_the_label_is_no_bar_and_the_rest_is_at_most_four(tmp_p
     assert len(found.shortcuts) == 4
     assert (found.shortcuts[0].features, found.shortcuts[0].label) == ("stratum vote", True)
     assert found.bar == found.shortcuts[1]
+    (row,) = found.rows
+    assert row.bar.difference == pytest.approx(row.score("auc").mean - found.bar.auc.mean)
     means = [shortcut.auc.mean for shortcut in found.shortcuts]
     assert means == sorted(means, reverse=True)
 
