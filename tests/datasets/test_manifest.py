@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from volbench.cli.main import main
 from volbench.data.sources import open_dataset
 from volbench.datasets.manifest import Manifest, ManifestError
 from volbench.errors import DataError, SpecError, UnknownComponentError
@@ -213,6 +215,16 @@ def test_a_missing_manifest_is_named(tmp_path):
         Manifest(path=str(tmp_path / "none.csv"))
     with pytest.raises(ManifestError, match=r"cannot be read \(Is a directory\)"):
         Manifest(path=str(tmp_path))
+
+
+@pytest.mark.parametrize("images", [("a.nii", "scans\\b.nii"), ("scans\\a.nii", "scans\\b.nii")])
+def test_a_path_as_windows_writes_it_is_told_how_it_is_written_here(images, tmp_path):
+    (tmp_path / "a.nii").write_bytes(b"")
+    rows = "".join(f"{name},T{n},p{n}\n" for n, name in enumerate(images, start=2))
+    manifest(tmp_path, f"image,label,patient\n{rows}")
+    done = CliRunner().invoke(main, ["data", "check", str(tmp_path / "manifest.csv")])
+    said = " ".join(done.output.split())
+    assert "b.nii: no such file; write its path with / instead of \\" in said
 
 
 def test_the_path_of_a_csv_opens_a_manifest(tmp_path, monkeypatch):

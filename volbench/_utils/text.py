@@ -65,6 +65,16 @@ NAMED = 3
 """Further cases that a group of problems names."""
 
 
+def nothing_there(path: object) -> str:
+    r"""What is wrong with a path that leads nowhere, and the way out.
+
+    >>> nothing_there("scans/a.nii"), nothing_there("scans\\a.nii")
+    ('no such file; check the path', 'no such file; write its path with / instead of \\')
+    """
+    way_out = "write its path with / instead of \\" if "\\" in str(path) else "check the path"
+    return f"no such file; {way_out}"
+
+
 def grouped(problems: Iterable[str]) -> list[str]:
     """Put problems that differ in their case, file and numbers only into one line.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from volbench._utils.geometries import GEOMETRIES
+from volbench._utils.text import nothing_there
 from volbench.datasets.table import ManifestRow, Table, read_table
 from volbench.errors import DataError
 
@@ -58,14 +59,8 @@ def _all_missing(table: Table, columns: Sequence[str], folder: Path) -> list[str
         missing = next((path for path in paths if not os.path.lexists(path)), None)
         if missing is None:
             return []
-        hint = backslash_hint(missing)
-        problems.append(f"{missing}: no such file; {hint or 'check the path'}")
+        problems.append(f"{missing}: {nothing_there(missing)}")
     return problems
-
-
-def backslash_hint(path: str) -> str:
-    """What to do about a path as Windows writes it; empty of any other."""
-    return "write its path with / instead of \\" if "\\" in path else ""
 
 
 def image_columns(table: Table) -> list[str]:

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from volbench._utils.regular_file import read_regular
+from volbench._utils.text import nothing_there
 from volbench.datasets.table import Table, read_table, table_of
 from volbench.errors import DataError, UsageError
 
@@ -69,7 +70,7 @@ def _read_excel(path: Path, sheet: str | None) -> Table:
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except FileNotFoundError:
-        return Table(problems=("no such file; check the path",))
+        return Table(problems=(nothing_there(path),))
     except Exception as error:  # a damaged archive may end in any of a dozen errors
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return Table(problems=(f"not an Excel file ({reason}); save it again, or as CSV",))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volbench._utils.regular_file import read_regular
-from volbench._utils.text import printable
+from volbench._utils.text import nothing_there, printable
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -34,7 +34,7 @@ def read_table(path: Path) -> Table:
     try:
         text = read_regular(path).decode("utf-8-sig")
     except FileNotFoundError:
-        return Table(problems=("no such file; check the path",))
+        return Table(problems=(nothing_there(path),))
     except UnicodeDecodeError as error:
         return Table(problems=(f"not UTF-8 at byte {error.start}; save it as CSV in UTF-8",))
     except OSError as error:

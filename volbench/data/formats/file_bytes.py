@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from volbench._utils.text import nothing_there
 from volbench.data.formats.series_files import is_dicom_file
 from volbench.data.formats.unverified import PAIRS, unverified_suffix
 from volbench.data.formats.unverified import SUFFIXES as UNVERIFIED
@@ -98,9 +99,7 @@ def header_of_pair(path: Path) -> Path | None:
 
 def no_such_file(path: Path) -> DataError:
     """Say that nothing is there, and why that may be."""
-    windows = "\\" in str(path)
-    way_out = "write its path with / instead of \\" if windows else "check the path"
-    return DataError(f"{path}: no such file; {way_out}")
+    return DataError(f"{path}: {nothing_there(path)}")
 
 
 def first_bytes(path: Path, count: int) -> bytes:
