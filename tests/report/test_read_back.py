@@ -290,6 +290,7 @@ def test_every_number_of_the_report_is_that_of_the_files(drawn):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # 120 examples, each a page that is made and read
 @MANY
 @given(drawn_runs())
 def test_every_number_of_many_reports_is_that_of_the_files(drawn):
@@ -312,7 +313,7 @@ def check_card(drawn):
     with tempfile.TemporaryDirectory() as name:
         (files,) = drawn.write(Path(name))
         (run,) = volbench.load_runs(name).loaded
-        card = card_markdown(run, resamples=50)
+        card = card_markdown(run, resamples=100)
     cases, done = len(files.split), len(files.rows)
     per_class = ", ".join(f"{name} {files.counts[name]}" for name in files.classes)
     assert f"{cases} cases of {cases} patients ({per_class});" in card
@@ -350,6 +351,7 @@ def test_every_number_of_the_card_is_that_of_the_files(drawn):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # 120 examples, each a page that is made and read
 @MANY
 @given(drawn_runs(most_runs=1))
 def test_every_number_of_many_cards_is_that_of_the_files(drawn):
