@@ -74,6 +74,17 @@ def test_the_level_reaches_the_t_test_delong_and_the_bar(pair, tmp_path):
     assert [compare(path, alpha=alpha).rows[0].bar.beaten for alpha in (1e-9, 0.5)] == [False, True]
 
 
+def test_the_level_reaches_the_bootstrap_that_decides_seeds_on_one_held_out_part(tmp_path):
+    paths = [
+        write_rival(tmp_path, f"{name}{n}", encoder=name, seed=n, noise=n, folds=1, signal=signal)
+        for name, signal in (("rmc5", 1.5), ("r3d", 0.7))
+        for n in (0, 1)
+    ]
+    usual, narrow = (compare(*paths, repeats=True, alpha=alpha).pairs[0] for alpha in (0.05, 0.5))
+    assert (usual.test, narrow.test) == ("bootstrap", "bootstrap")
+    assert usual.high - usual.low > 2 * (narrow.high - narrow.low) > 0
+
+
 def test_the_margin_reaches_the_rope(pair):
     near, far = (compare(*pair, margin=margin).pairs[0].rope for margin in (0.001, 0.3))
     assert near != far
