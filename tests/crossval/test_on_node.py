@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,10 +13,12 @@ from volbench.crossval import on_node
 from volbench.crossval.fold_task import Task, require_visible
 from volbench.crossval.on_node import OnNode, decide
 from volbench.crossval.open_run import describe_tasks
+from volbench.crossval.run import Callback, run
 from volbench.crossval.settings import RunSettings
 from volbench.errors import StateError, UsageError
 from volbench.executors.ray import Ray
 from volbench.executors.slurm import Slurm
+from volbench.interfaces import Executor, ExecutorEvent
 from volbench.training.device_and_precision import Compute
 
 
@@ -72,3 +75,34 @@ def test_data_that_a_machine_cannot_see_are_named(plan, tmp_path):
     blind = Task.from_json({**values, "prepared": str(tmp_path / "none")})
     with pytest.raises(StateError, match=r"cannot see the prepared data .*; prepare them"):
         require_visible(blind)
+
+
+class Blind(Executor):
+    """A machine that does not see the prepared data."""
+
+    restarts = True
+    cpus = 1
+
+    def submit(self, tasks, folder, on_event):
+        for task in tasks:
+            on_event(ExecutorEvent(task.key, "started"))
+            reason = "node7 cannot see the prepared data"
+            on_event(ExecutorEvent(task.key, "failed", reason=reason, error_type="StateError"))
+
+    def describe(self, tasks, folder):
+        return "tasks elsewhere"
+
+
+def test_what_stops_all_folds_alike_is_told_of_the_first(plan, tmp_path):
+    class Told(Callback):
+        reasons: ClassVar[list[str]] = []
+
+        def on_wait(self, fold, reason):
+            self.reasons.append(reason)
+
+    with pytest.raises(StateError, match="node7 cannot see the prepared data"):
+        run(plan, out=tmp_path, executor=Blind(), callback=Told())
+    assert Told.reasons == [
+        "node7 cannot see the prepared data; it is tried again",
+        "node7 cannot see the prepared data",
+    ]

@@ -169,12 +169,24 @@ def test_what_holds_a_job_back_for_good_is_told_once_and_a_queue_is_not(tmp_path
     assert "(ReqNodeNotAvail, UnavailableNodes:n1)" in told[1].reason
 
 
-def test_what_sbatch_refuses_is_one_line_with_the_way_to_see_what_there_is(
-    tmp_path, monkeypatch, capfd
+@pytest.mark.parametrize(
+    ("lines", "way_out"),
+    [
+        (
+            ["invalid partition specified: gpu", "Batch job submission failed: Invalid partition"],
+            "`sinfo -o '%P %G %c %m %f'` lists partitions, GPUs, cores, memory and features",
+        ),
+        (
+            ["Batch job submission failed: Unable to contact slurm controller (connect failure)"],
+            "`scontrol ping` says whether the controller answers from this machine",
+        ),
+    ],
+)
+def test_what_sbatch_refuses_is_one_line_with_the_way_out(
+    lines, way_out, tmp_path, monkeypatch, capfd
 ):
     pytest.importorskip("submitit")
     sbatch = tmp_path / "sbatch"
-    lines = ("invalid partition specified: gpu", "Batch job submission failed: Invalid partition")
     sbatch.write_text("#!/bin/sh\n" + "".join(f"echo 'sbatch: error: {one}' >&2\n" for one in lines)
                       + "exit 1\n")  # fmt: skip
     for name in ("srun", "squeue", "scontrol"):
@@ -184,11 +196,7 @@ def test_what_sbatch_refuses_is_one_line_with_the_way_to_see_what_there_is(
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     with pytest.raises(ExecutorError) as refusal:
         Slurm(partition="gpu").submit([toy("a", "echo")], tmp_path / "run", print)
-    assert str(refusal.value) == (
-        "sbatch refused the tasks: invalid partition specified: gpu; Batch job submission failed: "
-        "Invalid partition; `sinfo -o '%P %G %c %m %f'` lists partitions, GPUs, cores, memory and "
-        "features"
-    )
+    assert str(refusal.value) == f"sbatch refused the tasks: {'; '.join(lines)}; {way_out}"
     assert capfd.readouterr().err == ""
 
 

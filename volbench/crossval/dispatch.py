@@ -90,6 +90,7 @@ class _Dispatch:
         self.begun: Counter[str] = Counter()
         self.results: dict[str, FoldResult] = {}
         self.errors: dict[str, VolbenchError] = {}
+        self.said: set[str] = set()
         self.fatal: VolbenchError | None = None
         # A task that waits costs a place; on a cluster that is better than a fold nobody is at.
         self.waits = executor.restarts
@@ -179,7 +180,7 @@ class _Dispatch:
         if self.executor.restarts:  # it may be the machine's, and others are there
             if self.begun[key] < ATTEMPTS:
                 self.ready[key] = task
-                self.listener.on_wait(task, f"{error}; it is tried again")
+                self._say_once(task, f"{error}; it is tried again")
                 return
             self._give_up([key], error)
         elif isinstance(error, StorageError):  # this machine's disk, which all folds need
@@ -192,8 +193,14 @@ class _Dispatch:
         self.executor.cancel(keys)
         for key in keys:
             self.ready.pop(key, None)
-            self.listener.on_wait(self.open.pop(key), str(error))
+            self._say_once(self.open.pop(key), str(error))
             self.errors[key] = error
+
+    def _say_once(self, task: Task, reason: str) -> None:
+        """Tell why a fold waits; what stops all of them alike is told of the first."""
+        if reason not in self.said:
+            self.said.add(reason)
+            self.listener.on_wait(task, reason)
 
     def _on_out_of_memory(self, task: Task, event: ExecutorEvent) -> None:
         key = task_key(task)

@@ -28,6 +28,7 @@ OnEvent = Callable[[ExecutorEvent], None]
 JOBS = "jobs.json"
 INSTALL = "pip install 'volbench[slurm]'"
 SEE_WHAT_THERE_IS = "`sinfo -o '%P %G %c %m %f'` lists partitions, GPUs, cores, memory and features"
+SEE_WHETHER_IT_ANSWERS = "`scontrol ping` says whether the controller answers from this machine"
 TIMEOUTS = 1000
 """So often may the time limit end a task and SLURM begin it again: each time it goes on."""
 LARGEST_ARRAY = 1000
@@ -170,9 +171,9 @@ class Slurm(Executor):
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
             lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines()]
             reason = "; ".join(" ".join(line.split()) for line in lines)[-300:]
-            raise ExecutorError(
-                f"sbatch refused the tasks: {reason}; {SEE_WHAT_THERE_IS}"
-            ) from error
+            unreachable = "Unable to contact" in reason
+            way_out = SEE_WHETHER_IT_ANSWERS if unreachable else SEE_WHAT_THERE_IS
+            raise ExecutorError(f"sbatch refused the tasks: {reason}; {way_out}") from error
         return {task.key: job.job_id for task, job in zip(tasks, jobs, strict=True)}
 
     def _executor(self, submitit: Any, folder: Path, at_once: int, *, alone: bool) -> Any:
