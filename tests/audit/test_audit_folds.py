@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.audit.cohort import SIZE, cohort
-from volbench.audit import audit
+from volbench.audit import audit, shortcut_models
 from volbench.audit.columns import number_column, text_column
 from volbench.audit.shortcut_models import encode
 from volbench.experiment.split_designs import make_split, official_split
@@ -17,7 +17,7 @@ from volbench.experiment.splits import Split
 def _few_trees():
     """Nothing here asks how good a forest is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "TREES", 3)
+        patch.setattr(shortcut_models, "TREES", 3)
         yield
 
 

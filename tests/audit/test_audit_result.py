@@ -16,6 +16,7 @@ from volbench.audit import (
     audit_cached,
     read_audit,
     score_audit,
+    shortcut_models,
     store,
     summarize,
 )
@@ -32,7 +33,7 @@ from volbench.runs.predictions_file import Prediction
 def _few_trees():
     """Nothing here asks how good a forest is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "TREES", 3)
+        patch.setattr(shortcut_models, "TREES", 3)
         yield
 
 

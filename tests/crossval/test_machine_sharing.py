@@ -5,6 +5,7 @@ import torch
 
 from tests.crossval.test_profile import plan_for
 from tests.helpers.small import write_small
+from volbench.crossval import machine_sharing
 from volbench.crossval.machine_sharing import Sharing, fold_mb, folds_per_gpu, share_machine
 from volbench.errors import UsageError
 from volbench.training.device_and_precision import Compute, choose_compute, name_gpus
@@ -22,11 +23,11 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (80 * 2**30, 80 * 2**30))
-    monkeypatch.setattr(sharing, "available_cores", lambda: 16)
+    monkeypatch.setattr(machine_sharing, "available_cores", lambda: 16)
 
 
 def test_small_batches_share_a_gpu_until_cores_run_out(plan, monkeypatch):
-    monkeypatch.setattr(sharing, "available_cores", lambda: 24)
+    monkeypatch.setattr(machine_sharing, "available_cores", lambda: 24)
     assert folds_per_gpu(plan, GPU, free_mb=80_000, gpus=1) == 8
     assert folds_per_gpu(plan, GPU, free_mb=80_000, gpus=2) == 4
     assert folds_per_gpu(plan, GPU, free_mb=2_000, gpus=1) == 2
@@ -34,14 +35,14 @@ def test_small_batches_share_a_gpu_until_cores_run_out(plan, monkeypatch):
 
 
 def test_large_batches_keep_a_gpu_busy_alone(plan, monkeypatch):
-    monkeypatch.setattr(sharing, "available_cores", lambda: 64)
-    monkeypatch.setattr(sharing, "_batch_pixels", lambda plan: 8 * 24 * 256 * 256)
+    monkeypatch.setattr(machine_sharing, "available_cores", lambda: 64)
+    monkeypatch.setattr(machine_sharing, "_batch_pixels", lambda plan: 8 * 24 * 256 * 256)
     assert folds_per_gpu(plan, GPU, free_mb=140_000, gpus=1) == 1
 
 
 def test_memory_is_that_of_the_maps_kept_for_backward(plan):
     # 16 channels at most on 12 x 12: little beside what a process takes.
-    assert sharing.CONTEXT_MB < fold_mb(plan, GPU) < sharing.CONTEXT_MB + 5
+    assert machine_sharing.CONTEXT_MB < fold_mb(plan, GPU) < machine_sharing.CONTEXT_MB + 5
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -73,7 +74,7 @@ def test_a_gpu_that_is_not_there_is_named(device, message):
 
 
 def test_a_cpu_has_a_fold_per_core_and_no_graphs(plan, monkeypatch):
-    monkeypatch.setattr(sharing, "available_cores", lambda: 2)
+    monkeypatch.setattr(machine_sharing, "available_cores", lambda: 2)
     chosen = share_machine(plan, device="cpu")
     assert (chosen.jobs, chosen.gpus, chosen.compute.graphs) == (2, (), False)
     assert chosen.device(5) == "cpu"

@@ -39,7 +39,7 @@ def test_a_profile_is_shown_section_by_section_and_kept_beside_the_fold(data, tm
     done = CliRunner().invoke(main, command(data, tmp_path, "--profile"), catch_exceptions=False)
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    start = next(n for n, line in enumerate(lines) if line.split()[:1] == ["section"])
+    start = next(n for n, line in enumerate(lines) if line.startswith("─"))
     shares = {}
     for line in lines[start + 1 : start + 2 + len(SECTIONS)]:
         name, _, share, _ = re.split(r"\s{2,}", line.strip())

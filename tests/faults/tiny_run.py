@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 
 from tests.helpers.volumes_on_disk import SHAPE, image, voxels, write
+from volbench.audit import shortcut_models
 from volbench.crossval import Outcome, make_plan, run
 
 CASES = 8
@@ -56,7 +57,10 @@ def train(manifest: Path, root: Path, options: dict) -> Outcome:
 
     Forests of the audit have one tree, as they would take most of the time.
     """
-    with patch.object(models, "TREES", 1), patch.dict(os.environ, VOLBENCH_CACHE=f"{root}/cache"):
+    with (
+        patch.object(shortcut_models, "TREES", 1),
+        patch.dict(os.environ, VOLBENCH_CACHE=f"{root}/cache"),
+    ):
         plan = make_plan(**options, data=str(manifest))
         return run(plan, out=root, name="run", jobs=1, checkpoint_seconds=0)
 

@@ -8,6 +8,8 @@ import sys
 import pytest
 from broken import BROKEN, BUILT, IMPORTED, IN_USE, MISBEHAVING, SEEN, install
 
+from tests.helpers.child_environment import child_environment
+
 SMALL = ["--data", "phantom(patients=12, size=16, slices=3)", "--folds", "3", "--device", "cpu"]
 
 
@@ -89,7 +91,6 @@ def test_the_list_of_plugins_calls_ok_what_is_found_in_use_only(tried):
 
 USE = """
 import contextlib, io, json, os, sys
-from tests.helpers.child_environment import child_environment
 
 from volbench.cli.main import main
 

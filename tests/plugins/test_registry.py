@@ -458,7 +458,7 @@ def typed(
 class Later(Base):
     """Its annotations are text, as a module's with postponed annotations are."""
 
-    def __init__(self, features, *, number: "float | None" = None, odd: "Nowhere" = 0):
+    def __init__(self, features, *, number: "float | None" = None, odd: "Nowhere" = 0):  # noqa: F821
         self.number = number
 
 

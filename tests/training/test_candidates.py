@@ -89,7 +89,7 @@ def test_an_encoder_that_is_adapted_keeps_its_rate_and_a_line_says_so(tmp_path: 
         "--set optimizer.encoder_lr_scale=0.1 adapts it at a tenth",
     )
     shown = " ".join(describe_plan(plan, tmp_path).split())
-    assert f"default {plan.notes[0]}" in shown
+    assert f"note {plan.notes[0]}" in shown
     assert not _plan(encoder=text.format("freeze=true")).notes
     assert not _plan(encoder="timm(name='test_vit', adapt=lora(rank=2))").notes
 

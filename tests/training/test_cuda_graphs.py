@@ -12,6 +12,7 @@ from tests.training.test_fold import make_experiment, make_trainer
 from volbench.encoders.packed_slices import plan_rows
 from volbench.encoders.resnet import ResNet
 from volbench.errors import UsageError
+from volbench.training import cuda_graphs
 from volbench.training.cuda_graphs import HostReads, RecordedSteps, choose_graphs, copied, key_of
 from volbench.training.device_and_precision import choose_compute
 from volbench.training.optimizer import set_learning_rate
@@ -201,7 +202,7 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is():
 
 
 def test_each_size_is_recorded_once_and_only_so_many(monkeypatch):
-    monkeypatch.setattr(graphs, "MOST_GRAPHS", 2)
+    monkeypatch.setattr(cuda_graphs, "MOST_GRAPHS", 2)
     steps = steps_of(lambda x: x.sum())
     for _ in range(4):
         for size in (2, 3, 4):
