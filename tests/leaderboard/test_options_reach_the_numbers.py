@@ -296,3 +296,10 @@ def test_the_verdicts_of_three_rows_are_adjusted_together(tmp_path):
     expected = holm(np.array([pair.p for pair in pairs]))
     assert [pair.p_holm for pair in pairs] == pytest.approx(expected)
     assert max(pair.p_holm / pair.p for pair in pairs) > 1.5
+    raised = max(pairs, key=lambda pair: pair.p_holm / pair.p)
+    between = (raised.p + raised.p_holm) / 2
+    again = compare(*paths, alpha=between).pairs
+    assert [pair.verdict == "no difference shown" for pair in again] == [
+        pair.p_holm >= between for pair in pairs
+    ]
+    assert any(pair.p < between <= pair.p_holm for pair in pairs)
