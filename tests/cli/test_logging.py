@@ -82,6 +82,6 @@ def test_a_run_tells_what_its_workers_do_and_only_on_stderr(tmp_path, monkeypatc
     for fold in (0, 1):  # each in a process of its own
         assert re.search(rf"INFO +volbench.training.fold: fold {fold}: \d+ training, ", err)
         assert re.search(rf"DEBUG +volbench.training.fold: fold {fold}: {{'epoch': 1", err)
-    _, err = volbench(*RUN, *SMALL, "--jobs", "2", "--name", "b", "-v", folder=tmp_path)
-    assert "2 of 2 folds finished" in err
-    assert "DEBUG" not in err
+    again = CliRunner().invoke(main, [*RUN, *SMALL, "--jobs", "2", "--name", "b", "-v"])
+    assert "2 of 2 folds finished" in again.stderr
+    assert "DEBUG" not in again.stderr

@@ -94,12 +94,26 @@ def run(folder, monkeypatch, *arguments):
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def at_width(folder):
+    """What a command shows at a width; each is run once for all tests."""
+    kept = {}
+
+    def shown(name, width):
+        if (name, width) not in kept:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("COLUMNS", str(width))
+                kept[name, width] = run(folder, patch, *SHOWN[name])
+        return kept[name, width]
+
+    return shown
+
+
 @pytest.mark.parametrize("name", SHOWN)
-def test_no_line_is_wider_than_the_terminal(folder, monkeypatch, name):
+def test_no_line_is_wider_than_the_terminal(at_width, name):
     widths = WIDTHS[:1] if SHOWN[name][0] == "data" else WIDTHS  # seconds each
     for width in widths:
-        monkeypatch.setenv("COLUMNS", str(width))
-        shown = run(folder, monkeypatch, *SHOWN[name])
+        shown = at_width(name, width)
         wide = [line for line in shown.splitlines() if cells(line) > width]
         assert not wide, (width, wide)
 
@@ -120,15 +134,12 @@ def pieces(text):
 
 
 @pytest.mark.parametrize("name", [name for name, words in SHOWN.items() if words[0] != "data"])
-def test_no_word_is_cut_at_any_width(folder, monkeypatch, name):
-    monkeypatch.setenv("COLUMNS", "500")
-    whole = pieces(run(folder, monkeypatch, *SHOWN[name]))
+def test_no_word_is_cut_at_any_width(at_width, name):
+    whole = pieces(at_width(name, 500))
     # Heads the numbers of rows where a table is in parts.
     whole |= {"line", *map(str, range(1, 9))}
     for width in WIDTHS:
-        monkeypatch.setenv("COLUMNS", str(width))
-        shown = run(folder, monkeypatch, *SHOWN[name])
-        told = LEFT_OUT.sub("", shown)
+        told = LEFT_OUT.sub("", at_width(name, width))
         assert pieces(told) <= whole, (width, pieces(told) - whole)
 
 
