@@ -90,5 +90,5 @@ def test_the_first_commands_of_the_readme_run_with_the_installed_wheel(bin_folde
         output = run(bin_folder / name, *words, *(SMALL if words[0] == "run" else []), **where)
         if words[0] == "compare":
             assert re.search(r"r2d +average +focal +2/2", output)
-            assert re.search(r"rmc5 +bilinear +focal \+ triplet +2/2", output)
+            assert re.search(r"rmc5 +bilinear +focal\+triplet +2/2", output)
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
