@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-CLIENTS = ("aiohttp", "httpcore", "httpx", "huggingface_hub", "requests", "urllib", "urllib3")
-"""What they have in common is a name; versions end in a digit (httpx2)."""
+CLIENTS = ("aiohttp", "httpcore", "httpx", "huggingface_hub", "requests", "urllib")
+"""Without the digits of a version (urllib3, httpx2); what their errors have in common is a name."""
 WORDS = ("connect", "timeout", "resolution", "urlerror", "gaierror", "offline", "localentry")
 
 
@@ -24,8 +24,7 @@ def _is_one(error: BaseException) -> bool:
     if isinstance(error, ConnectionError) or kind.__name__ == "gaierror":
         return True
     library = kind.__module__.partition(".")[0].rstrip("0123456789")
-    known = {name.rstrip("0123456789") for name in CLIENTS}
-    return library in known and any(word in kind.__name__.lower() for word in WORDS)
+    return library in CLIENTS and any(word in kind.__name__.lower() for word in WORDS)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

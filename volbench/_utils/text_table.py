@@ -64,9 +64,8 @@ def is_narrow() -> bool:
 
 def output_width() -> int:
     """Columns that the output has: COLUMNS, else those of the terminal, else 100."""
-    given = os.environ.get("COLUMNS", "")
-    if given.isdigit() and int(given):
-        return max(int(given), NARROWEST)
+    if given := _columns():
+        return max(given, NARROWEST)
     if sys.stdout.isatty():
         return max(shutil.get_terminal_size((WIDTH, 24)).columns, NARROWEST)
     return WIDTH
@@ -151,13 +150,18 @@ def stderr_width() -> int | None:
     """Columns of the terminal behind stderr, COLUMNS first; None where it is none."""
     if not sys.stderr.isatty():
         return None
-    given = os.environ.get("COLUMNS", "")
-    if given.isdigit() and int(given):
-        return int(given)
+    if given := _columns():
+        return given
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns
     except (OSError, ValueError):
         return WIDTH
+
+
+def _columns() -> int:
+    """What COLUMNS says; 0 where it says nothing."""
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdigit() else 0
 
 
 def cells(text: str) -> int:

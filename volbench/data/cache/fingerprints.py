@@ -4,17 +4,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from volbench._utils.digested_files import read_sealed, write_sealed
+from volbench._utils.digest_memory import recall, remember
 from volbench._utils.file_state import FileState
 from volbench.data.formats.integrity import files_of
 from volbench.data.formats.series_files import slice_files
 from volbench.data.subjects.read import plain_paths
-from volbench.errors import DataError, StateError, StorageError
+from volbench.errors import DataError
 from volbench.interfaces import Case, Files, SubjectSource
 
 VERSION = 2
@@ -52,7 +51,7 @@ def fingerprints_of(cases: Sequence[Case], memory: Path, *, jobs: int) -> list[s
     """
     from volbench.data.reading import fingerprint
 
-    known = _recall(memory)
+    known: Known = recall(memory, VERSION)
     keys = [_key(case) for case in cases]
     states = [_state(case, known.get(key)) for case, key in zip(cases, keys, strict=True)]
     missing = {
@@ -69,10 +68,7 @@ def fingerprints_of(cases: Sequence[Case], memory: Path, *, jobs: int) -> list[s
         if (state := states[index]) and state.is_settled and _state(cases[index], None) == state
     }
     if learned:
-        # Only a shortcut: a cache that may be read but not written still serves.
-        with suppress(StorageError):
-            content = {"version": VERSION, "known": {**_recall(memory), **learned}}
-            write_sealed(memory, json.dumps(content).encode())
+        remember(memory, VERSION, learned)
     return [found.get(index) or known[keys[index]]["fingerprint"] for index in range(len(cases))]
 
 
@@ -83,15 +79,6 @@ def data_digest(cases: Sequence[Case], fingerprints: Sequence[str]) -> str:
         for case, fingerprint in zip(cases, fingerprints, strict=True)
     )
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
-
-
-def _recall(memory: Path) -> Known:
-    try:
-        stored = json.loads(read_sealed(memory))
-        known: Known = stored["known"] if stored["version"] == VERSION else {}
-    except (StateError, ValueError, KeyError, TypeError):
-        return {}  # forgotten at worst: everything is hashed again
-    return known
 
 
 def _key(case: Case) -> str:

@@ -10,6 +10,7 @@ from volbench._utils.renamed_modules import renamed
 from volbench.data.checking.survey import OnCase, Surveyed, VolumeFacts, survey
 from volbench.data.duplicates import look_alikes, names_of, similar_pairs
 from volbench.data.formats.series_files import beside_series
+from volbench.data.preprocessing.information import FLAT
 from volbench.data.preprocessing.options import Preprocessing
 from volbench.data.subjects.names import unprintable
 from volbench.data.subjects.read import believed_kind
@@ -19,8 +20,6 @@ from volbench.interfaces import Case, Dataset, Files
 FEW_PATIENTS = 10
 SPACING_RANGE = 1.5
 SHOWN = 10
-FLAT = 0.999
-"""Share of voxels of one value, from which on a volume is nearly constant."""
 
 
 @dataclass(frozen=True)
