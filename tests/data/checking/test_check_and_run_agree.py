@@ -137,7 +137,13 @@ class Odd(Dataset):
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": "a\rb"}, {"patient": "\x1b[2J"}, {"strata": {"site": "x\ny"}}]
+    "change",
+    [
+        {"name": "a\rb"},
+        {"patient": "\x1b[2J"},
+        {"strata": {"site": "x\ny"}},
+        {"strata": {"si\x1b[2Jte": "x"}},
+    ],
 )
 def test_names_that_no_table_can_hold_are_refused_by_both(change, tmp_path):
     whole = Case("one", "p1", "a", Flat())
