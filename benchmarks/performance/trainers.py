@@ -21,7 +21,8 @@ from volbench.interfaces import Problem
 from volbench.losses.weighted_sum import build_loss
 from volbench.training.classifier import Classifier, build_classifier, probabilities
 from volbench.training.device_and_precision import Compute
-from volbench.training.fold import EpochReport, FoldTrainer, Trained
+from volbench.training.fold import FoldTrainer, Trained
+from volbench.training.fold_reports import EpochReport
 from volbench.training.optimizer import build_optimizer, learning_rates, set_learning_rate
 from volbench.types import Output
 

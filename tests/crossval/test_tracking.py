@@ -16,7 +16,7 @@ from volbench.interfaces import Tracker
 from volbench.plugins.registry import trackers
 from volbench.runs.folder import FoldResult
 from volbench.suite import load_suite, run_suite
-from volbench.training.fold import EpochReport
+from volbench.training.fold_reports import EpochReport
 from volbench.tune import Settings
 from volbench.tune.on_executor import tune_on, tuning_tasks
 

@@ -30,10 +30,12 @@ from volbench.training.checkpoint import (
 )
 from volbench.training.classifier import SliceIndex, build_classifier, probabilities, shrink_mask
 from volbench.training.device_and_precision import choose_compute
-from volbench.training.fold import FoldTrainer, inactive
+from volbench.training.fold import FoldTrainer
 from volbench.training.inference import predict, representative_items
+from volbench.training.loss_terms import inactive
 from volbench.training.optimizer import SCALE, build_optimizer, set_learning_rate
 from volbench.training.regularization import Mixing, Regularizer
+from volbench.training.selection import selection_score
 from volbench.training.step import TrainingStep
 from volbench.training.tta import build_views
 from volbench.types import Output
@@ -108,7 +110,7 @@ def first_batch(trainer):
 @pytest.mark.parametrize("ema", ["0.0", "0.5"])
 def test_the_weights_of_the_selected_epoch_are_scored_and_kept(trainer, monkeypatch, ema):
     monkeypatch.setattr(
-        FoldTrainer, "_selection_score", lambda self, row: (-abs(row["epoch"] - 2),)
+        fold_module, "selection_score", lambda selection, row: (-abs(row["epoch"] - 2),)
     )
     seen, trained_weights = [], []
 
@@ -130,7 +132,7 @@ def test_the_weights_of_the_selected_epoch_are_scored_and_kept(trainer, monkeypa
 
 
 def test_the_first_of_equal_epochs_is_selected(trainer, monkeypatch):
-    monkeypatch.setattr(FoldTrainer, "_selection_score", lambda self, row: (0.5,))
+    monkeypatch.setattr(fold_module, "selection_score", lambda selection, row: (0.5,))
     assert trainer().run().selected_epoch == 1
 
 
@@ -157,8 +159,8 @@ def test_the_first_of_equal_epochs_is_selected(trainer, monkeypatch):
     ],
 )
 def test_the_better_epoch_is_selected(trainer, overrides, better, worse):
-    made = trainer(*overrides)
-    assert made._selection_score(better) > made._selection_score(worse)
+    selection = trainer(*overrides).recipe.selection
+    assert selection_score(selection, better) > selection_score(selection, worse)
 
 
 def test_each_part_is_scored_as_the_recipe_says(trainer):

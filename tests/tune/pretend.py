@@ -13,7 +13,7 @@ from tests.helpers.small import CLASSES
 from volbench.data.cache.packed_voxels import open_prepared
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.runs.predictions_file import Prediction
-from volbench.training.fold import EpochReport
+from volbench.training.fold_reports import EpochReport
 from volbench.tune import Settings, make_tuning_plan, pool, tune
 
 EPOCHS = 4

@@ -6,7 +6,7 @@ from pathlib import Path
 from volbench.crossval.dispatch import Listener
 from volbench.crossval.plan import Plan
 from volbench.runs.folder import FoldResult
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 
 
 class Callback:

@@ -18,7 +18,7 @@ from volbench.executors.lease import LeaseHeldError, LeaseLostError, current_att
 from volbench.interfaces import Executor, ExecutorEvent
 from volbench.runs.attempts import attempts_folder
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 
 POLL_S = 1.0
 """Seconds between two looks at folds that other processes are at."""

@@ -22,7 +22,7 @@ from volbench.executors.lease import (
 )
 from volbench.runs.attempts import LOG, PROGRESS, TRACEBACK, attempts_folder
 from volbench.runs.folder import RESULT, FoldFolder, FoldResult, RunFolder
-from volbench.training.fold import EpochReport
+from volbench.training.fold_reports import EpochReport
 
 CHECKPOINT = "checkpoint.safetensors"
 PROGRESS_SECONDS = 1.0

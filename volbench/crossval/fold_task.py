@@ -45,8 +45,10 @@ from volbench.runs.folder import (
 from volbench.runs.predictions_file import Prediction, read_predictions
 from volbench.training.component_check import component_at_fault, third_party
 from volbench.training.device_and_precision import Compute
-from volbench.training.fold import EpochReport, FoldTrainer, NotFiniteError, StepReport, Trained
+from volbench.training.fold import FoldTrainer, Trained
+from volbench.training.fold_reports import EpochReport, StepReport
 from volbench.training.inference import Scores
+from volbench.training.loss_terms import NotFiniteError
 
 logger = logging.getLogger(__name__)
 

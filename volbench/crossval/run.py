@@ -26,9 +26,9 @@ from volbench.crossval.tracking import build_trackers, tracked_run, tracking
 from volbench.errors import StorageError, VolbenchError
 from volbench.executors.pool import Workers
 from volbench.interfaces import Executor
+from volbench.training.checkpoint import CHECKPOINT_SECONDS
 from volbench.training.compile import Compile
 from volbench.training.cuda_graphs import Graphs
-from volbench.training.fold import CHECKPOINT_SECONDS
 
 __all__ = ["EXECUTOR", "Callback", "Outcome", "run", "run_together"]
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from volbench.training.checkpoint import CHECKPOINT_SECONDS
 from volbench.training.compile import Compile
 from volbench.training.cuda_graphs import Graphs
-from volbench.training.fold import CHECKPOINT_SECONDS
 
 UseFeatures: TypeAlias = Literal["auto", "off"]
 

@@ -13,7 +13,7 @@ from volbench.experiment.experiment import Experiment
 from volbench.interfaces import TrackedRun, Tracker
 from volbench.plugins.registry import trackers as registry
 from volbench.runs.folder import FoldResult
-from volbench.training.fold import EpochReport
+from volbench.training.fold_reports import EpochReport
 
 
 def build_trackers(specs: Sequence[str]) -> list[tuple[str, Tracker]]:

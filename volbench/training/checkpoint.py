@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 DIGEST_BYTES = 32
 """Length of the SHA-256 that stands before the tensors."""
+CHECKPOINT_SECONDS = 30.0
+"""Shortest time between two checkpoints: writing one takes about as long as a short epoch."""
 State = dict[str, Tensor]
 
 

@@ -3,8 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +17,17 @@ from volbench._utils.seeds import derive_seed
 from volbench.data.cache.features import StoredFeatures
 from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.loading.loader import Batch, open_loader
-from volbench.errors import PreemptedError, TrainingError
+from volbench.errors import PreemptedError
 from volbench.evaluation.metrics import area_under_curve, balanced_log_loss
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition
-from volbench.losses.weighted_sum import WeightedSum
 from volbench.profiling.fold_timings import Timings, take_timings
 from volbench.profiling.kernel_groups import add_up, watch_kernels
 from volbench.profiling.section_timer import EVALUATE, Clock
 from volbench.runs.history_file import VALIDATION_LOG_LOSS
 from volbench.training.batches import TrainingBatches
 from volbench.training.checkpoint import (
+    CHECKPOINT_SECONDS,
     Best,
     Progress,
     State,
@@ -41,7 +41,16 @@ from volbench.training.classifier import Classifier, count_parameters
 from volbench.training.compile import try_compiler
 from volbench.training.device_and_precision import Compute
 from volbench.training.features import on_stored_tokens
+from volbench.training.fold_reports import EpochReport, StepReport
 from volbench.training.inference import Scores, predict, representative_items
+from volbench.training.loss_terms import (
+    LOSS_TERM,
+    NotFiniteError,
+    gentler,
+    inactive,
+    not_finite,
+    take_terms,
+)
 from volbench.training.memory import LARGE_BATCH_PIXELS, keep_freed_memory, peak_memory_mb
 from volbench.training.network import build_criterion, build_network
 from volbench.training.optimizer import (
@@ -52,71 +61,18 @@ from volbench.training.optimizer import (
     set_learning_rate,
 )
 from volbench.training.regularization import Regularizer, WeightAverage
+from volbench.training.selection import selection_score
 from volbench.training.step import TrainingStep
 from volbench.training.tta import Views, build_views
-
-logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from volbench.data.loading.subjects_loader import SubjectBatches
 
+logger = logging.getLogger(__name__)
+
 WATCHED_STEPS = 4
-LOSS_TERM = "train_loss "
-"""Stands before the name of each term of a sum in the history."""
 STEP_SECONDS = 1.0
 """Shortest time between two reports on steps within an epoch."""
-CHECKPOINT_SECONDS = 30.0
-"""Shortest time between two checkpoints: writing one takes about as long as a short epoch."""
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What is told after every epoch.
-
-    Attributes:
-        auc: Of the inner validation part, if any.
-        warning: A remark for the user on how this machine trains.
-        waiting: Share of the training time in which the device waited for TorchIO's transforms.
-        terms: Weighted losses that add up to ``loss``, by their spec.
-        validation_loss: Of the inner validation part, if any; classes weigh the same.
-        rate: Learning rate of the last step.
-        cases_per_second: Training cases, validation left aside.
-        memory_mb: Peak so far.
-    """
-
-    fold: int
-    epoch: int
-    epochs: int
-    loss: float
-    auc: float | None
-    warning: str | None = None
-    waiting: float = 0.0
-    terms: Mapping[str, float] = field(default_factory=dict[str, float])
-    validation_loss: float | None = None
-    rate: float | None = None
-    cases_per_second: float | None = None
-    memory_mb: float | None = None
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What is told within an epoch that takes long: steps that were begun.
-
-    Attributes:
-        epoch: The one that is trained, counted from 1.
-        step: Steps of it so far, of ``steps``.
-    """
-
-    fold: int
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-
-    @property
-    def share(self) -> float:
-        """Part of the epoch that is done."""
-        return self.step / self.steps
 
 
 @dataclass(frozen=True)
@@ -136,43 +92,6 @@ class Trained:
     peak_memory_mb: float
     parameters: int
     timings: Timings | None
-
-
-def inactive(terms: Mapping[str, float], before: Sequence[Mapping[str, float]]) -> str | None:
-    """Warn of a term of the loss that was 0 in every epoch so far, or is no number in the last.
-
-    A term that was more than 0 once has trained: what it asks for, such as a margin, is met now.
-
-    Args:
-        terms: Means of the last epoch.
-        before: The history until then.
-
-    >>> inactive({"focal": 0.4, "triplet": 0.0}, []).partition(";")[0]
-    'the loss triplet was 0 in every batch so far'
-    >>> inactive({"focal": 0.4, "triplet": 0.0}, [{"epoch": 1, "train_loss triplet": 0.1}])
-    """
-    for name, value in terms.items():
-        if not math.isfinite(value):
-            return f"the loss {name} was {value} in an epoch; lower optimizer.lr"
-        key = f"{LOSS_TERM}{name}" if len(terms) > 1 else "train_loss"
-        if not value and not any(row.get(key, 0.0) for row in before):
-            return (
-                f"the loss {name} was 0 in every batch so far; while it is, it trains nothing "
-                "(a larger training.batch_size or another margin may help)"
-            )
-    return None
-
-
-class NotFiniteError(TrainingError):
-    """A loss or a prediction is no number: steps that are too large, or a component's doing.
-
-    Attributes:
-        epoch: The one whose batches it came of, counted from 1.
-    """
-
-    def __init__(self, message: str, epoch: int) -> None:
-        super().__init__(message)
-        self.epoch = epoch
 
 
 class FoldTrainer:
@@ -308,8 +227,9 @@ class FoldTrainer:
         if self.part.validation:
             validation = self._predict(self.part.validation, self.views)
         if not np.isfinite(scores.probabilities).all():
+            way_out = gentler(self.recipe.training.clip_norm)
             raise NotFiniteError(
-                f"the held-out predictions are not finite; {self._gentler}", progress.epoch
+                f"the held-out predictions are not finite; {way_out}", progress.epoch
             )
         return Trained(
             scores=scores,
@@ -384,7 +304,7 @@ class FoldTrainer:
         loss = self._train_epoch(progress.epoch, progress.losses)
         seconds = time.perf_counter() - began
         row = {"epoch": progress.epoch, "train_loss": loss}
-        terms = self.criterion.take_means() if isinstance(self.criterion, WeightedSum) else {}
+        terms = take_terms(self.criterion)
         if len(terms) > 1:
             row |= {f"{LOSS_TERM}{name}": value for name, value in terms.items()}
         if self.part.validation:
@@ -392,7 +312,7 @@ class FoldTrainer:
             row[VALIDATION_LOG_LOSS] = balanced_log_loss(scores.labels, scores.probabilities)
             row["validation_auc"] = area_under_curve(scores.labels, scores.probabilities)
         progress.history.append(row)
-        score = self._selection_score(row)
+        score = selection_score(self.recipe.selection, row)
         if not progress.best_score or score > progress.best_score:
             progress.best_score, progress.best_epoch = score, progress.epoch
             averages = optimizer_snapshot(self.optimizer) if reloads else State()
@@ -443,23 +363,9 @@ class FoldTrainer:
         mean = float(total) / len(order)  # waits for the device once an epoch
         self.rate, self.trained_cases = rates[-1], sum(map(len, order))
         if not np.isfinite(mean):
-            raise NotFiniteError(self._not_finite(mean, epoch), epoch)
+            terms, clip_norm = take_terms(self.criterion), self.recipe.training.clip_norm
+            raise NotFiniteError(not_finite(mean, epoch, terms, clip_norm), epoch)
         return mean
-
-    def _not_finite(self, mean: float, epoch: int) -> str:
-        """Name the terms that are no numbers, and what takes smaller steps."""
-        terms = self.criterion.take_means() if isinstance(self.criterion, WeightedSum) else {}
-        odd = ", ".join(name for name, value in terms.items() if not math.isfinite(value))
-        what = f"the loss became {mean} in epoch {epoch}{f' ({odd})' if odd else ''}"
-        return f"{what}; {self._gentler}"
-
-    @property
-    def _gentler(self) -> str:
-        """What makes steps smaller: a lower bound of the gradient's norm, where there is one."""
-        norm = self.recipe.training.clip_norm
-        if norm:
-            return f"lower optimizer.lr, or training.clip_norm (now {norm:g})"
-        return "lower optimizer.lr, or clip gradients (training.clip_norm=1)"
 
     def _step(self, batch: Batch) -> torch.Tensor:
         slices, labels = None, batch.labels
@@ -484,17 +390,6 @@ class FoldTrainer:
     def _share_of_features(self) -> float:
         """Seconds of a fold that go to the account of stored tokens, which all folds share."""
         return 0.0 if self.features is None else self.features.seconds / self.experiment.folds
-
-    def _selection_score(self, row: dict[str, float]) -> tuple[float, ...]:
-        match self.recipe.selection.checkpoint, self.recipe.selection.metric:
-            case "validation", "auc":
-                return row["validation_auc"], -row[VALIDATION_LOG_LOSS]
-            case "validation", _:
-                return (-row[VALIDATION_LOG_LOSS],)
-            case "training_loss", _:
-                return (-row["train_loss"],)
-            case _:
-                return (row["epoch"],)
 
     def _seed(self, *path: object) -> int:
         which = ("all folds",) if self.recipe.training.one_seed else ("fold", self.fold)

@@ -7,8 +7,8 @@ from volbench.crossval.fold_task import Task
 from volbench.crossval.on_node import OnNode
 from volbench.experiment.experiment import Experiment
 from volbench.experiment.splits import FoldPartition
+from volbench.training.checkpoint import CHECKPOINT_SECONDS
 from volbench.training.device_and_precision import Compute
-from volbench.training.fold import CHECKPOINT_SECONDS
 
 
 @dataclass(frozen=True)

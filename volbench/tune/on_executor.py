@@ -16,7 +16,7 @@ from volbench.crossval.tracking import build_trackers
 from volbench.errors import PreemptedError, StateError
 from volbench.executors.run_tasks import OnLine, error_of, run_tasks
 from volbench.interfaces import Executor, ExecutorTask, TaskContext
-from volbench.training.fold import CHECKPOINT_SECONDS
+from volbench.training.checkpoint import CHECKPOINT_SECONDS
 from volbench.tune.leased_trials import JOURNAL
 from volbench.tune.outcome import TuningOutcome
 from volbench.tune.plan import TuningPlan, make_tuning_plan

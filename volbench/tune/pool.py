@@ -15,7 +15,7 @@ from volbench.executors.pool import ANY_DEVICE, Worker, Workers
 from volbench.executors.run_tasks import error_of
 from volbench.interfaces import ExecutorEvent
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 
 OnEpoch = Callable[[Task, EpochReport], bool]
 """Called after each epoch; returns whether to continue training."""

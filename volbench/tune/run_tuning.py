@@ -19,8 +19,8 @@ from volbench.crossval.tracking import build_trackers
 from volbench.errors import TrainingError
 from volbench.executors.pool import Workers
 from volbench.runs.folder import AUDIT, RunFolder
+from volbench.training.checkpoint import CHECKPOINT_SECONDS
 from volbench.training.device_and_precision import choose_compute
-from volbench.training.fold import CHECKPOINT_SECONDS
 from volbench.tune.execution import Execution
 from volbench.tune.leased_trials import JOURNAL, TrialLeases, open_journal
 from volbench.tune.outcome import TuningOutcome, find_outcome, write_outcome

@@ -8,7 +8,7 @@ from volbench.crossval.fold_task import Task
 from volbench.crossval.tracking import Tracking, tracked_run, tracking
 from volbench.interfaces import TrackedRun
 from volbench.runs.folder import FoldResult
-from volbench.training.fold import EpochReport
+from volbench.training.fold_reports import EpochReport
 from volbench.tune.outcome import FoldWinner
 from volbench.tune.plan import FLAT, TuningPlan
 from volbench.tune.trial import ActiveTrial

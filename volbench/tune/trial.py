@@ -22,7 +22,7 @@ from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment
 from volbench.runs.folder import MODEL, PREDICTIONS, FoldResult, RunFolder
 from volbench.runs.predictions_file import read_predictions
-from volbench.training.fold import EpochReport
+from volbench.training.fold_reports import EpochReport
 from volbench.tune.execution import Execution
 from volbench.tune.plan import Inner, TuningPlan
 from volbench.tune.storage import quietly

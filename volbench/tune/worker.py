@@ -10,7 +10,7 @@ from volbench._utils.atomic_io import FolderInUseError, FolderLock
 from volbench.crossval.fold_task import Task
 from volbench.errors import StorageError, VolbenchError
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 from volbench.tune.execution import Execution
 from volbench.tune.outcome import FoldWinner
 from volbench.tune.plan import FLAT, TuningPlan

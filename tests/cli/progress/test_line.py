@@ -11,7 +11,7 @@ import pytest
 from volbench.cli.progress import line as lines
 from volbench.cli.progress.line import MIN_BAR, ProgressLine, Row, lay_out, redraws
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 
 
 def rows():
@@ -94,7 +94,7 @@ def test_one_fold_is_a_fold():
 
 SHOW = """
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
-from volbench.training.fold import EpochReport
+from volbench.training.fold_reports import EpochReport
 import volbench.cli.progress.line as lines
 lines.PLAIN_SECONDS = 0.0
 with TrainingsLine("folds", "folds") as line:

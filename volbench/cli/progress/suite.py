@@ -23,7 +23,7 @@ from volbench.suite import Result, Suite, SuiteCallback
 from volbench.suite.labels import candidate_labels, known_settings
 from volbench.suite.race import Racer
 from volbench.suite.run_suite import Planned
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 
 
 def describe_suite(suite: Suite, planned: Sequence[Planned], out: Path) -> str:

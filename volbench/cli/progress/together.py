@@ -9,7 +9,7 @@ from volbench.cli.progress.trainings import TrainingsLine, fold_label
 from volbench.crossval import Plan
 from volbench.crossval.run import Callback
 from volbench.runs.folder import FoldResult, RunFolder
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 
 
 class TogetherProgress(Closing):

@@ -16,7 +16,7 @@ from volbench.crossval.run import Callback
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.runs.load import load_run
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 
 
 class TrainingProgress(Closing, Callback):

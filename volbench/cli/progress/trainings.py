@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from volbench.cli.progress.line import Parts, ProgressLine, Row
 from volbench.cli.progress.time_left import TimeLeft
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 
 WORTH_SAYING = 0.1
 """Share of the time spent waiting for transforms from which on a person is told."""

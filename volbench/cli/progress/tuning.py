@@ -8,7 +8,7 @@ from volbench.cli.progress.trainings import TrainingsLine, fold_label
 from volbench.crossval.fold_task import Task
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult
-from volbench.training.fold import EpochReport, StepReport
+from volbench.training.fold_reports import EpochReport, StepReport
 from volbench.tune import FoldWinner, TuningCallback, TuningPlan
 from volbench.tune.plan import FLAT
 from volbench.tune.trial import ActiveTrial
