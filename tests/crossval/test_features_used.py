@@ -81,6 +81,12 @@ def test_an_older_file_that_only_the_runs_digests_vouch_for_is_read(tmp_path):
         record_features_used(folder, FACTS)
 
 
+def test_what_a_run_of_version_0_1_kept_is_read_as_it_is(tmp_path):
+    (tmp_path / "experiment.json").write_text('{"schema": 1}')
+    (tmp_path / FEATURES_USED).write_text(json.dumps(FACTS))
+    assert read_features_used(tmp_path) == FACTS
+
+
 def test_a_changed_file_is_never_sealed(tmp_path):
     folder = run_folder(tmp_path / "run")
     record_features_used(folder, FACTS)

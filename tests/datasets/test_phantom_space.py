@@ -1,12 +1,12 @@
 """Version 2 of the phantom: the class lies in space alone; and version 1 is still what it was."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from tests.helpers.written_runs import unseal
 from volbench.audit import audit, score_audit
 from volbench.cli.main import main
 from volbench.data.cache.fingerprints import data_digest
@@ -183,9 +183,7 @@ def test_a_run_on_the_old_phantom_is_not_continued_on_the_new_one(tmp_path, caps
     options += ["--set=training.epochs=1", f"--out={tmp_path}", "--name=old"]
     data = "phantom(patients=16, size=16, slices=1"
     assert run_main(["run", *options, f"--data={data}, version=1)"]) == 0
-    path = tmp_path / "old" / "experiment.json"
-    stored = json.loads(path.read_text())
-    path.write_text(json.dumps({**stored, "source": f"{data})"}))  # as the first release wrote it
+    unseal(tmp_path / "old", source=f"{data})")  # as the first release wrote it
     assert run_main(["run", *options, f"--data={data})"]) == 5
     said = capsys.readouterr().err
     assert "differs in data_digest" in said

@@ -155,7 +155,30 @@ def test_weights_that_are_kept_are_loaded_without_asking_the_hub(no_hub: list[st
     assert (tries, no_hub) == ([True], [])
 
 
-def test_a_hub_that_answers_is_downloaded_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_wants_no_network_has_none_asked(
+    no_hub: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+    def load() -> str:
+        raise huggingface_hub.errors.LocalEntryNotFoundError("not kept")
+
+    with pytest.raises(huggingface_hub.errors.LocalEntryNotFoundError):
+        hub.load_from_hub(load)
+    assert no_hub == []
+    assert huggingface_hub.constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        huggingface_hub.errors.LocalEntryNotFoundError("not kept"),
+        huggingface_hub.errors.OfflineModeIsEnabled("offline"),
+    ],
+)
+def test_a_hub_that_answers_is_downloaded_from(
+    missing: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Answers:
         def head(self, url: str, **options: object) -> None:
             pass
@@ -166,7 +189,7 @@ def test_a_hub_that_answers_is_downloaded_from(monkeypatch: pytest.MonkeyPatch) 
     def load() -> str:
         tries.append(huggingface_hub.constants.HF_HUB_OFFLINE)
         if tries[-1]:
-            raise huggingface_hub.errors.LocalEntryNotFoundError("not kept")
+            raise missing
         return "weights"
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)

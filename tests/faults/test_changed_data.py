@@ -145,11 +145,15 @@ def everything(path):
     folder = RunFolder(path)
     for number, result in loaded.results.items():
         folder.fold(number).verify(result)
-    kept = {key: loaded.experiment[key] for key in loaded.experiment if key != "summary"}
-    kept.pop("source", None)  # where the data lay, which identifies nothing
-    kept.pop("sealed", None)
     places = (loaded.cases, loaded.patients, loaded.case_rows, loaded.classes)
-    return kept, folder.data(), loaded.environment, loaded.results, loaded.predictions, places
+    return (
+        loaded.experiment,
+        folder.data(),
+        loaded.environment,
+        loaded.results,
+        loaded.predictions,
+        places,
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,6 +166,26 @@ def test_an_experiment_that_was_edited_is_refused(key, value, world, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(StateError, match=r"experiment\.json was changed after the run wrote it"):
         load_run(tmp_path / "run")
+
+
+def test_a_run_that_lost_the_word_sealed_is_held_to_its_digests(world, tmp_path):
+    folder, plan = world
+    path = tmp_path / "run"
+    shutil.copytree(folder / "run", path)
+    digests = json.loads((path / "digests.json").read_text())
+    digests["sha256"].pop("experiment.json")  # as in November 2026, before the 27th
+    (path / "digests.json").write_text(json.dumps(digests))
+    assert everything(path) == everything(folder / "run")
+    asked = json.loads((path / "experiment.json").read_text())
+    asked.pop("sealed")
+    (path / "experiment.json").write_text(json.dumps(asked))
+    assert not run(plan, out=tmp_path, name="run", jobs=1).failed
+    cases = path / "cases.csv"
+    cases.write_bytes(cases.read_bytes().replace(b"p3", b"p5"))
+    with pytest.raises(StateError, match=r"cases\.csv was changed"):
+        load_run(path)
+    with pytest.raises(StateError, match=r"cases\.csv was changed"):
+        run(plan, out=tmp_path, name="run", jobs=1)
 
 
 def test_a_result_that_lost_the_digest_of_its_predictions_is_refused(world, tmp_path):

@@ -14,6 +14,7 @@ import torchio as tio
 from click.testing import CliRunner
 
 from tests.helpers.volumes_on_disk import image, write
+from tests.helpers.written_runs import unseal
 from tests.predict.trained_runs import (
     CASES,
     label,
@@ -325,13 +326,6 @@ def test_a_plugin_that_is_not_installed_is_named(copy, volumes, key, kind):
     assert f"Unknown {kind} 'elsewhere'" in result.stderr
     with pytest.raises(PluginError):
         Ensemble(copy)
-
-
-def unseal(run, **changes):
-    """Make a run one of version 0.1, which nothing vouches for as a whole."""
-    said = json.loads((run / "experiment.json").read_text())
-    said.pop("sealed")
-    (run / "experiment.json").write_text(json.dumps({**said, **changes}))
 
 
 def test_a_run_that_kept_nothing_of_its_cases_predicts_only_when_asked(copy, volumes):

@@ -8,11 +8,11 @@ import torch
 
 from tests.helpers.small import write_small
 from tests.training.test_fold import make_experiment, make_trainer
-from volbench.crossval import make_plan, run
+from volbench.crossval import fold_task, make_plan, run
 from volbench.errors import PluginError
 from volbench.interfaces import Aggregator, Encoder, Loss
 from volbench.plugins.registry import aggregators, augmentations, encoders, losses
-from volbench.training.component_check import try_components
+from volbench.training.component_check import component_at_fault, try_components
 
 
 class Plain(Encoder):
@@ -35,6 +35,24 @@ class TooLong(Plain):
 class NotANumber(Plain):
     def forward(self, volume, mask=None):
         return super().forward(volume) * float("nan")
+
+
+class Infinite(Plain):
+    def forward(self, volume, mask=None):
+        return (super().forward(volume).abs() + 1) / 0.0
+
+
+class NoGradient(Plain):
+    """A sound value whose gradient is none: of a root at zero."""
+
+    def forward(self, volume, mask=None):
+        return super().forward(volume) + (self.scale - 1).square().sqrt()
+
+
+class Frozen(Plain):
+    def __init__(self, in_channels):
+        super().__init__(in_channels)
+        self.scale.requires_grad_(False)
 
 
 class Raises(Plain):
@@ -103,6 +121,11 @@ def test_sound_components_pass_and_say_what_they_cost(prepared, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_frozen_encoder_needs_no_gradient(prepared, tmp_path):
+    with encoders.adding(frozen=Frozen):
+        assert tried(prepared, tmp_path, encoder="frozen", aggregator="max").cases == 4
+
+
 def test_slices_are_tried_too(prepared, tmp_path):
     assert tried(prepared, tmp_path, aggregator=None, loss="cross_entropy").cases == 4
 
@@ -112,6 +135,8 @@ def test_slices_are_tried_too(prepared, tmp_path):
     [
         (TooLong, r"gives tokens of shape \(4, \d+, 8\), not \(4, \d+, 4\)"),
         (NotANumber, "gives tokens with NaN"),
+        (Infinite, "gives tokens with infinity"),
+        (NoGradient, "its gradient holds NaN or infinity"),
         (Raises, r"its forward pass fails \(RuntimeError: shape '\[7, 13\]' is invalid"),
         (Exits, r"its forward pass fails \(SystemExit: 3\)"),
         (Detached, "none of its parameters has a gradient; do not detach"),
@@ -167,6 +192,18 @@ class NanOfSome(Plain):
         return torch.where(odd[:, None, None], torch.nan, super().forward(volume))
 
 
+class NanLater(Plain):
+    """No number from the first batch of the second epoch on."""
+
+    first_epoch = 10**9
+    batches = 0
+
+    def forward(self, volume, mask=None):
+        NanLater.batches += self.training
+        late = self.training and NanLater.batches > self.first_epoch
+        return super().forward(volume) * (float("nan") if late else 1.0)
+
+
 class NanOnceTrained(Plain):
     """No number as soon as its weights have moved, which untrained weights do not show."""
 
@@ -204,6 +241,47 @@ def test_a_component_that_gives_no_numbers_is_named_and_no_rate_blamed(prepared,
             r"the loss became nan in epoch 1 \(odd\): loss odd of this process: gives a value with",
             said,
         ), said
+
+
+def test_an_augmentation_that_gives_no_numbers_is_named_and_not_what_comes_after(
+    prepared, tmp_path
+):
+    flip = augmentations["flip"]
+
+    class Odd(flip):
+        """No number in volumes that are bright, which the first cases need not be."""
+
+        def __call__(self, volume, mask, generator):
+            found = super().__call__(volume, mask, generator)
+            odd = found.amax(dim=tuple(range(1, found.ndim))) >= least
+            return torch.where(odd.reshape(-1, *[1] * (found.ndim - 1)), torch.nan, found)
+
+    bright = np.sort([np.asarray(prepared.volume(n)).max() for n in range(len(prepared.cases))])
+    least = float(bright[-4])
+    with augmentations.adding(odd=Odd):
+        said = failure(prepared, tmp_path, "training.augmentation=odd")
+    assert ": augmentation odd of this process: gives volumes with NaN" in said, said
+
+
+def test_the_batches_that_are_looked_into_are_those_of_the_epoch_that_failed(
+    prepared, tmp_path, monkeypatch
+):
+    trainer = make_trainer(prepared, tmp_path)
+    drawn, order, augmented = [], trainer.batches.draw, trainer.batches.augmented
+    monkeypatch.setattr(trainer.batches, "draw", lambda n: (drawn.append(n), order(n))[1])
+    monkeypatch.setattr(
+        trainer.batches, "augmented", lambda some, n: (drawn.append(n), augmented(some, n))[1]
+    )
+    assert component_at_fault(trainer, 3) is None
+    assert drawn == [3, 3]
+    NanLater.batches = 0
+    monkeypatch.setattr(NanLater, "first_epoch", len(order(1)))
+    asked = []
+    monkeypatch.setattr(fold_task, "component_at_fault", lambda trainer, n: asked.append(n))
+    with encoders.adding(broken=NanLater):
+        said = failure(prepared, tmp_path / "run", "training.batch_size=8", encoder="broken")
+    assert f"in epoch {asked[0]}" in said
+    assert asked[0] == 2
 
 
 def test_a_component_that_may_be_to_blame_is_named_beside_the_rate(prepared, tmp_path):

@@ -94,9 +94,21 @@ def test_a_memory_that_was_changed_is_not_believed(tmp_path, hashed):
     hashed.clear()
     assert (remembered_digest(path), remembered_digest(other)) == (sha256(path), sha256(other))
     assert hashed == []
-    write_sealed(memory, b'{"version": 0, "known": []}')
-    as_another_process()
-    assert remembered_digest(path) == first
+    for odd in (b'{"version": 0, "known": []}', b'{"version": 1, "known": []}', b"[1]", b'"x"'):
+        write_sealed(memory, odd)
+        as_another_process()
+        assert remembered_digest(path) == first
+
+
+def test_a_file_whose_changes_may_not_show_yet_is_read_each_time(tmp_path, hashed, monkeypatch):
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"voxels")
+    monkeypatch.setattr(module.FileState, "settle", lambda state: False)
+    for _ in range(2):
+        as_another_process()
+        assert remembered_digest(path) == sha256(path)
+    assert hashed == ["a.npz"] * 2
+    assert not (cache_root() / MEMORY).exists()
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(tmp_path, monkeypatch, hashed):

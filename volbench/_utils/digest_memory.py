@@ -18,10 +18,10 @@ def recall(memory: Path, version: int) -> dict[str, Any]:
     """All that `remember` has kept under this version, by key."""
     try:
         stored = json.loads(read_sealed(memory))
-        known: dict[str, Any] = stored["known"] if stored["version"] == version else {}
+        known = stored["known"] if stored["version"] == version else None
     except (StateError, ValueError, KeyError, TypeError):
         return {}
-    return known
+    return known if isinstance(known, dict) else {}
 
 
 def remember(memory: Path, version: int, learned: Mapping[str, Any]) -> None:

@@ -56,6 +56,7 @@ CASES, AUDIT, TUNING = "cases.csv", "audit.csv", "tuning.json"
 RACE = "race.json"
 """Why a candidate of a race was stopped."""
 SPLITS, DATA, ENVIRONMENT = "splits.csv", "data.json", "environment.json"
+EXPERIMENT = "experiment.json"
 PROFILE = "profile.json"
 BEGINNING = {SPLITS, CASES, DATA, ENVIRONMENT, DIGESTS}
 
@@ -212,7 +213,7 @@ class RunFolder:
         Raises:
             StateError: the folder holds another experiment, or something that is no run.
         """
-        path = self.path / "experiment.json"
+        path = self.path / EXPERIMENT
         there = read_json(path)
         if there is None:
             if self.path.is_dir() and any(
@@ -228,11 +229,12 @@ class RunFolder:
             }
             for name, content in contents.items():
                 write_atomic(self.path / name, content)
-            seal(self.path, contents)
-            write_json(path, {**experiment.to_json(), SEALED: True})
+            asked = json_text({**experiment.to_json(), SEALED: True}).encode()
+            seal(self.path, {**contents, EXPERIMENT: asked})
+            write_atomic(path, asked)
             return
         check_schema(there, path)
-        if there.get(SEALED):
+        if is_sealed(self.path):
             for name in vouched(self.path) - {AUDIT, RACE}:  # they are made again
                 verified(self.path, name)
         ours = {**dict.fromkeys(OPTIONAL), **experiment.canonical()}
@@ -249,9 +251,11 @@ class RunFolder:
         Raises:
             StateError: there is none, it is damaged, or a newer volbench wrote it.
         """
-        values = self._required("experiment.json")
-        if values.get(SEALED):
-            require_id(self.path / "experiment.json", values)
+        values = self._required(EXPERIMENT)
+        if is_sealed(self.path):
+            if EXPERIMENT in vouched(self.path):  # runs of November 2026 have the id only
+                verified(self.path, EXPERIMENT)
+            require_id(self.path / EXPERIMENT, values)
         return values
 
     def environment(self) -> Mapping[str, Any]:
@@ -319,15 +323,13 @@ class RunFolder:
         try:
             count = int(self.experiment()["folds"])
         except (KeyError, TypeError, ValueError):
-            raise StateError(
-                f"{self.path / 'experiment.json'} is damaged (folds); run again"
-            ) from None
+            raise StateError(f"{self.path / EXPERIMENT} is damaged (folds); run again") from None
         folder = self.path / "folds"
         there = folder.iterdir() if folder.is_dir() else ()
         named = sorted(int(path.name) for path in there if NUMBERED.fullmatch(path.name))
         if len(named) > count:
             raise StateError(
-                f"{folder} holds {len(named)} folds where experiment.json has {count}; run again"
+                f"{folder} holds {len(named)} folds where {EXPERIMENT} has {count}; run again"
             )
         return named
 
@@ -335,7 +337,7 @@ class RunFolder:
         values = read_json(self.path / name)
         if values is None:
             raise StateError(f"{self.path} is not a run: it has no {name}")
-        if name != "experiment.json":
+        if name != EXPERIMENT:
             self.content(name)
         check_schema(values, self.path / name)
         return values
@@ -358,9 +360,12 @@ def _other_data(theirs: object, ours: str) -> str:
 
 
 def is_sealed(folder: Path) -> bool:
-    """Whether the run in a folder vouches for all of its files."""
-    values = read_json(folder / "experiment.json")
-    return values is not None and bool(values.get(SEALED))
+    """Whether the run in a folder vouches for all of its files.
+
+    Its digests say so, too: a run that merely lost the word is none of version 0.1.
+    """
+    values = read_json(folder / EXPERIMENT)
+    return values is not None and (bool(values.get(SEALED)) or (folder / DIGESTS).exists())
 
 
 def _is_beginning(entry: Path) -> bool:

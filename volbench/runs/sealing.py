@@ -1,7 +1,8 @@
 """What vouches for the files of a run folder: digests.json, the experiment's id, results' digests.
 
-Runs of version 0.1 were not sealed. They say so by lacking ``sealed`` in experiment.json, and are
-read as they are; in a sealed run a digest that is missing is as bad as one that is wrong.
+Runs of version 0.1 were not sealed: they have neither digests.json nor ``sealed`` in
+experiment.json, and are read as they are; in a sealed run a digest that is missing is as bad as one
+that is wrong.
 """
 
 import hashlib
