@@ -187,7 +187,7 @@ def test_what_to_run_next_costs_what_the_folds_took(tmp_path):
         write_run(tmp_path / name, seed=seed, loss=name)
         for seed, name in enumerate(("focal", "cross_entropy"))
     ]
-    found = compare_runs(runs, resamples=100)
+    found = compare_runs(runs, resamples=100, test="corrected_t")
     designs = next_designs(found)
     assert designs
     for design in designs:

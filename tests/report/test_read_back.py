@@ -166,7 +166,7 @@ class Reader:
         assert WORDS.index(count.lower()) == len(others)
 
     def read_power(self, size):
-        assert 0 < float(size) < 1
+        assert 0 < float(size) <= 0.5
 
     def read_power_none(self):
         assert self.verdicts()

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from volbench._utils.logs import show_logs
-from volbench._utils.text import did_you_mean
 
 DEBUG_VARIABLE = "VOLBENCH_DEBUG"
 """Set by ``--debug``: errors show their traceback."""
@@ -59,11 +58,12 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the subcommand; suggest the nearest one to a name that is none."""
+        """Find the subcommand; suggest what a name that is none may mean."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            hint = did_you_mean(name, self.modules)
-            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
+            from volbench.cli.other_words import command_hint
+
+            raise click.UsageError(f"No such command {name!r}.{command_hint(name, ctx)}", ctx)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

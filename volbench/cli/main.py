@@ -34,9 +34,7 @@ class Volbench(LazyGroup):
             error.show()
             sys.exit(error.exit_code)
         except click.ClickException as error:
-            context = getattr(error, "ctx", None)
-            hint = f" (see {context.command_path} --help)" if context else ""
-            _end(error.format_message() + hint, error.exit_code)
+            _end(_said(error), error.exit_code)
         except VolbenchError as error:
             _end(str(error), error.exit_code)
         except (KeyboardInterrupt, click.Abort):
@@ -46,6 +44,24 @@ class Volbench(LazyGroup):
             of_a_name = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)  # says nothing of a disk
             code = UsageError.exit_code if of_a_name else StorageError.exit_code
             _end(f"{error.strerror or error}{where}", code)
+
+
+def _said(error: click.ClickException) -> str:
+    """What is wrong with a command line, and the way out."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    if isinstance(error, click.NoSuchOption):
+        from volbench.cli.other_words import option_hint
+
+        message = error.message + option_hint(error.option_name, context)
+    elif isinstance(error, click.MissingParameter):
+        from volbench.cli.other_words import example
+
+        shown = example(context)
+        message += f" For example: {shown}" if shown else ""
+    return f"{message} (see {context.command_path} --help)"
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from volbench._utils.text import plural
+from volbench.evaluation.statistics import LARGEST_DIFFERENCE
 from volbench.leaderboard.inputs import input_names, input_note
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison, Decides, PowerAnalysis
 from volbench.leaderboard.statistics.next_design import recommendation
@@ -126,20 +127,25 @@ def permuted_notes(found: Comparison) -> list[str]:
 
 
 def unfinished_learning(rows: Sequence[Candidate]) -> list[str]:
-    """Name runs most of whose folds were best in their last epoch: they might have gone on."""
+    """Name runs most of whose folds were best in their last epoch: they might have gone on.
+
+    Of a single epoch, which is first and last, this says nothing.
+    """
     names = []
-    for run in (run for row in rows for run in row.runs):
+    runs = [run for row in rows for run in row.runs]
+    for run in runs:
         recipe = run.experiment.get("recipe", {})
         if recipe.get("selection", {}).get("checkpoint") != "validation":
             continue
         last = recipe.get("training", {}).get("epochs")
         epochs = [one.selected_epoch for one in run.results.values() if one.status == "finished"]
-        if epochs and sum(epoch == last for epoch in epochs) > len(epochs) / 2:
+        if epochs and last != 1 and sum(epoch == last for epoch in epochs) > len(epochs) / 2:
             names.append(run.name)
     if not names:
         return []
+    whose = "every run" if len(names) == len(runs) > 1 else ", ".join(names)
     return [
-        f"Still improving: most folds of {', '.join(names)} were best in their last epoch; more "
+        f"Still improving: most folds of {whose} were best in their last epoch; more "
         "training.epochs may raise their AUC."
     ]
 
@@ -265,16 +271,19 @@ def _groups(found: Comparison) -> list[str]:
 
 
 def _power(design: PowerAnalysis, pairs: int) -> str:
-    """Say which difference would be found; two areas lie 1 apart at most."""
+    """Say which difference would be found, of those that two candidates can have."""
     spread = f"What could be seen: paired fold differences spread by {design.std:.3f} (median), so "
     alone = f"a true difference of {design.detectable:.3f}"
-    if design.detectable >= 1:
-        return f"{spread}these folds cannot show any difference; use more cases or more folds."
-    if design.detectable_holm >= 1:
+    none = (
+        "these folds cannot show any difference with a chance of 80 %, not even that between "
+        f"chance and a perfect AUC, {LARGEST_DIFFERENCE:g}"
+    )
+    if design.detectable >= LARGEST_DIFFERENCE:
+        return f"{spread}{none}; use more cases or more folds."
+    if design.detectable_holm >= LARGEST_DIFFERENCE:
         return (
-            f"{spread}these folds cannot show any difference with a chance of 80 % after the "
-            f"adjustment for {plural(pairs, 'pair')} ({alone} AUC if there were one pair only); "
-            "compare fewer runs, or use more cases."
+            f"{spread}{none}, after the adjustment for {plural(pairs, 'pair')} ({alone} AUC if "
+            "there were one pair only); compare fewer runs, or use more cases."
         )
     only = f" ({design.detectable:.3f} if there were one pair only)" if pairs > 1 else ""
     return (

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from volbench._utils.text import plural
 from volbench.audit.features import EVERYTHING, STRATUM
+from volbench.evaluation.statistics import LARGEST_DIFFERENCE
 from volbench.leaderboard.statistics.comparison import Comparison, Pair
 from volbench.leaderboard.text import copies_notes
 from volbench.report.report_row import ReportRow, number, signed
@@ -229,10 +230,11 @@ def _power(comparison: Comparison) -> list[str]:
     single = len(comparison.pairs) == 1
     size = design.detectable if single else design.detectable_holm
     adjusted = "" if single else ", after the adjustment for the number of pairs"
-    if size >= 1:  # two areas lie 1 apart at most
+    if size >= LARGEST_DIFFERENCE:
         return [
             "With so few cases and folds this design cannot show any difference in AUC with a "
-            f"chance of 80 %{adjusted}. That none is shown says nothing."
+            f"chance of 80 %{adjusted}, not even that between chance and a perfect AUC. Where none "
+            "is shown, that says nothing."
         ]
     return [
         f"This design could have detected a true difference of {number(size, 2)} in AUC (found "

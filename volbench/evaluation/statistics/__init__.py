@@ -19,6 +19,7 @@ from volbench.evaluation.statistics.corrected_t_test import (
     detectable_effect,
 )
 from volbench.evaluation.statistics.cross_validated import (
+    FACTOR,
     CrossValidatedTest,
     PairTest,
     cross_validated_test,
@@ -41,6 +42,7 @@ from volbench.evaluation.statistics.multiple_comparisons import (
     verdict,
 )
 from volbench.evaluation.statistics.planning import (
+    LARGEST_DIFFERENCE,
     Assumptions,
     PlannedDesign,
     plan_designs,
@@ -49,6 +51,8 @@ from volbench.evaluation.statistics.planning import (
 from volbench.evaluation.statistics.rope import Rope, rope
 
 __all__ = [
+    "FACTOR",
+    "LARGEST_DIFFERENCE",
     "AreaInterval",
     "AreaTest",
     "Areas",

@@ -29,7 +29,7 @@ Designs: TypeAlias = Literal["folds", "repeats", "random"]
 
 TRAINING_LUCK = 1.4
 """Variance of training again over that of other patients: the middle of the simulated rows."""
-LARGEST = 0.5
+LARGEST_DIFFERENCE = 0.5
 """Between chance and perfect: no two candidates that learn anything differ by more."""
 HELD_OUT = 0.1
 CHANCES = (np.arange(500) + 0.5) / 500
@@ -211,9 +211,9 @@ def _detectable(
             alpha=alpha,
         )
 
-    if missing(LARGEST) > 0:
+    if missing(LARGEST_DIFFERENCE) > 0:
         return None
-    return float(optimize.brentq(missing, 0.0, LARGEST, xtol=1e-5))
+    return float(optimize.brentq(missing, 0.0, LARGEST_DIFFERENCE, xtol=1e-5))
 
 
 def variance_of_difference(

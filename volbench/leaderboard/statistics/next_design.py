@@ -1,13 +1,15 @@
 """What to train next: which design would show smaller differences, and what it would cost.
 
 From the spread of the fold differences at hand, by the corrected t-test that decides on such
-designs: a prediction for the same candidates on the same patients, not a promise.
+designs: a prediction for the same candidates on the same patients, not a promise. A few folds may
+lie close together by luck, so the spread is taken to be no smaller than what the choice of patients
+alone makes it, which DeLong's variance within folds knows.
 """
 
 import math
 from dataclasses import dataclass
 
-from volbench.evaluation.statistics import detectable_effect
+from volbench.evaluation.statistics import FACTOR, LARGEST_DIFFERENCE, detectable_effect
 from volbench.leaderboard.statistics.comparison import Comparison
 
 REPEATS = (3, 5, 10)
@@ -65,6 +67,7 @@ def next_designs(found: Comparison) -> list[NextDesign]:
     ):  # fmt: skip
         return []
     folds, rows = int(run.experiment["folds"]), len(complete)
+    std = spread_to_expect(found)
     alpha = found.alpha / len(found.pairs)
     one_fold = [row.cost.seconds for row in complete if row.cost.seconds is not None]
     mean = sum(one_fold) / rows if len(one_fold) == rows else None
@@ -80,11 +83,10 @@ def next_designs(found: Comparison) -> list[NextDesign]:
         )
 
     repeats = [
-        planned(f"--repeats {r}", design.std, r * folds, 1 / (folds - 1), (r - 1) * folds)
-        for r in REPEATS
+        planned(f"--repeats {r}", std, r * folds, 1 / (folds - 1), (r - 1) * folds) for r in REPEATS
     ]
     # A part of another size: the variance of its score goes with one over its patients.
-    scaled = design.std * math.sqrt(1 / folds / HELD_OUT)
+    scaled = std * math.sqrt(1 / folds / HELD_OUT)
     splits = [
         planned(
             f"--folds 'random(splits={count}, test={HELD_OUT:g})'",
@@ -95,9 +97,19 @@ def next_designs(found: Comparison) -> list[NextDesign]:
     better = [
         each
         for each in (*repeats, *splits)
-        if each.detectable < min(1.0, WORTH_IT * design.detectable_holm)
+        if each.detectable < min(LARGEST_DIFFERENCE, WORTH_IT * design.detectable_holm)
     ]
     return sorted(better, key=lambda each: (each.trainings, each.detectable))
+
+
+def spread_to_expect(found: Comparison) -> float:
+    """Standard deviation of the fold differences: as it was, or what patients alone make it."""
+    design = found.design
+    assert design is not None
+    if any(pair.test != "combined" for pair in found.pairs):
+        return design.std
+    # The standard error is that of the larger variance of the two, enlarged by a factor.
+    return max(design.std, design.standard_error * math.sqrt(design.folds / FACTOR))
 
 
 def recommendation(found: Comparison) -> str | None:
@@ -113,7 +125,7 @@ def recommendation(found: Comparison) -> str | None:
 def _said(design: NextDesign) -> str:
     time = "" if design.seconds is None else f", about {_cost(design.seconds, design.on_gpu)}"
     return (
-        f"{design.options} would show {design.detectable:.3f} "
+        f"{design.options} would show a difference of {design.detectable:.3f} "
         f"({design.trainings} more trainings{time})"
     )
 
