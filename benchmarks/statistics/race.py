@@ -25,7 +25,8 @@ from simulate import PIECE, RESULTS, place_of
 from studies import FEATURES, Cohort, Scenario, _scores, cohorts
 
 from volbench.evaluation.statistics import Areas, delong, holm
-from volbench.leaderboard.statistics.race import FIRST, judge, pair_variances, standardized
+from volbench.evaluation.statistics.cross_validated import paired_folds
+from volbench.leaderboard.statistics.race import FIRST, judge, standardized
 
 ALPHA = 0.05
 SHARED = 0.5
@@ -167,7 +168,8 @@ def _compare(who: list[int], parts: list[Areas], settled: int) -> set[tuple[int,
     pairs = list(combinations(range(len(who)), 2))
     if not pairs:
         return set()
-    z = standardized(*pair_variances(_first(parts, len(parts), who)))
+    paired = paired_folds(_first(parts, len(parts), who))
+    z = standardized(paired.difference, paired.error)
     own = np.array([z[pair] for pair in pairs])
     unseen = math.comb(len(who) + settled, 2) - len(pairs)
     adjusted = holm(np.array([*(2 * stats.norm.sf(np.abs(own))), *[1.0] * unseen]))

@@ -16,6 +16,7 @@ from tests.helpers.small import write_small
 from tests.helpers.written_runs import write_run
 from volbench.cli.main import main
 from volbench.evaluation.statistics import Areas, cross_validated_test
+from volbench.evaluation.statistics.cross_validated import paired_folds
 from volbench.evaluation.statistics.sequential import boundaries
 from volbench.leaderboard import compare_runs, find_runs, load_run
 from volbench.leaderboard.statistics.race import (
@@ -26,7 +27,7 @@ from volbench.leaderboard.statistics.race import (
     chances_of_a_claim,
     judge,
     look,
-    pair_variances,
+    pooled_error,
     standardized,
 )
 from volbench.report import make_report
@@ -210,11 +211,12 @@ def areas_of(random, gaps, folds=4, spread=0.05):
 
 def test_the_statistic_of_a_look_is_that_of_the_tables():
     areas = areas_of(np.random.default_rng(2), (0.0, 0.05, 0.1), folds=10)
-    z = standardized(*pair_variances(areas))
+    paired = paired_folds(areas)
+    z = standardized(paired.difference, paired.error)
     for one, other in combinations(range(3), 2):
         test = cross_validated_test(areas.pair(one, other))
-        assert z[one, other] == pytest.approx(test.z)
-    pooled = standardized(*pair_variances(areas, pooled=True))
+        assert z[one, other] == test.z  # to the bit: it is the same code
+    pooled = standardized(paired.difference, pooled_error(paired))
     assert (np.abs(pooled) <= np.abs(z) + 1e-12).all()
 
 
@@ -229,7 +231,7 @@ def test_chances_foretell_how_often_the_tables_show_a_difference():
     shown = (np.abs(end) >= critical * np.sqrt(1.5 * variance * share)).mean()
     gap = np.array([[0.0, 0.05], [-0.05, 0.0]])
     chances, criticals = chances_of_a_claim(
-        gap, np.full((2, 2), variance), share, pairs=3, alpha=0.05
+        gap, np.full((2, 2), np.sqrt(variance)), share, pairs=3, alpha=0.05
     )
     assert criticals[0, 1] == pytest.approx(critical)
     assert chances[0, 1] == chances[1, 0] == pytest.approx(shown, abs=0.003)

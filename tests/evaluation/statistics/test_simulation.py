@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from volbench.evaluation.statistics import cross_validated_test, delong
-from volbench.leaderboard import LoadedRun, compare_runs
-from volbench.runs.predictions_file import Prediction
+from volbench.leaderboard import compare_runs
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks" / "statistics"))
+import next_designs
 import simulate
 import studies
 import table
+from as_runs import probabilities_of, runs_of
 
 
 def test_a_simulation_that_goes_on_is_the_one_that_never_stopped(tmp_path):
@@ -45,52 +46,14 @@ def test_two_seeds_see_the_same_and_three_classes_have_a_score_each():
     assert study.scores.shape == (2, 120, 3)
 
 
-def run_of(study, probabilities, encoder):
-    """A run that has just been read, with these predictions."""
-    folds = sorted(set(study.folds.tolist()))
-    experiment = {
-        "source": "simulated", "encoder": encoder, "aggregator": "max", "loss": "focal",
-        "level": "volume", "recipe": {}, "precision": "auto", "data_digest": "d",
-        "split_digest": "s", "folds": len(folds), "seed": 0,
-    }  # fmt: skip
-    rows = [
-        Prediction(
-            f"c{n:04}", f"p{patient:04}", str(label), int(fold), None, tuple(values.tolist())
-        )
-        for n, (patient, label, fold, values) in enumerate(
-            zip(study.patients, study.labels, study.folds, probabilities, strict=True)
-        )
-    ]
-    return LoadedRun(
-        path=Path(encoder),
-        experiment=experiment,
-        environment={},
-        results={},
-        predictions={fold: [row for row in rows if row.fold == fold] for fold in folds},
-        validation={},
-        case_rows=(),
-        classes=tuple(map(str, range(probabilities.shape[1]))),
-        cases=len(rows),
-        patients=len(set(study.patients)),
-    )
-
-
 @pytest.mark.parametrize("name", ["noisy 60", "noisy 120, three classes"])
 def test_a_study_is_decided_as_compare_decides_about_runs(name, tmp_path):
     scenario = studies.SCENARIOS[name]
     (study,) = studies.draw_study(
         scenario, studies.cohorts(scenario, 0)[3], np.random.default_rng(5)
     )
-    probabilities = (
-        np.exp(study.scores) / np.exp(study.scores).sum(axis=2, keepdims=True)
-        if study.scores.ndim == 3
-        else np.stack([1 / (1 + np.exp(study.scores)), 1 / (1 + np.exp(-study.scores))], axis=2)
-    )
-    runs = [
-        run_of(study, each, encoder)
-        for encoder, each in zip(("r2d", "r3d"), probabilities, strict=True)
-    ]
-    (pair,) = compare_runs(runs, resamples=100).pairs
+    probabilities = probabilities_of(study.scores)
+    (pair,) = compare_runs(runs_of(study), resamples=100).pairs
     test = cross_validated_test(
         delong(study.labels, probabilities, clusters=study.patients, folds=study.folds)
     )
@@ -109,3 +72,17 @@ def test_the_table_counts_claims(tmp_path):
     head, _, row = table.rows(studies.NULL, tmp_path)
     assert head.startswith("| scenario | studies | corrected t | **1.5 max** |")
     assert row.startswith("| noisy 60 | 12 | ")
+
+
+def test_a_next_design_is_foretold_by_ten_folds_and_found_by_its_own_test(tmp_path):
+    name, design = "noisy 90, large gap", "--repeats 3"
+    at_once = next_designs.simulate(name, design, 4, 0, tmp_path / "at once")
+    next_designs.simulate(name, design, 2, 0, tmp_path / "in two")
+    in_two = next_designs.simulate(name, design, 4, 0, tmp_path / "in two")
+    for key in ("p", "detectable", "difference"):
+        whole, parts = ([getattr(each, key) for each in found] for found in (at_once, in_two))
+        assert whole == pytest.approx(parts, rel=1e-5)
+    assert all(0.05 < each.detectable < 0.6 for each in at_once)
+    assert next_designs.power_at(0.1, 0.1, 30) == pytest.approx(0.8)
+    assert next_designs.power_at(0.05, 0.1, 30) < 0.8 < next_designs.power_at(0.2, 0.1, 30)
+    assert next_designs.line(name, design, at_once).startswith(f"| {name} | `{design}` | 4 | ")

@@ -17,16 +17,55 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+from jaxtyping import Float
 from scipy import special
 
 from volbench.evaluation.statistics.corrected_t_test import corrected_t_test
-from volbench.evaluation.statistics.delong import Areas, area_test, bounded, z_test
-from volbench.evaluation.statistics.spread import ROUNDING
+from volbench.evaluation.statistics.delong import Areas, bounded, z_test
+from volbench.evaluation.statistics.spread import ROUNDING, spread
 
 FACTOR = 1.5
 
 PairTest: TypeAlias = Literal["combined", "corrected_t"]
 """``combined``: this module's; ``corrected_t``: Nadeau and Bengio's, of the fold differences."""
+PairMatrix: TypeAlias = Float[np.ndarray, "model model"]
+
+
+@dataclass(frozen=True, eq=False)
+class PairedFolds:
+    """Every pair of several ways of training on the same folds, row less column.
+
+    Attributes:
+        difference: Mean over folds.
+        of_cases: DeLong's standard error within folds.
+        of_folds: Standard deviation of the fold differences over the root of their number.
+    """
+
+    difference: PairMatrix
+    of_cases: PairMatrix
+    of_folds: PairMatrix
+
+    @property
+    def error(self) -> PairMatrix:
+        """The larger standard error."""
+        return np.maximum(self.of_cases, self.of_folds)
+
+
+def paired_folds(areas: Areas) -> PairedFolds:
+    """Pair all ways of training within the folds that have an area; there are at least two."""
+    defined = np.isfinite(areas.by_fold).all(axis=0)
+    # Contiguous, so that folds are added up in the order in which those of one pair alone are.
+    by_fold = np.ascontiguousarray(areas.by_fold[:, defined])
+    differences = by_fold[:, None] - by_fold[None]
+    mean = differences.mean(axis=2)
+    own = np.diag(areas.covariance)
+    of_cases = own[:, None] + own[None] - areas.covariance - areas.covariance.T
+    return PairedFolds(
+        difference=np.where(np.abs(mean) < ROUNDING, 0.0, mean),
+        of_cases=np.sqrt(np.where(of_cases > ROUNDING**2, of_cases, 0.0)),
+        of_folds=spread(np.moveaxis(differences, 2, 0)) / math.sqrt(by_fold.shape[1]),
+    )
 
 
 @dataclass(frozen=True)
@@ -82,10 +121,9 @@ def cross_validated_test(
     True
     """
     over_folds = corrected_t_test(areas.by_fold[0] - areas.by_fold[1], undefined="omit")
-    of_cases = area_test(areas).standard_error
-    of_folds = over_folds.std / math.sqrt(over_folds.folds)
-    error = math.sqrt(factor) * max(of_cases, of_folds)
-    difference = 0.0 if abs(over_folds.mean) < ROUNDING else over_folds.mean
+    pairs = paired_folds(areas)
+    error = math.sqrt(factor) * float(pairs.error[0, 1])
+    difference = float(pairs.difference[0, 1])
     z, p = z_test(difference, error) if error > ROUNDING else (over_folds.t, over_folds.p)
     reach = float(special.ndtri(1 - alpha / 2))
     low, high = bounded(difference, reach * error)
@@ -97,6 +135,6 @@ def cross_validated_test(
         low=low,
         high=high,
         detectable=(reach + float(special.ndtri(power))) * error,
-        of_cases=of_cases,
-        of_folds=of_folds,
+        of_cases=float(pairs.of_cases[0, 1]),
+        of_folds=float(pairs.of_folds[0, 1]),
     )

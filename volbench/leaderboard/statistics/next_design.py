@@ -55,7 +55,15 @@ def detectable_by(
 
 
 def next_designs(found: Comparison) -> list[NextDesign]:
-    """Designs that would show smaller differences than the one at hand, the cheapest first.
+    """Designs that would show smaller differences than the one at hand, the cheapest first."""
+    if found.design is None:
+        return []
+    enough = min(LARGEST_DIFFERENCE, WORTH_IT * found.design.detectable_holm)
+    return [each for each in foreseen_designs(found) if each.detectable < enough]
+
+
+def foreseen_designs(found: Comparison) -> list[NextDesign]:
+    """What every design would show, the cheapest first.
 
     Only for one division into folds, of rows of one run each: that is where one begins.
     """
@@ -94,12 +102,7 @@ def next_designs(found: Comparison) -> list[NextDesign]:
         )
         for count in SPLITS
     ]
-    better = [
-        each
-        for each in (*repeats, *splits)
-        if each.detectable < min(LARGEST_DIFFERENCE, WORTH_IT * design.detectable_holm)
-    ]
-    return sorted(better, key=lambda each: (each.trainings, each.detectable))
+    return sorted((*repeats, *splits), key=lambda each: (each.trainings, each.detectable))
 
 
 def spread_to_expect(found: Comparison) -> float:

@@ -25,7 +25,12 @@ from scipy import stats
 
 from volbench.errors import DataError
 from volbench.evaluation.statistics import Areas, delong
-from volbench.evaluation.statistics.cross_validated import FACTOR
+from volbench.evaluation.statistics.cross_validated import (
+    FACTOR,
+    PairedFolds,
+    PairMatrix,
+    paired_folds,
+)
 from volbench.evaluation.statistics.multiple_comparisons import ALPHA
 from volbench.evaluation.statistics.sequential import boundaries
 from volbench.evaluation.statistics.spread import ROUNDING
@@ -36,7 +41,6 @@ CHANCE = 0.1
 """A candidate is settled if no pair of it will be shown to differ with a larger chance."""
 
 StopKind: TypeAlias = Literal["worse", "settled"]
-PairMatrix: TypeAlias = Float[np.ndarray, "candidate candidate"]
 
 
 @dataclass(frozen=True)
@@ -153,8 +157,9 @@ def judge(
     """What `look` says, of areas within the folds that are finished."""
     if len(names) < 2 or np.isfinite(areas.by_fold).all(axis=0).sum() < 2:
         return {}
-    difference, variance = pair_variances(areas, pooled=True)
-    z = standardized(difference, variance)
+    pairs = paired_folds(areas)
+    difference, error = pairs.difference, pooled_error(pairs)
+    z = standardized(difference, error)
     tested = len(names) + settled
     boundary = bounds(folds_total, tested, alpha)[finished - 1]
     leader = int(np.argmax(areas.areas))
@@ -168,7 +173,7 @@ def judge(
         return found
     chances, critical = chances_of_a_claim(
         difference[np.ix_(left, left)],
-        variance[np.ix_(left, left)],
+        error[np.ix_(left, left)],
         finished / folds_total,
         pairs=math.comb(len(left) + settled, 2),
         alpha=alpha,
@@ -186,38 +191,25 @@ def judge(
     return found
 
 
-def pair_variances(areas: Areas, *, pooled: bool = False) -> tuple[PairMatrix, PairMatrix]:
-    """Mean difference of each pair over folds, row less column, and the larger of its variances.
-
-    Args:
-        areas: Within at least two folds that all candidates have an area in.
-        pooled: Whether the spread of the folds, over all pairs together, is a third variance.
-    """
-    by_fold = areas.by_fold[:, np.isfinite(areas.by_fold).all(axis=0)]
-    candidates, folds = by_fold.shape
-    each = by_fold[:, None] - by_fold[None]
-    of_folds = each.var(axis=2, ddof=1) / folds
-    own = np.diag(areas.covariance)
-    of_cases = own[:, None] + own[None] - 2 * areas.covariance
-    variance = np.maximum(of_cases, of_folds)
-    if pooled:
-        mean = of_folds.sum() / (candidates * (candidates - 1))
-        variance = np.maximum(variance, mean)
-    return each.mean(axis=2), variance
+def pooled_error(pairs: PairedFolds) -> PairMatrix:
+    """Standard error of each pair, at least the spread of the folds over all pairs together."""
+    candidates = len(pairs.difference)
+    mean = (pairs.of_folds**2).sum() / (candidates * (candidates - 1))
+    return np.maximum(pairs.error, math.sqrt(mean))
 
 
 def standardized(
-    difference: Float[np.ndarray, "*pair"], variance: Float[np.ndarray, "*pair"]
+    difference: Float[np.ndarray, "*pair"], error: Float[np.ndarray, "*pair"]
 ) -> Float[np.ndarray, "*pair"]:
     """The z of each pair as in the tables; 0 where nothing varies."""
-    error = np.sqrt(FACTOR * np.maximum(variance, 0.0))
+    enlarged = math.sqrt(FACTOR) * error
     return np.asarray(
-        np.divide(difference, error, out=np.zeros_like(error), where=error > ROUNDING)
+        np.divide(difference, enlarged, out=np.zeros_like(enlarged), where=enlarged > ROUNDING)
     )
 
 
 def chances_of_a_claim(
-    difference: PairMatrix, variance: PairMatrix, share: float, *, pairs: int, alpha: float
+    difference: PairMatrix, error: PairMatrix, share: float, *, pairs: int, alpha: float
 ) -> tuple[PairMatrix, PairMatrix]:
     """Predict with which chance the tables will show each pair to differ, once all folds are there.
 
@@ -225,7 +217,7 @@ def chances_of_a_claim(
 
     Args:
         difference: Of each pair so far.
-        variance: Of that.
+        error: Standard error of that, not enlarged.
         share: Of the folds, that are finished.
         pairs: That Holm's method adjusts for.
         alpha: Level of the tables.
@@ -235,11 +227,11 @@ def chances_of_a_claim(
         step that each pair has by the order of ``|z|`` so far.
     """
     first, second = np.triu_indices(len(difference), k=1)
-    gap, of_pair = np.abs(difference[first, second]), variance[first, second]
+    gap, of_pair = np.abs(difference[first, second]), error[first, second]
     order = np.argsort(np.argsort(-standardized(gap, of_pair)))
     critical = stats.norm.isf(alpha / 2 / (pairs - order))
-    needed = critical * np.sqrt(FACTOR * of_pair * share)
-    spread = np.sqrt(np.maximum(of_pair * (1 - share), ROUNDING**2))
+    needed = critical * math.sqrt(FACTOR * share) * of_pair
+    spread = np.maximum(of_pair * math.sqrt(1 - share), ROUNDING)
     chance = stats.norm.sf((needed - gap) / spread) + stats.norm.cdf((-needed - gap) / spread)
     chances, criticals = np.zeros_like(difference), np.zeros_like(difference)
     for matrix, values in ((chances, chance), (criticals, critical)):
