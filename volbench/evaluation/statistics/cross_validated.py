@@ -49,7 +49,7 @@ class PairedFolds:
     @property
     def error(self) -> PairMatrix:
         """The larger standard error."""
-        return np.maximum(self.of_cases, self.of_folds)
+        return np.asarray(np.maximum(self.of_cases, self.of_folds))
 
 
 def paired_folds(areas: Areas) -> PairedFolds:

@@ -195,7 +195,7 @@ def pooled_error(pairs: PairedFolds) -> PairMatrix:
     """Standard error of each pair, at least the spread of the folds over all pairs together."""
     candidates = len(pairs.difference)
     mean = (pairs.of_folds**2).sum() / (candidates * (candidates - 1))
-    return np.maximum(pairs.error, math.sqrt(mean))
+    return np.asarray(np.maximum(pairs.error, math.sqrt(mean)))
 
 
 def standardized(
