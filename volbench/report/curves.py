@@ -1,6 +1,7 @@
 """Curves of one candidate: ROC with a band, calibration, learning curves."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,8 @@ from volbench.report.svg import INK, figure
 WIDTH, HEIGHT = 300, 270
 TOGETHER = 640
 """Width of the figure with all curves and its key."""
+KEY_SIGNS, KEY_LINES = 40, 3
+"""Signs of a line, and lines of a name, in the key."""
 
 TOLD = (0.1, 0.2, 0.3)
 """False positive rates at which the text beside a curve gives the sensitivity."""
@@ -117,8 +120,13 @@ def overlaid(
         name: Unique on the page.
         label: What the figure says, for those who do not see it.
     """
-    step, side = 18, 330
-    height = max(side, step * len(found) + 60)
+    step, side = 15, 330
+    names = [
+        wrap(title, KEY_SIGNS, max_lines=KEY_LINES, placeholder=" …", break_on_hyphens=False)
+        for title, _ in found
+    ]
+    starts = np.cumsum([20, *(step * len(lines) + 5 for lines in names)])
+    height = max(side, int(starts[-1]) + 20)
 
     def draw(sheet: Figure) -> None:
         axes = sheet.add_axes(
@@ -128,12 +136,13 @@ def overlaid(
         key = sheet.add_axes((360 / TOGETHER, 0, 280 / TOGETHER, 1))
         key.set(xlim=(0, 1), ylim=(height, 0))
         key.set_axis_off()
-        for line, (title, curves) in enumerate(found):
-            tone, dashes = PAGE.line(line)
+        for place, ((_, curves), lines) in enumerate(zip(found, names, strict=True)):
+            tone, dashes = PAGE.line(place)
             draw_roc_mean(axes, curves, color=tone, ls=dashes, lw=1.8)
-            at = 20 + step * line
+            at = int(starts[place])
             key.plot([0, 0.1], [at] * 2, color=tone, ls=dashes, lw=2)
-            write(key, 0.13, at + 5, title, most=34)
+            for under, line in enumerate(lines):
+                write(key, 0.13, at + 5 + step * under, line, most=KEY_SIGNS)
 
     return figure(draw, width=TOGETHER, height=height, name=name, label=label)
 

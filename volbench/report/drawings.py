@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -17,8 +18,8 @@ from volbench.runs.history_file import VALIDATION_LOG_LOSS
 GRID = np.linspace(0, 1, 401)
 """False positive rates at which curves of folds are averaged."""
 TICKS = (0, 0.25, 0.5, 0.75, 1)
-LONGEST = 52
-"""Signs of a text in a figure; the middle of longer ones is left out."""
+SIGN_WIDTH = 0.53
+"""Mean width of a sign, as a share of the size of its font; that of a wide one."""
 UNITS_PER_INCH = 72
 
 HISTORIES = (
@@ -134,10 +135,20 @@ def draw_row_titles(
     axes.set_ylim(len(titles) - 0.6, -0.75)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+    room = room_for_signs(axes)
     for height, title in enumerate(titles):
-        write(axes, 0, height - 0.25, title, palette=palette)
+        beside = len(findings[height]) + 2 if findings else 0
+        write(axes, 0, height - 0.25, title, most=max(8, room - beside), palette=palette)
     for height, finding in enumerate(findings):
-        write(axes, 1, height - 0.25, finding, right=True, palette=palette)
+        write(axes, 1, height - 0.25, finding, right=True, most=room, palette=palette)
+
+
+def room_for_signs(axes: Axes) -> int:
+    """How many signs of text fit between the sides of the axes."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    points = UNITS_PER_INCH * figure.get_figwidth() * axes.get_position().width
+    return int(points / (SIGN_WIDTH * float(matplotlib.rcParams["font.size"])))
 
 
 def write(
@@ -146,13 +157,14 @@ def write(
     y: float,
     text: str,
     *,
+    most: int,
     right: bool = False,
-    most: int = LONGEST,
     palette: Palette = PAGE,
 ) -> None:
     """Write text that others chose: a dollar is a dollar, and no control character is left.
 
-    ``x`` is a share of the axes' width, ``y`` a value of their vertical axis.
+    ``x`` is a share of the axes' width, ``y`` a value of their vertical axis; the middle of more
+    signs than ``most`` is left out.
     """
     axes.text(
         *(x, y, printable(text, most=most)),
@@ -166,7 +178,7 @@ def write(
     )
 
 
-def printable(text: str, *, most: int = LONGEST) -> str:
+def printable(text: str, *, most: int) -> str:
     """Replace what cannot stand in a figure, and shorten the middle of what is very long."""
     shown = "".join(sign if sign.isprintable() else "�" for sign in text)
     if len(shown) <= most:

@@ -21,11 +21,12 @@ SHADES = 8
 
 @dataclass(frozen=True)
 class ReportTableRow:
-    """A row; ``kind`` is a class of the style sheet."""
+    """A row; ``kind`` is a class of the style sheet, ``span`` the columns of its first cell."""
 
     head: str
     cells: tuple[str, ...]
     kind: str = ""
+    span: int = 1
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ def leaderboard(comparison: Comparison, rows: Sequence[ReportRow]) -> Table:
         auc = f"{number(shortcut.auc.mean)} ± {number(shortcut.auc.std)}"
         features = f"{_feature_set(shortcut.features)}{label}"
         rest = len(columns) - texts - 3
-        cells = (features, *[""] * texts, auc, *[""] * rest)
-        body.append(ReportTableRow("audit", cells, "audit"))
+        cells = (features, auc, *[""] * rest)
+        body.append(ReportTableRow("audit", cells, "audit", span=texts + 1))
     unit = {"slice": "slice", "case": "case", "patient": "patient"}[comparison.unit]
     caption = (
         f"Mean ± standard deviation over folds (ddof {comparison.ddof}), one score per {unit}. "

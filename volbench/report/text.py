@@ -115,7 +115,7 @@ def _views(run: LoadedRun) -> str:
         return "Each case was scored once, by its columns."
     passes = int(run.experiment["recipe"].get("tta", {}).get("passes", 0))
     if not passes:
-        return "Each case was scored once, as it is."
+        return "Each case was scored as it is, without test-time augmentation."
     return (
         f"Each case was scored in {passes} randomly changed views, and their probabilities were "
         "averaged (test-time augmentation)."
