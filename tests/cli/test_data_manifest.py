@@ -155,3 +155,36 @@ def test_a_file_that_is_no_spreadsheet_is_one_line(folder):
     assert done.exit_code == DATA
     assert "broken.xlsx: not an Excel file" in done.stderr
     assert write(table="missing.csv").exit_code == DATA
+
+
+def test_zeros_that_a_spreadsheet_dropped_are_asked_for_and_can_be_written(folder):
+    for number in (1, 2, 10):
+        Path(f"scans/p{number:03}.nii").touch()
+    refused = write(image="scans/p{id}.nii")
+    assert refused.exit_code == DATA
+    said = " ".join(refused.stderr.split())
+    assert "there is scans/p001.nii, so write {id:03} for 3 digits" in said
+    done = write(image="scans/p{id:03}.nii")
+    assert done.exit_code == 0, done.output
+    assert [row["image"] for row in rows()] == [f"scans/p{n:03}.nii" for n in (1, 2, 10)]
+    assert [row["patient"] for row in rows()] == ["1", "2", "10"]
+
+
+def test_no_zeros_are_asked_for_where_no_file_has_them(folder):
+    assert "digits" not in write(image="scans/q{id}.nii").stderr
+
+
+def test_decimal_commas_become_numbers_and_thousands_stay(folder):
+    Path("labels.csv").write_text(
+        "id;stage;cea;cells;note\n1;T2;1,25;1,250;a,b\n2;T3;;2,000;x\n10;T3;12,0;3,100;1,5\n"
+    )
+    done = write("--keep", "cea", "--keep", "cells", "--keep", "note")
+    assert done.exit_code == 0, done.output
+    assert [row["cea"] for row in rows()] == ["1.25", "", "12.0"]
+    assert [row["cells"] for row in rows()] == ["1,250", "2,000", "3,100"]
+    assert [row["note"] for row in rows()] == ["a,b", "x", "1,5"]
+
+
+def test_the_class_that_counts_as_positive_is_said(folder):
+    Path("labels.csv").write_text("id,stage\n1,yes\n2,no\n10,no\n")
+    assert "no 2, yes 1 (positive: yes)" in write().stdout

@@ -43,7 +43,7 @@ def test_the_command_writes_a_picture_and_a_page(tmp_path):
               "--set", "preprocessing.size=16"]
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert done.output.split() == [str(output), str(tmp_path / "seen.html")]
+    assert done.output == f"wrote {output} and {tmp_path / 'seen.html'}: 8 cases\n"
     with Image.open(output) as image:
         assert image.height > 8 * 2 * 100
     page = (tmp_path / "seen.html").read_text()
@@ -62,3 +62,58 @@ def test_what_cannot_be_shown_is_said(options, said):
     done = CliRunner().invoke(data_commands, ["show", DATA, *options])
     assert done.exception is not None
     assert said in str(done.exception) + done.output
+
+
+RECIPE = 'base = "standard"\n[preprocessing]\ncrop = "roi"\nsize = 24\n[training]\nepochs = 1\n'
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The options by which volumes were drawn."""
+    used = []
+
+    def spied(data, options, **others):
+        used.append(options)
+        return views(data, options, **others)
+
+    monkeypatch.setattr("volbench.data.montage.views", spied)
+    return used
+
+
+@pytest.mark.parametrize("command", ["show", "check", "prepare", "audit", "describe"])
+def test_a_recipe_written_for_a_run_is_taken_wherever_volumes_are_prepared(
+    tmp_path, monkeypatch, command, shown
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ct.toml").write_text(RECIPE)
+    more = ["--folds", "2"] if command == "audit" else []
+    done = CliRunner().invoke(data_commands, [command, DATA, "--recipe", "ct.toml", *more])
+    assert done.exit_code == 0, done.output
+    if command == "prepare":
+        assert "size=24, crop=roi" in done.output
+    if command == "show":
+        assert [(one.size, one.crop) for one in shown] == [(24, "roi")]
+    if command == "check":
+        assert f"volbench data show '{DATA}' --recipe ct.toml" in done.output
+
+
+def test_set_has_the_last_word_over_a_recipe(tmp_path, monkeypatch, shown):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ct.toml").write_text(RECIPE)
+    words = ["show", DATA, "--recipe", "ct.toml", "--set", "preprocessing.size=12"]
+    assert CliRunner().invoke(data_commands, words).exit_code == 0
+    assert [(one.size, one.crop) for one in shown] == [(12, "roi")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show", "--set", "training.epochs=3"], "only keys of preprocessing count"),
+        (["describe", "--set", "preprocessing.size=3"], "only data.geometry counts"),
+        (["check", "--recipe", "standrad"], "Did you mean 'standard'?"),
+    ],
+)
+def test_a_setting_that_does_nothing_is_refused(words, said):
+    done = CliRunner().invoke(data_commands, [words[0], DATA, *words[1:]])
+    assert done.exit_code != 0
+    assert said in str(done.exception) or said in done.output

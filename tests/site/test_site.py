@@ -182,6 +182,7 @@ def test_the_command_says_what_it_wrote_and_whether_names_are_shown(runs, tmp_pa
     shown = site()
     assert shown.exit_code == 0
     assert "index.html: 1 run, 5 files" in shown.stdout
+    assert shown.stdout.startswith("wrote ")
     assert "names of cases are shown; --salt" in shown.stderr
     assert "names of cases" not in site("--salt", "pepper").stderr
     assert site("--data", str(tmp_path)).exit_code == 2

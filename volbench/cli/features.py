@@ -7,7 +7,7 @@ import click
 
 from volbench._utils.text import plural
 from volbench.cli.executor import open_executor
-from volbench.cli.options import on_option
+from volbench.cli.options import chosen_preprocessing, on_option, preprocessing_options
 from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
 
 if TYPE_CHECKING:
@@ -25,13 +25,7 @@ if TYPE_CHECKING:
     metavar="SPEC",
     help="Frozen encoder, e.g. \"timm(name='resnet18', weights='r18.safetensors')\".",
 )
-@click.option(
-    "settings",
-    "--set",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a preprocessing option, e.g. preprocessing.size=64; repeatable.",
-)
+@preprocessing_options()
 @click.option(
     "--device", default="auto", show_default=True, help="Device: auto, cpu, cuda or cuda:N."
 )
@@ -53,6 +47,7 @@ if TYPE_CHECKING:
 def command(
     data: str,
     encoder: str,
+    recipe: str | None,
     settings: tuple[str, ...],
     device: str,
     precision: "Precision",
@@ -69,10 +64,9 @@ def command(
     sees the same VOLBENCH_CACHE computes them.
     """
     from volbench.cli.progress.counter import counter
-    from volbench.data.preparation.prepare_data import default_options, prepare
-    from volbench.data.preprocessing.options import with_settings
+    from volbench.data.preparation.prepare_data import prepare
 
-    options = with_settings(default_options(data), settings)
+    options = chosen_preprocessing(data, recipe, settings)
     with counter("preparing", "cases") as report:
         prepared = prepare(data, options, jobs=jobs, on_case=report)
     stored: StoredFeatures | None

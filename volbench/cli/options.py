@@ -3,9 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from volbench.data.preprocessing.options import Preprocessing
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -81,6 +84,45 @@ prepared_option = click.option(
     metavar="FOLDER",
     help="Prepared folder with the images, besides the cache; repeatable.",
 )
+
+
+def preprocessing_options(example: str = "preprocessing.size=64") -> Callable[[Function], Function]:
+    """Add ``--recipe`` and ``--set`` (as ``settings``) to a command that prepares volumes."""
+
+    def add(function: Function) -> Function:
+        return _added(
+            function,
+            (
+                click.option(
+                    "--recipe",
+                    metavar="NAME|FILE",
+                    help="Recipe whose preprocessing is used, as in volbench run.",
+                ),
+                click.option(
+                    "settings",
+                    "--set",
+                    multiple=True,
+                    metavar="KEY=VALUE",
+                    help=f"Override a preprocessing option, e.g. {example}; repeatable.",
+                ),
+            ),
+        )
+
+    return add
+
+
+def chosen_preprocessing(data: str, recipe: str | None, settings: Sequence[str]) -> "Preprocessing":
+    """The preprocessing of `preprocessing_options`; of a prepared folder, what was done there."""
+    from volbench.data.preparation import default_options
+    from volbench.data.preprocessing.options import with_settings
+    from volbench.experiment.recipe import load_recipe
+
+    options = default_options(data)
+    if recipe is not None:
+        options = load_recipe(recipe, preprocessing=options).preprocessing
+    return with_settings(options, settings)
+
+
 dry_run_option = click.option(
     "--dry-run",
     is_flag=True,

@@ -83,7 +83,7 @@ def command(
         on_section=lambda name: click.echo(f"rendering: {name}", err=True),
     )
     write_atomic(output, text)
-    click.echo(f"{output}: {plural(len(runs), 'run')}, {len(text.encode()) / 1e6:.1f} MB")
+    click.echo(f"wrote {output}: {plural(len(runs), 'run')}, {len(text.encode()) / 1e6:.1f} MB")
 
 
 def _card(paths: tuple[Path, ...], output: Path | None, *, other: bool) -> None:

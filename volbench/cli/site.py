@@ -67,6 +67,6 @@ def command(
         click.echo("names of cases are shown; --salt TEXT replaces them by hashes", err=True)
     megabytes = sum(len(text.encode()) for text in pages.values()) / 1e6
     click.echo(
-        f"{out / 'index.html'}: {plural(len(runs), 'run')}, {plural(len(pages), 'file')}, "
+        f"wrote {out / 'index.html'}: {plural(len(runs), 'run')}, {plural(len(pages), 'file')}, "
         f"{megabytes:.1f} MB"
     )

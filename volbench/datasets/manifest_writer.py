@@ -1,7 +1,8 @@
 """Write a manifest from a spreadsheet and patterns of file names: nothing is guessed.
 
 A pattern such as ``scans/{id}/t2*.nii.gz`` names the image of a row by the cells of its columns; it
-must match exactly one file or folder.
+must match exactly one file or folder. ``{id:03}`` fills a number up with zeros: spreadsheets drop
+those of 007.
 """
 
 import csv
@@ -9,7 +10,7 @@ import glob
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,11 @@ def write_manifest(
     if problems and not (skip_missing and rows):
         shown = "; ".join(problems[:QUOTED])
         more = f"; and {len(problems) - QUOTED} more" if len(problems) > QUOTED else ""
-        hint = "" if not rows else "; mend them, or leave these rows out by --skip-missing"
+        hint = (
+            "; mend them, or leave these rows out by --skip-missing"
+            if rows
+            else _zeros_hint(table.rows[0], columns)
+        )
         raise DataError(f"{plural(len(problems), 'problem')}: {shown}{more}{hint}")
     return WrittenManifest(
         manifest=_written(rows, path),
@@ -113,6 +118,7 @@ def write_manifest(
 def _check_columns(table: Table, columns: ManifestColumns) -> None:
     patterns = [*columns.images.values(), *filter(None, [columns.mask])]
     named = [name for pattern in patterns for name in PLACEHOLDER.findall(pattern)]
+    named = [_column(name, table.columns)[0] for name in named]
     for name in (columns.label, columns.patient, *columns.kept, *named):
         if name not in table.columns:
             hint = suggestion(name, table.columns)
@@ -147,7 +153,7 @@ def _manifest_row(
             used.add(os.path.normpath(found[0]))
             cells[name] = _relative(found[0], folder)
         else:
-            shown = PLACEHOLDER.sub(lambda match: row.cells[match[1]], pattern)
+            shown = PLACEHOLDER.sub(lambda match: _cell(match[1], row), pattern)
             reasons.append(
                 f"{shown} matches {plural(len(found), 'file')} ({', '.join(found[:2])}, ...)"
                 if found
@@ -161,12 +167,39 @@ def _manifest_row(
 
 
 def _matches(pattern: str, row: ManifestRow) -> list[str]:
-    cells = [row.cells[name] for name in PLACEHOLDER.findall(pattern)]
+    cells = [_cell(name, row) for name in PLACEHOLDER.findall(pattern)]
     if not all(cells):  # an empty cell would match the files of anybody
         return []
-    filled = PLACEHOLDER.sub(lambda match: glob.escape(row.cells[match[1]]), pattern)
+    filled = PLACEHOLDER.sub(lambda match: glob.escape(_cell(match[1], row)), pattern)
     whole = _whole_numbers(pattern, row)
     return [path for path in sorted(glob.glob(filled)) if whole.fullmatch(Path(path).as_posix())]
+
+
+def _column(named: str, columns: Collection[str]) -> tuple[str, int]:
+    """The column that is named in braces, and to how many digits its numbers are filled up."""
+    name, _, digits = named.rpartition(":")
+    if named not in columns and name and re.fullmatch(r"0\d", digits):
+        return name, int(digits)
+    return named, 0
+
+
+def _cell(named: str, row: ManifestRow) -> str:
+    name, digits = _column(named, row.cells)
+    cell = row.cells[name]
+    return cell.zfill(digits) if cell.isdigit() else cell
+
+
+def _zeros_hint(row: ManifestRow, columns: ManifestColumns) -> str:
+    """Say how to write a pattern whose file is there, but with zeros that the table lacks."""
+    pattern = next(iter(columns.images.values()))
+    for named in PLACEHOLDER.findall(pattern):
+        for digits in range(2, 10):
+            written = f"{{{named}:0{digits}}}"
+            if row.cells.get(named, "").isdigit() and (
+                found := _matches(pattern.replace(f"{{{named}}}", written), row)
+            ):
+                return f"; there is {found[0]}, so write {written} for {digits} digits"
+    return ""
 
 
 def _whole_numbers(pattern: str, row: ManifestRow) -> re.Pattern[str]:
@@ -174,7 +207,7 @@ def _whole_numbers(pattern: str, row: ManifestRow) -> re.Pattern[str]:
     found = []
     for part in re.split(r"(\{[^{}]*\}|\*\*/|\*|\?)", Path(pattern).as_posix()):
         if named := PLACEHOLDER.fullmatch(part):
-            cell = row.cells[named[1]]
+            cell = _cell(named[1], row)
             before = r"(?<!\d)" if cell[0].isdigit() else ""
             after = r"(?!\d)" if cell[-1].isdigit() else ""
             found.append(f"{before}{re.escape(cell)}{after}")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import date, datetime
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from volbench.datasets.table import Table, read_table, table_of
 from volbench.errors import DataError, UsageError
 
 INSTALL = "pip install 'volbench[excel]'"
+NUMBER = re.compile(r"[-+]?\d+(?:,\d+)?")
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+")
 
 
 def read_spreadsheet(path: Path, sheet: str | None = None) -> Table:
@@ -18,6 +21,7 @@ def read_spreadsheet(path: Path, sheet: str | None = None) -> Table:
 
     Args:
         path: A CSV file in UTF-8, whose first line tells its separator, or an ``.xlsx`` file.
+            Where semicolons or tabs separate, decimal commas become points.
         sheet: Name of the sheet of an Excel file; needed if it has several.
 
     Raises:
@@ -57,7 +61,35 @@ def _read_separated(path: Path) -> Table:
         ]
     except csv.Error as error:
         return Table(problems=(f"line {reader.line_num}: not CSV ({error}); check its quotes",))
-    return table_of(lines, [])
+    return table_of(_with_points(lines), [])
+
+
+def _with_points(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Write columns of numbers with decimal commas with points, so that they are numbers.
+
+    A column whose commas may all separate thousands is left as it is.
+    """
+    if not lines:
+        return lines
+    (_, header), *body = lines
+    found = {
+        column
+        for column in range(len(header))
+        if _has_decimal_commas([cells[column] for _, cells in body if len(cells) > column])
+    }
+    return [
+        lines[0],
+        *(
+            (line, [cell.replace(",", ".") if n in found else cell for n, cell in enumerate(cells)])
+            for line, cells in body
+        ),
+    ]
+
+
+def _has_decimal_commas(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell]
+    numbers = all(NUMBER.fullmatch(cell) for cell in filled)
+    return numbers and any("," in cell and not THOUSANDS.fullmatch(cell) for cell in filled)
 
 
 def _read_excel(path: Path, sheet: str | None) -> Table:

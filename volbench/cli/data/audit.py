@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from volbench._utils.text import plural
+from volbench.cli.options import chosen_preprocessing, preprocessing_options
 from volbench.cli.output import chosen_format, emit, output_options
 
 if TYPE_CHECKING:
@@ -32,18 +33,13 @@ FORMATS = ("table", "csv", "json")
     type=click.IntRange(0),
     help="Random seed of the folds and the random forests.",
 )
-@click.option(
-    "settings",
-    "--set",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a preprocessing option, e.g. preprocessing.size=64; repeatable.",
-)
+@preprocessing_options()
 @output_options(*FORMATS)
 def command(
     data: str,
     folds: str,
     seed: int,
+    recipe: str | None,
     settings: tuple[str, ...],
     style: str | None,
     output: Path | None,
@@ -64,12 +60,11 @@ def command(
     from volbench.audit import audit, score_audit
     from volbench.audit.export import scores_csv, scores_json
     from volbench.cli.progress.counter import counter
-    from volbench.data.preparation.prepare_data import default_options, prepare
-    from volbench.data.preprocessing.options import with_settings
+    from volbench.data.preparation.prepare_data import prepare
     from volbench.experiment.experiment import short_source
     from volbench.experiment.split_designs import choose_split
 
-    options = with_settings(default_options(data), settings)
+    options = chosen_preprocessing(data, recipe, settings)
     with counter("preparing", "cases") as on_case:
         prepared = prepare(data, options, on_case=on_case)
     split = choose_split(folds, prepared.cases, seed)

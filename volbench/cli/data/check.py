@@ -11,6 +11,7 @@ import click
 
 from volbench._utils.atomic_io import write_atomic
 from volbench._utils.text import grouped, plural, printable
+from volbench.cli.options import chosen_preprocessing, preprocessing_options
 from volbench.cli.output import chosen_format, emit, json_text, output_options
 
 if TYPE_CHECKING:
@@ -26,18 +27,13 @@ SHOWN = 10
 @click.option(
     "--allow-duplicates", is_flag=True, help="Warn of equal volumes instead of refusing them."
 )
-@click.option(
-    "settings",
-    "--set",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Check for a run with this option, e.g. data.geometry=pixdim; repeatable.",
-)
+@preprocessing_options("data.geometry=pixdim")
 @output_options("table", "json")
 def command(
     data: str,
     jobs: int | None,
     allow_duplicates: bool,
+    recipe: str | None,
     settings: tuple[str, ...],
     style: str | None,
     output: Path | None,
@@ -66,11 +62,10 @@ def command(
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter
     from volbench.data.checking.check import check
-    from volbench.data.preprocessing.options import Preprocessing, with_settings
     from volbench.data.sources import open_dataset
     from volbench.datasets.manifest import ManifestError
 
-    options = with_settings(Preprocessing(), settings)
+    options = chosen_preprocessing(data, recipe, settings)
     try:
         dataset, spec = open_dataset(data)
     except ManifestError as error:
@@ -113,7 +108,9 @@ def command(
             f"{data}: {plural(len(report.problems), 'problem')}; correct or remove these cases"
         )
     said = "clean: every volume is whole and fits its data set"
-    click.echo(f"{said}; look at them: volbench data show {shlex.quote(data)}", err=style == "json")
+    likewise = [*(["--recipe", recipe] if recipe else []), *(f"--set={one}" for one in settings)]
+    show = shlex.join(["volbench", "data", "show", data, *likewise])
+    click.echo(f"{said}; look at them: {show}", err=style == "json")
 
 
 def _problems_of_folds(cases: "Sequence[Case]") -> list[str]:

@@ -7,35 +7,54 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench.cli.options import chosen_preprocessing, preprocessing_options
 from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
 
 if TYPE_CHECKING:
     from volbench.data.checking.describe import DatasetSummary, Range
 
 SHOWN_VALUES = 8
+GEOMETRY = ("data.geometry=", "preprocessing.geometry=")
 
 
 @click.command("describe")
 @click.argument("data")
 @click.option("--jobs", type=click.IntRange(1), help="Reader processes; default: one per core.")
+@preprocessing_options("data.geometry=pixdim")
 @output_options("table", "json", alias=True)
 def command(
-    data: str, jobs: int | None, style: str | None, output: Path | None, as_json: bool
+    data: str,
+    jobs: int | None,
+    recipe: str | None,
+    settings: tuple[str, ...],
+    style: str | None,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Summarise cases, sizes, spacings and strata.
 
-    DATA is a manifest.csv or the spec of a data set. Three figures are minimum, median and maximum.
+    DATA is a manifest.csv or the spec of a data set. Three figures are minimum, median and maximum,
+    of the volumes as they are stored: of a recipe and of --set, only the geometry counts.
     """
     from volbench._utils.cpu import available_cores
     from volbench.cli.progress.counter import counter
     from volbench.data.checking.describe import describe
     from volbench.data.checking.survey import survey
     from volbench.data.sources import open_dataset
-    from volbench.errors import DataError
+    from volbench.errors import DataError, UsageError
 
+    for setting in settings:
+        if not setting.replace(" ", "").startswith(GEOMETRY):
+            raise UsageError(
+                f"--set {setting!r}: volumes are described as they are stored, so only "
+                "data.geometry counts; volbench data show draws them as prepared"
+            )
+    geometry = chosen_preprocessing(data, recipe, settings).geometry
     dataset, spec = open_dataset(data)
     with counter("reading", "cases") as on_case:
-        surveyed = survey(dataset, jobs=jobs or available_cores(), on_case=on_case)
+        surveyed = survey(
+            dataset, jobs=jobs or available_cores(), on_case=on_case, geometry=geometry
+        )
     found = describe(dataset, surveyed)
     if as_json or chosen_format(style, output, ("table", "json")) == "json":
         emit(json_text({"data": str(spec), **asdict(found)}), output)
@@ -57,7 +76,8 @@ def _rows(found: "DatasetSummary") -> Iterator[tuple[str, str]]:
         yield "url", card.url
     yield "cases", str(found.cases)
     yield "patients", str(found.patients)
-    yield "classes", _shown(found.classes)
+    positive = f" (positive: {[*found.classes][-1]})" if len(found.classes) == 2 else ""
+    yield "classes", _shown(found.classes) + positive
     if found.folds:
         yield "folds", _shown(found.folds)
     yield "channels", ", ".join(found.channels)

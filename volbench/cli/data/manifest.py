@@ -17,8 +17,8 @@ SHOWN = 3
     required=True,
     multiple=True,
     metavar="[NAME=]PATTERN",
-    help="File of each row's image, with columns in braces: 'scans/{id}.nii.gz'. Wildcards are "
-    "allowed. Several sequences: NAME=PATTERN for each.",
+    help="File of each row's image, with columns in braces: 'scans/{id}.nii.gz', or {id:03} for "
+    "007. Wildcards are allowed. Several sequences: NAME=PATTERN for each.",
 )
 @click.option("--label", required=True, metavar="COLUMN", help="Column that holds the class.")
 @click.option("--patient", required=True, metavar="COLUMN", help="Column that names the patient.")
@@ -83,7 +83,8 @@ def command(
     counts = Counter(case.label for case in cases)
     shown = ", ".join(f"{name} {counts[name]}" for name in written.manifest.classes)
     patients = plural(len({case.patient for case in cases}), "patient")
-    click.echo(f"wrote {output}: {plural(len(cases), 'case')} of {patients}; {shown}")
+    positive = f" (positive: {written.manifest.classes[-1]})" if len(counts) == 2 else ""
+    click.echo(f"wrote {output}: {plural(len(cases), 'case')} of {patients}; {shown}{positive}")
     click.echo(f"next: volbench data check {output}")
 
 

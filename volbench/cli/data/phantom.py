@@ -94,4 +94,4 @@ def command(
         raise UsageError(str(error)) from None
     with counter("writing", "volumes") as report:
         manifest = export(phantom, out, form=form, report=report)
-    click.echo(f"{manifest}: {patients} cases; try: volbench data check {manifest}")
+    click.echo(f"wrote {manifest}: {patients} cases; next: volbench data check {manifest}")

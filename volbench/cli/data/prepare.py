@@ -5,19 +5,14 @@ from pathlib import Path
 import click
 
 from volbench._utils.text import plural, printable
+from volbench.cli.options import chosen_preprocessing, preprocessing_options
 from volbench.cli.output import echo_note
 from volbench.cli.progress.counter import counter
 
 
 @click.command("prepare")
 @click.argument("data", metavar="SPEC|MANIFEST.CSV|FOLDER")
-@click.option(
-    "settings",
-    "--set",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override a preprocessing option, e.g. preprocessing.size=64; repeatable.",
-)
+@preprocessing_options()
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -32,6 +27,7 @@ from volbench.cli.progress.counter import counter
 )
 def command(
     data: str,
+    recipe: str | None,
     settings: tuple[str, ...],
     out: Path | None,
     jobs: int | None,
@@ -48,11 +44,10 @@ def command(
     from volbench.crossval.duplicate_scans import check_prepared
     from volbench.data.cache.writing import copy_prepared, require_room
     from volbench.data.checking.prepared_notes import prepared_notes
-    from volbench.data.preparation.prepare_data import default_options, prepare
-    from volbench.data.preprocessing.options import with_settings
+    from volbench.data.preparation.prepare_data import prepare
 
     start = time.perf_counter()
-    options = with_settings(default_options(data), settings)
+    options = chosen_preprocessing(data, recipe, settings)
     if out is not None:
         require_room(out)
     with counter("preparing", "cases") as report:

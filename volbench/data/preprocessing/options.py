@@ -188,6 +188,11 @@ def with_settings(options: Preprocessing, settings: Iterable[str]) -> Preprocess
         name, equals, value = (part.strip() for part in text.partition("="))
         name = OTHER_NAMES.get(name, name)
         section, _, key = name.rpartition(".")
+        if equals and value and section and section != "preprocessing":
+            raise SpecError(
+                f"cannot read setting {text!r}: nothing is trained here, so only keys of "
+                "preprocessing count, as preprocessing.size=64"
+            )
         if not equals or section != "preprocessing" or not value:
             raise SpecError(f"cannot read setting {text!r}; write it as preprocessing.size=64")
         is_sum = key == "transforms" and not value.startswith(("(", "["))
