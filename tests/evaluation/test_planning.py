@@ -14,7 +14,7 @@ from volbench.errors import DataError
 from volbench.evaluation import gather
 from volbench.evaluation.statistics import Assumptions, delong, plan_designs, power_of_design
 from volbench.evaluation.statistics.planning import variance_of_area, variance_of_difference
-from volbench.leaderboard import find_runs, load_run
+from volbench.leaderboard import compare_runs, find_runs, load_run
 from volbench.leaderboard.statistics.pilot import read_pilot
 from volbench.leaderboard.statistics.run_scores import sorted_items
 
@@ -74,6 +74,24 @@ def test_a_design_finds_its_detectable_difference_with_the_asked_power():
             assert power == pytest.approx(0.9, abs=0.002)
 
 
+@pytest.mark.parametrize("luck", [1.0, 1.7])
+def test_random_splits_hold_patients_out_again_and_luck_is_that_which_is_assumed(luck):
+    given = Assumptions(training_luck=luck)
+    (design,) = [
+        each for each in plan_designs([80, 120], assumptions=given) if "=15" in each.options
+    ]
+    power = power_of_design(
+        design.detectable,
+        variance_of_fold=variance_of_difference([80, 120], share=0.1, auc=0.8, correlation=0.5),
+        differences=15,
+        share=0.1,
+        test="corrected_t",
+        training_luck=luck,
+        held_out_again=1 + 0.9 / (15 * 0.1),
+    )
+    assert power == pytest.approx(0.8, abs=0.002)
+
+
 def test_repeats_show_more_and_so_do_more_patients_and_alike_candidates():
     few, many = plan_designs([40, 60]), plan_designs([400, 600])
     assert all(less.detectable > more.detectable for less, more in zip(few, many, strict=True))
@@ -122,6 +140,23 @@ def test_the_command_counts_patients_and_trainings():
     assert "6 pairs" in shown
 
 
+def test_what_is_assumed_on_the_command_line_is_what_is_planned_for():
+    options = {"training_luck": 1.7, "power": 0.6, "alpha": 0.1, "auc": 0.7, "correlation": 0.3}
+    words = [
+        word for key, value in options.items() for word in (f"--{key}".replace("_", "-"), value)
+    ]
+    done = CliRunner().invoke(
+        main, ["plan", "phantom(patients=100)", "--format", "json", *map(str, words)]
+    )
+    assert done.exit_code == 0, done.output
+    values = json.loads(done.output)
+    assert values["assumptions"] == options
+    expected = plan_designs(list(values["classes"].values()), assumptions=Assumptions(**options))
+    assert [each["detectable"] for each in values["designs"]] == pytest.approx(
+        [each.detectable for each in expected]
+    )
+
+
 @pytest.fixture(scope="module")
 def pilots(tmp_path_factory):
     """Three candidates on the same patients and folds."""
@@ -149,6 +184,19 @@ def test_a_pilot_tells_the_correlation_that_delong_finds_within_folds(pilots):
     assert found.pairs == 3
     assert found.correlation == pytest.approx(max(0, np.median(expected)))
     assert (found.lowest, found.highest) == pytest.approx((min(expected), max(expected)))
+
+
+def test_a_pilot_is_of_complete_runs_tells_the_best_area_and_minutes(pilots, tmp_path):
+    half = write_run(tmp_path / "half", loss="focal", encoder="r2d", seed=9, finished=range(1))
+    runs = [load_run(path) for path in find_runs([pilots])]
+    found = read_pilot([*runs, half])
+    assert sorted(found.runs) == ["one", "three", "two"]
+    rows = compare_runs(runs, resamples=50).rows
+    areas = [row.score("auc").mean for row in rows]
+    assert len(set(areas)) == 3
+    assert found.auc == max(areas)
+    each = [np.mean([fold.seconds for fold in run.results.values()]) for run in runs]
+    assert found.minutes == pytest.approx(np.mean(each) / 60)
 
 
 def test_what_is_given_counts_more_than_what_runs_say(pilots):

@@ -90,6 +90,19 @@ def test_what_is_published_is_never_replaced(tmp_path):
     with pytest.raises(LeaseLostError, match="is taken already"):
         late.publish(tmp_path / FINAL)
     assert (tmp_path / FINAL / "result").read_text() == "first"
+    assert current_attempt(tmp_path / "03").outcome == "superseded"
+    assert acquire(tmp_path / "03").number == 2
+
+
+def test_what_a_killed_process_left_half_written_is_removed_by_the_next_one(tmp_path):
+    code = "from pathlib import Path; from volbench.executors.lease import acquire; import os, sys;"
+    code += "lease = acquire(Path(sys.argv[1])); (lease.path / 'draft').mkdir();"
+    code += "(lease.path / 'draft' / 'model').write_text('x'); os._exit(9)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "03")], timeout=60, check=False)
+    dead = tmp_path / "03" / "0001"
+    assert (dead / "draft" / "model").exists()
+    acquire(tmp_path / "03")
+    assert sorted(path.name for path in dead.iterdir()) == ["lease.json"]
 
 
 def test_a_process_of_this_machine_that_is_gone_is_noticed_at_once(tmp_path):

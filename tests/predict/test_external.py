@@ -1,8 +1,10 @@
 """Runs on patients they never saw: against scikit-learn, `predict` and pairs by hand."""
 
 import json
+import random
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,12 @@ from tests.helpers.volumes_on_disk import image, write
 from tests.predict.trained_runs import label, train, voxels, write_csv, write_volumes
 from volbench.cli.main import main
 from volbench.errors import DataError
-from volbench.evaluation.statistics import delong_test
-from volbench.predict import Ensemble
+from volbench.evaluation import gather
+from volbench.evaluation.clinical import calibration_line, recalibrated
+from volbench.evaluation.metrics import metrics_for
+from volbench.evaluation.statistics import bootstrap_interval, delong, delong_test, holm
+from volbench.leaderboard import load_run
+from volbench.predict import Ensemble, external
 from volbench.predict.external import evaluate
 from volbench.report.external_json import external_json, read_external
 from volbench.report.external_page import external_page
@@ -80,6 +86,77 @@ def test_two_runs_are_paired_by_delong_with_whole_patients(found):
     assert pair.p == pair.p_holm == pytest.approx(test.p, nan_ok=True)
 
 
+def test_intervals_are_those_of_patients_not_of_cases(runs, found):
+    patients = np.array(found.patients)
+    assert len(set(patients)) < len(patients)
+    loaded = [load_run(path) for path in runs]
+    for run in found.runs:
+        (own_run,) = [each for each in loaded if each.experiment["id"] == run.experiment_id]
+        areas = delong(found.labels, run.probabilities[None], clusters=patients)
+        error = float(np.sqrt(areas.covariance[0, 0]))
+        ends = run.auc[0] - 1.959964 * error, run.auc[0] + 1.959964 * error
+        assert run.auc[1:] == pytest.approx((max(0, ends[0]), min(1, ends[1])), abs=1e-6)
+        rows = [row for each in own_run.predictions.values() for row in each]
+        items = gather(rows, found.classes)
+        own = delong(
+            items.labels, items.probabilities[None], clusters=np.array(items.patients),
+            folds=items.folds, undefined="omit",
+        )  # fmt: skip
+        both = 1.959964 * float(np.sqrt(areas.covariance[0, 0] + own.covariance[0, 0]))
+        assert own.covariance[0, 0] > 0
+        assert run.drop[1:] == pytest.approx(
+            (max(-1, run.drop[0] - both), min(1, run.drop[0] + both)), abs=1e-6
+        )
+        interval = bootstrap_interval(
+            found.labels, run.probabilities, metric=metrics_for(found.classes)["brier"],
+            clusters=patients, resamples=200,
+        )  # fmt: skip
+        assert run.metrics["brier"] == (interval.estimate, interval.low, interval.high)
+
+
+def test_recalibration_is_learned_on_the_inner_parts_alone(runs, found):
+    loaded = [load_run(path) for path in runs]
+    for run in found.runs:
+        (own_run,) = [each for each in loaded if each.experiment["id"] == run.experiment_id]
+        inner = [row for rows in own_run.validation.values() for row in rows]
+        line = calibration_line(
+            np.array([found.classes.index(row.label) for row in inner]),
+            np.array([row.probabilities[1] for row in inner]),
+        )
+        positive = recalibrated(run.probabilities[:, 1], line)
+        expected = np.mean((positive - found.labels) ** 2)
+        assert run.recalibrated_brier == pytest.approx(expected)
+        external_line = vars(calibration_line(found.labels, run.probabilities[:, 1]))
+        assert vars(run.calibration) == pytest.approx(external_line, nan_ok=True)
+
+
+def test_three_runs_are_adjusted_by_holm_and_a_group_counts_patients(found):
+    draw = np.random.default_rng(0)
+    many = np.tile(found.labels, 4)
+    patients = [f"{place}{patient}" for place in range(4) for patient in found.patients]
+    runs = []
+    for name, gain in (("a", 3.0), ("b", 1.0), ("c", 0.0)):
+        score = 1 / (1 + np.exp(-gain * (2 * many - 1) - draw.normal(size=len(many))))
+        scores = np.stack([1 - score, score], axis=1)
+        runs.append(replace(found.runs[0], name=name, probabilities=scores))
+    pairs = external._pairs(runs, many, patients, 0.05)
+    p = np.array([pair.p for pair in pairs])
+    assert [pair.p_holm for pair in pairs] == pytest.approx(holm(p))
+    assert (np.array([pair.p_holm for pair in pairs]) > p).any()
+
+
+def test_runs_of_other_classes_are_not_evaluated_together(runs, elsewhere, monkeypatch):
+    class Graded(Ensemble):
+        def __init__(self, path, **options):
+            super().__init__(path, **options)
+            if path == runs[1]:
+                self.trained = SimpleNamespace(classes=("T2", "T3", "T4"))
+
+    monkeypatch.setattr(external, "Ensemble", Graded)
+    with pytest.raises(DataError, match=r"has other classes than .*; evaluate them apart"):
+        evaluate(runs, elsewhere, resamples=200)
+
+
 def test_groups_too_small_for_an_area_have_their_number_only(found):
     groups = found.runs[0].strata["scanner"]
     assert {group: cases for group, (cases, _) in groups.items()} == {"A": 8, "B": 8}
@@ -90,6 +167,30 @@ def test_a_threshold_is_that_of_the_inner_parts(runs, elsewhere):
     (run,) = evaluate(runs[:1], elsewhere, threshold="youden", resamples=200).runs
     assert 0 <= run.threshold <= 1
     assert run.threshold != 0.5
+    truth = np.array([label(number) == "T3" for number in range(NEW)])
+    called = run.probabilities[:, 1] >= run.threshold
+    assert run.metrics["recall_T3"][0] == pytest.approx(recall_score(truth, called))
+    assert (called != (run.probabilities[:, 1] >= 0.5)).any()
+
+
+def test_every_option_of_the_command_reaches_the_evaluation(runs, elsewhere, monkeypatch):
+    asked = {}
+
+    def note(paths, manifest, **options):
+        asked.update(options, manifest=manifest, paths=paths)
+        raise DataError("seen")
+
+    monkeypatch.setattr(external, "evaluate", note)
+    words = "--threshold sensitivity=0.9 --by scanner --by site --seed 7 --device cpu"
+    words += " --precision float32 --anyway --jobs 3"
+    arguments = ["evaluate", str(runs[0]), "--data", str(elsewhere), *words.split()]
+    assert CliRunner().invoke(main, arguments).exit_code == 3
+    asked.pop("on_run")
+    assert asked == {
+        "paths": [runs[0]], "manifest": elsewhere, "threshold": "sensitivity=0.9",
+        "columns": ("scanner", "site"), "seed": 7, "device": "cpu", "precision": "float32",
+        "anyway": True, "jobs": 3,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -134,12 +235,67 @@ def test_the_command_shows_tables_a_page_and_the_same_numbers_as_json(
 
 
 def test_an_evaluation_read_back_from_its_json_is_the_same(found, tmp_path):
+    told = [
+        replace(run, threshold=0.3 + place / 10, warnings=(f"of {run.name}", "and more"))
+        for place, run in enumerate(found.runs)
+    ]
+    found = replace(
+        found, runs=tuple(told), pairs=tuple(replace(pair, p_holm=0.77) for pair in found.pairs)
+    )
     path = tmp_path / "external.json"
     path.write_text(json.dumps(external_json(found)))
     again = read_external(path)
     assert external_json(again) == external_json(found)
     assert external_page(again) == external_page(found)
     assert again.labels.tolist() == found.labels.tolist()
+    for one, other in zip(again.runs, found.runs, strict=True):
+        assert one.probabilities.tolist() == other.probabilities.tolist()
+
+
+def places_of(value, place=()):
+    """Every place in a JSON document."""
+    yield place
+    if isinstance(value, dict):
+        for key in value:
+            yield from places_of(value[key], (*place, key))
+    elif isinstance(value, list) and value:
+        yield from places_of(value[0], (*place, 0))
+
+
+def put(document, place, value):
+    """A document with another value at a place."""
+    if not place:
+        return value
+    copied = json.loads(json.dumps(document))
+    inner = copied
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return copied
+
+
+def test_a_file_with_one_value_of_another_kind_is_drawn_or_refused(found, tmp_path):
+    document = external_json(found)
+    path = tmp_path / "external.json"
+    odd = (None, [], {}, "x", -1, 1e99, [[]], True, [0.5], {"x": 1})
+    wrong = [(place, value) for place in places_of(document) for value in odd]
+    refused, drawn = 0, 0
+    for place, value in random.Random(0).sample(wrong, 80):
+        path.write_text(json.dumps(put(document, place, value)))
+        try:
+            read = read_external(path)
+        except DataError as error:
+            assert str(path) in str(error)  # noqa: PT017
+            refused += 1
+            continue
+        drawn += 1
+        if drawn <= 8:
+            external_page(read)
+    assert min(refused, drawn) > 8
+    for text in (b"", b"[" * 100_000, b"\xff", b"null", b"{}"):
+        path.write_bytes(text)
+        with pytest.raises(DataError, match="is no evaluation to report"):
+            read_external(path)
 
 
 def test_curves_of_all_runs_lie_over_one_another_with_their_areas(found):

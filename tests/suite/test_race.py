@@ -1,11 +1,15 @@
 """Racing a suite: what is shown worse after some folds stops, and says so everywhere."""
 
+import importlib
 import json
+import math
 import shutil
 import sys
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,9 +19,12 @@ from scipy import stats
 from tests.helpers.small import write_small
 from tests.helpers.written_runs import write_run
 from volbench.cli.main import main
+from volbench.crossval import Plan
+from volbench.crossval.settings import RunSettings
 from volbench.evaluation.statistics import Areas, cross_validated_test
 from volbench.evaluation.statistics.cross_validated import paired_folds
 from volbench.evaluation.statistics.sequential import boundaries
+from volbench.interfaces import Executor
 from volbench.leaderboard import compare_runs, find_runs, load_run
 from volbench.leaderboard.statistics.race import (
     CHANCE,
@@ -160,7 +167,8 @@ def test_random_walks_cross_the_boundaries_as_often_as_the_level_says():
 
 
 def test_more_candidates_need_more_evidence_and_two_folds_are_none():
-    assert bounds(10, 2)[: FIRST - 1] == (np.inf,) * (FIRST - 1)
+    assert bounds(10, 2)[:2] == (np.inf, np.inf)
+    assert bounds(10, 2)[FIRST - 1] < np.inf
     assert bounds(10, 6)[4] > bounds(10, 2)[4] > 1.96
 
 
@@ -251,6 +259,98 @@ def test_equals_are_settled_and_what_may_still_differ_goes_on():
     assert "settled, because the others would hardly show a difference" in found["one"].text
     assert Stop.from_json(found["one"].to_json()) == found["one"]
     assert "lower" not in judge(names, areas, 6, folds_total=10)
+
+
+def test_pairs_of_candidates_that_are_settled_stay_in_every_level():
+    areas = areas_of(np.random.default_rng(5), (0.0, 0.01), folds=6)
+    names = ["one", "other"]
+    alone = judge(names, areas, 6, folds_total=10)
+    among = judge(names, areas, 6, folds_total=10, settled=4)
+    assert alone.keys() == among.keys() == set(names)
+    for stops, candidates in ((alone, 2), (among, 6)):
+        (chances, critical) = chances_of_a_claim(
+            *pair_variances(areas, pooled=True), 0.6, pairs=math.comb(candidates, 2), alpha=0.05
+        )
+        assert stops["one"].candidates == candidates
+        assert stops["one"].chance == pytest.approx(chances[0, 1])
+        assert stops["one"].boundary == pytest.approx(critical[0, 1])
+    worse = areas_of(np.random.default_rng(5), (0.2, 0.0), folds=6)
+    for settled in (0, 4):
+        stop = judge(names, worse, 6, folds_total=10, settled=settled)["other"]
+        assert (stop.kind, stop.boundary) == ("worse", bounds(10, 2 + settled)[5])
+
+
+def test_three_lucky_folds_of_one_pair_are_as_uncertain_as_those_of_all():
+    by_fold = np.array([[0.8, 0.7, 0.6], [0.7, 0.6, 0.5], [0.5, 0.9, 0.4]])
+    covariance = np.full((3, 3), 1e-8) + np.eye(3) * 1e-9
+    areas = Areas(by_fold.mean(axis=1), covariance / 3, by_fold, covariance, 3, 0)
+    _, own = pair_variances(areas)
+    _, pooled = pair_variances(areas, pooled=True)
+    assert own[0, 1] < 1e-8
+    mean = (own[0, 1] + own[0, 2] + own[1, 2]) / 3
+    assert pooled[0, 1] == pytest.approx(mean, rel=1e-4)
+    assert pooled[0, 2] == pytest.approx(max(mean, own[0, 2]), rel=1e-4)
+
+
+def written(path, folds, **options):
+    """The plan of a candidate of which nothing is trained: its folds are written already."""
+    run = write_run(path, finished=folds, **options)
+    plan = Mock(spec=Plan)
+    plan.experiment = SimpleNamespace(name=path.name, data_digest="d", split_digest="s")
+    plan.split = SimpleNamespace(folds=tuple(range(run.experiment["folds"])))
+    return plan
+
+
+def judged(racers, monkeypatch, found):
+    """What a look is given after two folds, and who is told of it."""
+    asked, told = [], []
+    module = importlib.import_module("volbench.suite.race")
+
+    def note(names, labels, probabilities, **options):
+        asked.append({"names": names, "cases": len(labels), **options})
+        return dict.fromkeys(names[:1], found) if found else {}
+
+    monkeypatch.setattr(module, "look", note)
+    listener = module.RoundCallback()
+    listener.on_stop = lambda racer, stop: told.append((racer.path.name, stop))
+    module._judge(racers, 2, listener)
+    return asked, told
+
+
+def test_a_look_is_at_the_finished_folds_of_all_rounds_so_far_and_counts_who_is_settled(
+    tmp_path, monkeypatch
+):
+    module = importlib.import_module("volbench.suite.race")
+    racers = [
+        module.Racer(written(tmp_path / name, folds, seed=place), tmp_path / name)
+        for place, (name, folds) in enumerate(
+            {"a": range(3), "b": range(3), "failed": (0, 2), "settled": range(3)}.items()
+        )
+    ]
+    stop = Stop(2, 3, "a", -0.01, -0.2, 2.4, 0.05, 3, kind="settled", chance=0.04)
+    racers[3].stop = stop
+    asked, told = judged(racers, monkeypatch, stop)
+    assert [each["names"] for each in asked] == [["a", "b"]]
+    assert (asked[0]["settled"], asked[0]["folds_total"]) == (1, 3)
+    assert set(asked[0]["folds"]) == {0, 1}
+    assert asked[0]["cases"] == len(asked[0]["patients"])
+    assert told == [("a", stop)]
+    assert racers[0].stop == stop
+    assert racers[1].stop is None
+    assert load_run(tmp_path / "a").race == json.loads(json.dumps(stop.to_json()))
+
+
+def test_a_race_that_begins_again_forgets_what_an_earlier_one_decided(tmp_path, monkeypatch):
+    module = importlib.import_module("volbench.suite.race")
+    plan = written(tmp_path / "a", range(3))
+    stop = Stop(2, 3, "b", -0.2, -4.0, 3.4, 0.05, 2)
+    RunFolder(tmp_path / "a").add(RACE, json.dumps(stop.to_json()))
+    assert load_run(tmp_path / "a").race is not None
+    monkeypatch.setattr(module, "_train", lambda *arguments: None)
+    module.race(
+        [plan], tmp_path, Mock(spec=RunSettings), module.RoundCallback(), Mock(spec=Executor)
+    )
+    assert load_run(tmp_path / "a").race is None
 
 
 def test_a_note_of_a_race_that_knew_one_kind_of_stop_is_read():

@@ -3,16 +3,23 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from volbench.errors import DataError
 from volbench.evaluation.clinical import CalibrationLine
+from volbench.evaluation.metrics import metrics_for
+from volbench.evaluation.statistics import Verdict
 from volbench.leaderboard.render.json import plain
 from volbench.predict.external import ExternalEvaluation, ExternalPair, ExternalRun, Span
 
 ENDS = ("value", "low", "high")
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError),
+    *(IndexError, RecursionError),
+)
+"""What reading a file of another kind, or one that is damaged, may raise."""
 
 
 def external_json(found: ExternalEvaluation) -> dict[str, Any]:
@@ -48,13 +55,40 @@ def read_external(path: Path) -> ExternalEvaluation:
         DataError: the file holds something else, or was written before labels were kept in it.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return _evaluation(values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = _evaluation(json.loads(path.read_text(encoding="utf-8")))
+        _require_whole(found)
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is no evaluation to report; write it anew: volbench evaluate RUN... --data "
             f"MANIFEST --output {path.with_suffix('.json')}"
         ) from error
+    return found
+
+
+def _require_whole(found: ExternalEvaluation) -> None:
+    """Refuse what does not fit together, so that nothing of it is drawn.
+
+    Raises:
+        ValueError: something is missing, or of another size than its neighbours.
+        KeyError: a run lacks a metric or a stratum that is shown of the first one.
+    """
+    cases, classes = len(found.labels), len(found.classes)
+    counts = np.bincount(found.labels, minlength=classes)
+    if classes < 2 or not counts.all() or len(found.patients) != cases or not found.runs:
+        raise ValueError("classes, labels, patients or runs")
+    shown = [name for name, metric in metrics_for(found.classes).items() if metric.headline]
+    shown = [name for name in (*shown, "brier") if name != "auc"]
+    for run in found.runs:
+        scores = run.probabilities
+        if scores.shape != (cases, classes) or not ((scores >= 0) & (scores <= 1)).all():
+            raise ValueError("probabilities")
+        if run.by_fold.ndim != 1 or not len(run.by_fold):
+            raise ValueError("auc_by_fold")
+        for name in shown:
+            run.metrics[name]
+        for column, groups in found.runs[0].strata.items():
+            for group in groups:
+                run.strata[column][group]
 
 
 def _evaluation(values: dict[str, Any]) -> ExternalEvaluation:
@@ -67,12 +101,12 @@ def _evaluation(values: dict[str, Any]) -> ExternalEvaluation:
         runs=tuple(_run(each) for each in values["runs"]),
         pairs=tuple(
             ExternalPair(
-                first=each["run"],
-                second=each["against"],
+                first=str(each["run"]),
+                second=str(each["against"]),
                 difference=_span(each["difference"]),
                 p=_float(each["p"]),
                 p_holm=_float(each["p_holm"]),
-                verdict=each["verdict"],
+                verdict=_verdict(each["verdict"]),
             )
             for each in values["pairs"]
         ),
@@ -103,8 +137,8 @@ def _values(run: ExternalRun) -> dict[str, Any]:
 def _run(values: dict[str, Any]) -> ExternalRun:
     line = values["calibration"]
     return ExternalRun(
-        name=values["run"],
-        experiment_id=values["experiment_id"],
+        name=str(values["run"]),
+        experiment_id=str(values["experiment_id"]),
         probabilities=np.array(values["probabilities"], dtype=np.float64),
         by_fold=np.array([_float(each) for each in values["auc_by_fold"]]),
         auc=_span(values["auc"]),
@@ -120,8 +154,15 @@ def _run(values: dict[str, Any]) -> ExternalRun:
             }
             for column, groups in values["strata"].items()
         },
-        warnings=tuple(values["warnings"]),
+        warnings=tuple(map(str, values["warnings"])),
     )
+
+
+def _verdict(text: object) -> Verdict:
+    for known in get_args(Verdict):
+        if text == known:
+            return cast("Verdict", known)
+    raise ValueError("verdict")
 
 
 def _ends(span: Span) -> dict[str, float]:
