@@ -267,9 +267,12 @@ def test_pairs_of_candidates_that_are_settled_stay_in_every_level():
     alone = judge(names, areas, 6, folds_total=10)
     among = judge(names, areas, 6, folds_total=10, settled=4)
     assert alone.keys() == among.keys() == set(names)
+    paired = paired_folds(areas)
     for stops, candidates in ((alone, 2), (among, 6)):
         (chances, critical) = chances_of_a_claim(
-            *pair_variances(areas, pooled=True), 0.6, pairs=math.comb(candidates, 2), alpha=0.05
+            *(paired.difference, pooled_error(paired), 0.6),
+            pairs=math.comb(candidates, 2),
+            alpha=0.05,
         )
         assert stops["one"].candidates == candidates
         assert stops["one"].chance == pytest.approx(chances[0, 1])
@@ -284,8 +287,8 @@ def test_three_lucky_folds_of_one_pair_are_as_uncertain_as_those_of_all():
     by_fold = np.array([[0.8, 0.7, 0.6], [0.7, 0.6, 0.5], [0.5, 0.9, 0.4]])
     covariance = np.full((3, 3), 1e-8) + np.eye(3) * 1e-9
     areas = Areas(by_fold.mean(axis=1), covariance / 3, by_fold, covariance, 3, 0)
-    _, own = pair_variances(areas)
-    _, pooled = pair_variances(areas, pooled=True)
+    paired = paired_folds(areas)
+    own, pooled = paired.error**2, pooled_error(paired) ** 2
     assert own[0, 1] < 1e-8
     mean = (own[0, 1] + own[0, 2] + own[1, 2]) / 3
     assert pooled[0, 1] == pytest.approx(mean, rel=1e-4)
