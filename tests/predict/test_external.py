@@ -303,7 +303,7 @@ def test_curves_of_all_runs_lie_over_one_another_with_their_areas(found):
     assert page.count("<svg") == 1 + len(found.runs)
     for run in found.runs:
         assert f"{run.name}: AUC {run.auc[0]:.3f}, 95 % interval {run.auc[1]:.3f}" in page
-        assert f">{run.name}: AUC {run.auc[0]:.3f}</text>" in page
+        assert f">{run.name}: AUC {run.auc[0]:.3f}</span>" in page
 
 
 def test_a_report_has_a_section_for_each_evaluation_of_its_runs(runs, found, tmp_path):

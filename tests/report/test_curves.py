@@ -1,5 +1,7 @@
 """What is drawn in the curves of a report: the numbers behind each line and area."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,8 @@ from tests.helpers.written_runs import write_rival
 from volbench.evaluation.metrics import roc_curve
 from volbench.leaderboard import compare_runs, load_run
 from volbench.report import curves
+from volbench.report.curves import overlaid
+from volbench.report.drawings import GRID
 from volbench.report.report_row import report_rows
 from volbench.report.svg import ACCENT
 
@@ -104,3 +108,24 @@ def test_learning_curves_are_bold_for_the_mean_and_thin_for_each_fold(drawn):
     assert other.get_ydata().tolist() == [0.9, 0.7, 0.1]
     assert bold.get_ydata().tolist() == pytest.approx([0.9, 0.6, 0.1])
     assert bold.get_linewidth() > 2 * thin.get_linewidth()
+
+
+def test_the_key_of_many_curves_names_each_in_full_outside_the_drawing():
+    """So that it wraps on a phone; the twelfth curve has the colour of the second, dotted."""
+    names = [
+        f"{number}. a long name of a candidate · attention · box mm 32" for number in range(12)
+    ]
+    drawn = overlaid([(name, [GRID]) for name in names], name="roc", label="Twelve curves.")
+    key = drawn[drawn.index('<figcaption class="key">') :]
+    assert re.findall("<span>(.*?)</span>", key) == names
+    lines = re.findall('<i class="(.*?)">', key)
+    assert lines[0] == "c-accent solid"
+    assert lines[11] == "c-second dotted"
+    assert len(set(lines)) == 12
+    assert "attention" not in drawn[: drawn.index("<figcaption")]
+
+
+def test_a_name_in_a_key_is_text_and_no_markup():
+    drawn = overlaid([("<b>one", [GRID]), ("two", [GRID])], name="roc", label="Two curves.")
+    assert "&lt;b&gt;one" in drawn
+    assert "<b>one" not in drawn

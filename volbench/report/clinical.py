@@ -15,6 +15,8 @@ from volbench.report.svg import ACCENT, FAINT, MUTED, SECOND, figure
 from volbench.report.tables import ReportTableRow, Table
 
 WIDTH, HEIGHT = 300, 270
+FEWEST = 10
+"""Decided cases from which a share of errors is drawn: of one case it is nothing or everything."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,14 @@ def decision_curve(found: ClinicalSummary, *, title: str, name: str) -> Markup |
 def risk_curve(found: ClinicalSummary, *, title: str, name: str) -> Markup:
     """Errors among the surest cases, by how many of them are decided."""
     curve = found.selective
+    first = min(FEWEST, len(curve.risk)) - 1
 
     def draw(sheet: Figure) -> None:
         axes = sheet.subplots()
         axes.grid()
         axes.axhline(float(curve.risk[-1]), color=MUTED, lw=1, ls=(0, (2, 3)))
-        axes.plot(curve.coverage, curve.risk, color=ACCENT, lw=2)
-        top = max(0.05, 1.1 * float(curve.risk.max()))
+        axes.plot(curve.coverage[first:], curve.risk[first:], color=ACCENT, lw=2)
+        top = max(0.05, 1.1 * float(curve.risk[first:].max()))
         axes.set(xlabel="share decided", ylabel="errors", xlim=(0, 1.02), ylim=(0, top))
 
     half = float(curve.risk[(len(curve.risk) - 1) // 2])

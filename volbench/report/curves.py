@@ -1,7 +1,6 @@
 """Curves of one candidate: ROC with a band, calibration, learning curves."""
 
 from collections.abc import Sequence
-from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -22,17 +21,16 @@ from volbench.report.drawings import (
     draw_roc_mean,
     mean_history,
     shown_histories,
-    write,
 )
-from volbench.report.palette import PAGE
+from volbench.report.palette import DASHES, PAGE, TONES
 from volbench.report.report_row import ReportRow, number
 from volbench.report.svg import INK, figure
 
 WIDTH, HEIGHT = 300, 270
-TOGETHER = 640
-"""Width of the figure with all curves and its key."""
-KEY_SIGNS, KEY_LINES = 40, 3
-"""Signs of a line, and lines of a name, in the key."""
+TOGETHER = 356
+"""Width of the figure with all curves."""
+BORDERS = ("solid", "dashed", "dotted")
+"""Class of the style sheet for each of `DASHES`."""
 
 TOLD = (0.1, 0.2, 0.3)
 """False positive rates at which the text beside a curve gives the sensitivity."""
@@ -113,38 +111,34 @@ def roc_together(rows: Sequence[ReportRow], *, name: str) -> Markup | None:
 def overlaid(
     found: Sequence[tuple[str, Sequence[Sensitivity]]], *, name: str, label: str
 ) -> Markup:
-    """Mean ROC curves over one another, beside their key.
+    """Mean ROC curves over one another, and their key: what is inside of a ``figure``.
 
     Args:
         found: Name and curves at `GRID` of each.
         name: Unique on the page.
         label: What the figure says, for those who do not see it.
     """
-    step, side = 15, 330
-    names = [
-        wrap(title, KEY_SIGNS, max_lines=KEY_LINES, placeholder=" …", break_on_hyphens=False)
-        for title, _ in found
-    ]
-    starts = np.cumsum([20, *(step * len(lines) + 5 for lines in names)])
-    height = max(side, int(starts[-1]) + 20)
 
     def draw(sheet: Figure) -> None:
-        axes = sheet.add_axes(
-            (54 / TOGETHER, 1 - (side - 42) / height, 290 / TOGETHER, 280 / height)
-        )
+        axes = sheet.add_subplot()
         draw_roc_frame(axes, PAGE)
-        key = sheet.add_axes((360 / TOGETHER, 0, 280 / TOGETHER, 1))
-        key.set(xlim=(0, 1), ylim=(height, 0))
-        key.set_axis_off()
-        for place, ((_, curves), lines) in enumerate(zip(found, names, strict=True)):
-            tone, dashes = PAGE.line(place)
+        for line, (_, curves) in enumerate(found):
+            tone, dashes = PAGE.line(line)
             draw_roc_mean(axes, curves, color=tone, ls=dashes, lw=1.8)
-            at = int(starts[place])
-            key.plot([0, 0.1], [at] * 2, color=tone, ls=dashes, lw=2)
-            for under, line in enumerate(lines):
-                write(key, 0.13, at + 5 + step * under, line, most=KEY_SIGNS)
 
-    return figure(draw, width=TOGETHER, height=height, name=name, label=label)
+    # The key is text of the page: it wraps beside the figure, or below it where there is no room.
+    entry = Markup('<span class="line"><i class="{}"></i><span>{}</span></span>')
+    lines = Markup("").join(
+        entry.format(_line_class(line), title) for line, (title, _) in enumerate(found)
+    )
+    drawn = figure(draw, width=TOGETHER, height=TOGETHER - 14, name=name, label=label)
+    return Markup('{}<figcaption class="key">{}</figcaption>').format(drawn, lines)
+
+
+def _line_class(line: int) -> str:
+    """Classes of the style sheet that draw a line of the key as `Palette.line` draws its curve."""
+    tone, dashes = PAGE.line(line)
+    return f"c-{TONES[tone]} {BORDERS[DASHES.index(dashes)]}"
 
 
 def bins_of(items: Sequence[Items]) -> list[ReliabilityBin]:
