@@ -15,6 +15,7 @@ from volbench.evaluation import gather
 from volbench.evaluation.statistics import Assumptions, delong, plan_designs, power_of_design
 from volbench.evaluation.statistics.planning import variance_of_area, variance_of_difference
 from volbench.leaderboard import compare_runs, find_runs, load_run
+from volbench.leaderboard.statistics import pilot
 from volbench.leaderboard.statistics.pilot import read_pilot
 from volbench.leaderboard.statistics.run_scores import sorted_items
 
@@ -197,6 +198,16 @@ def test_a_pilot_is_of_complete_runs_tells_the_best_area_and_minutes(pilots, tmp
     assert found.auc == max(areas)
     each = [np.mean([fold.seconds for fold in run.results.values()]) for run in runs]
     assert found.minutes == pytest.approx(np.mean(each) / 60)
+
+
+@pytest.mark.parametrize(
+    ("found", "planned"), [((0.2, 0.3, 0.9), 0.3), ((-0.4, -0.2, 0.5), 0.0), ((0.999,), 0.99)]
+)
+def test_the_correlation_of_a_plan_is_the_median_within_bounds(pilots, monkeypatch, found, planned):
+    monkeypatch.setattr(pilot, "_correlations", lambda rows: list(found))
+    told = read_pilot([load_run(path) for path in find_runs([pilots])])
+    assert told.correlation == planned
+    assert (told.lowest, told.highest, told.pairs) == (min(found), max(found), len(found))
 
 
 def test_what_is_given_counts_more_than_what_runs_say(pilots):

@@ -298,6 +298,30 @@ def test_a_file_with_one_value_of_another_kind_is_drawn_or_refused(found, tmp_pa
             read_external(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document["labels"].pop(),
+        lambda document: document["patient_of_case"].pop(),
+        lambda document: document["runs"][1]["probabilities"].pop(),
+        lambda document: [row.append(0.0) for row in document["runs"][1]["probabilities"]],
+        lambda document: document["runs"][1]["probabilities"][3].__setitem__(0, 1.5),
+        lambda document: document["runs"][1]["metrics"].pop("recall_T3"),
+        lambda document: document["runs"][1]["strata"].pop("scanner"),
+        lambda document: document["runs"].clear(),
+        lambda document: document["runs"][1].update(auc_by_fold=[]),
+        lambda document: document.update(labels=["T2"] * NEW),
+    ],
+)
+def test_an_evaluation_whose_parts_do_not_fit_together_is_refused(change, found, tmp_path):
+    document = json.loads(json.dumps(external_json(found)))
+    change(document)
+    path = tmp_path / "external.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(DataError, match="is no evaluation to report"):
+        read_external(path)
+
+
 def test_curves_of_all_runs_lie_over_one_another_with_their_areas(found):
     page = external_page(found)
     assert page.count("<svg") == 1 + len(found.runs)
