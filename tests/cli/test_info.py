@@ -271,6 +271,7 @@ def test_every_proposed_search_space_is_one_and_holds_values_that_are_allowed():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["info", "resnet50"], 'are written timm(name="resnet50")'),
         (["comare"], "No such command 'comare'. Did you mean 'compare'?"),
         (["data", "audti"], "No such command 'audti'. Did you mean 'audit'?"),
         (["run", "--encoder", "resnet50"], 'are written timm(name="resnet50")'),

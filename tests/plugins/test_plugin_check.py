@@ -2,6 +2,7 @@
 
 import json
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -141,3 +142,23 @@ def test_nan_is_called_nan():
 
     with pytest.raises(AssertionError, match="aggregator max: gives NaN where a number"):
         Bad().number(torch.tensor([1.0, float("nan")]))
+
+
+def test_what_to_change_first_is_what_it_does_not_what_its_text_lacks():
+    tally = run._Tally()
+    said = {
+        "test_says_what_it_is_and_where_it_is_from": "has no docstring",
+        "test_nan": "gives NaN",
+        "test_shape": "gives tokens of (2, 4, 5)",
+    }
+    for name, message in said.items():
+        report = SimpleNamespace(
+            outcome="failed", when="call", nodeid=f"t.py::TestComponent::{name}", longrepr=message
+        )
+        tally.pytest_runtest_logreport(report)
+    assert tally.failures == ["gives NaN", "gives tokens of (2, 4, 5)", "has no docstring"]
+    assert tally.failed == 3
+
+
+def test_the_test_of_its_text_has_the_name_that_is_told_last():
+    assert hasattr(AggregatorContract, run.DOCUMENTATION)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError
-from volbench.plugins.registry import REGISTRIES, Factory, Registry
+from volbench.plugins.registry import REGISTRIES, Factory, Registry, timm_hint
 from volbench.plugins.torchio_transforms import (
     installed_version,
     is_bridged,
@@ -107,6 +107,7 @@ def _sound(found: list[Registry], spec: Spec) -> list[Registry]:
 def _unknown(name: str) -> str:
     near = nearest(name, [name for registry in REGISTRIES.values() for name in registry])
     hint = f"Did you mean {near!r}?" if near else "`volbench list` shows what is installed."
+    hint = timm_hint(name) or hint
     return f"Unknown component {name!r}. {hint}"
 
 

@@ -219,7 +219,7 @@ class Registry(Named):
             known = " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in others)
             hint = f" {name!r} is {known}, not {self._article()}."
         elif self.group == "volbench.encoders" and TIMM.match(name):
-            hint = f' Backbones of timm are written timm(name="{name}").'
+            hint = f" {timm_hint(name)}"
         else:
             near = nearest(name, self)
             hint = f" Did you mean {near!r}?" if near else ""
@@ -227,6 +227,11 @@ class Registry(Named):
 
     def _article(self) -> str:
         return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
+
+
+def timm_hint(name: str) -> str:
+    """How a backbone of timm is written; empty for a name that is not like one of them."""
+    return f'Backbones of timm are written timm(name="{name}").' if TIMM.match(name) else ""
 
 
 def require_features(component: object, registry: Registry, spec: Spec) -> None:

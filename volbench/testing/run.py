@@ -31,6 +31,10 @@ class TestComponent({contract}):
 """
 
 
+DOCUMENTATION = "test_says_what_it_is_and_where_it_is_from"
+"""The test of what a component says of itself: told last, as it hides nothing that fails."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A component to check: a key of ``registry.REGISTRIES``, a spec, and who provides it."""
@@ -56,7 +60,7 @@ class Result:
         failed: Tests failed.
         skipped: Tests that could not be made here.
         message: The first failure in one line, or why nothing was tested.
-        failures: All of them, a line each, without repetition.
+        failures: All of them, a line each, without repetition; what its text lacks comes last.
     """
 
     target: Target
@@ -200,7 +204,7 @@ def _run_suite(task: Answer) -> Answer:
         "failed": tally.failed,
         "skipped": tally.skipped,
         "message": next(iter(tally.failures), ""),
-        "failures": list(tally.failures),
+        "failures": tally.failures,
     }
 
 
@@ -224,11 +228,16 @@ class _Tally:
 
     def __init__(self) -> None:
         self.passed = self.failed = self.skipped = 0
-        self.failures: dict[str, None] = {}
+        self._said: dict[str, bool] = {}
 
-    def fail(self, message: str) -> None:
+    @property
+    def failures(self) -> list[str]:
+        """Messages; those about its documentation after those about what it does."""
+        return sorted(self._said, key=lambda message: self._said[message])
+
+    def fail(self, message: str, *, of_text: bool = False) -> None:
         self.failed += 1
-        self.failures[message] = None
+        self._said.setdefault(message, of_text)
 
     def pytest_collectreport(self, report: object) -> None:
         if getattr(report, "failed", False):
@@ -237,7 +246,8 @@ class _Tally:
     def pytest_runtest_logreport(self, report: object) -> None:
         outcome, when = getattr(report, "outcome", ""), getattr(report, "when", "")
         if outcome == "failed":
-            self.fail(_first_line(report))
+            about = getattr(report, "nodeid", "")
+            self.fail(_first_line(report), of_text=about.endswith(DOCUMENTATION))
         elif outcome == "skipped":
             self.skipped += 1
         elif when == "call":
