@@ -349,7 +349,7 @@ def test_the_command_writes_one_file_whose_bytes_follow_from_the_runs(pair, two,
     code, out, err = report(*pair, "--output", output, "--title", "A & B")
     assert (code, err) == (0, "rendering: made\n")
     written = output.read_text(encoding="utf-8")
-    assert out == f"{output}: 2 runs, {len(written.encode()) / 1e6:.1f} MB\n"
+    assert out == f"wrote {output}: 2 runs, {len(written.encode()) / 1e6:.1f} MB\n"
     assert written == two.replace("Comparison on made", "A &amp; B")
     assert 5 * len(two.encode()) < 2_000_000  # ten like them would fit
 

@@ -39,13 +39,26 @@ def title(found: Comparison) -> str:
     )
 
 
+def is_one_part(found: Comparison) -> bool:
+    """Whether each row is one training and one held-out part, so that nothing is averaged."""
+    folds = int(found.first_run.experiment["folds"])
+    return folds == 1 and all(len(row.runs) <= 1 for row in found.rows)
+
+
+def averaged(found: Comparison) -> str:
+    """What stands in a cell: a mean over folds with its spread, or the score of one part."""
+    if is_one_part(found):
+        return "One held-out part, so scores have no spread"
+    return f"Mean ± standard deviation over folds (ddof {found.ddof})"
+
+
 def headline_notes(found: Comparison, *, stacked: bool) -> list[str]:
     """How the numbers of the first table are to be read."""
     where = "beneath the AUC: its 95 % interval" if stacked else "95 %: interval of the AUC"
     notes = [
-        f"Mean ± standard deviation over folds (ddof {found.ddof}), one score per {found.unit}"
-        f"{_threshold(found)}; {where} over patients, the trained networks "
-        f"given ({found.resamples} bootstrap draws, AUC within folds). M par: million parameters"
+        f"{averaged(found)}, one score per {found.unit}{_threshold(found)}; {where} over patients, "
+        f"the trained networks given ({found.resamples} bootstrap draws"
+        f"{'' if is_one_part(found) else ', AUC within folds'}). M par: million parameters"
         + ("; GB: peak memory." if found.one_machine else ".")
     ]
     if len(found.classes) > 2:
@@ -144,9 +157,12 @@ def unfinished_learning(rows: Sequence[Candidate]) -> list[str]:
     if not names:
         return []
     whose = "every run" if len(names) == len(runs) > 1 else ", ".join(names)
+    folds = {int(run.experiment["folds"]) for run in runs}
+    which = "the only fold" if folds == {1} else "most folds"
+    were = "was best in its" if folds == {1} else "were best in their"
     return [
-        f"Still improving: most folds of {whose} were best in their last epoch; more "
-        "training.epochs may raise their AUC."
+        f"Still improving: {which} of {whose} {were} last epoch; more training.epochs may raise "
+        "the AUC."
     ]
 
 
@@ -234,10 +250,13 @@ def pair_notes(found: Comparison) -> list[str]:
 
 def shortcut_notes(found: Comparison) -> list[str]:
     """What the rows of the audit are."""
+    unit = "case" if found.unit == "slice" else found.unit
+    where, spread = "on the same folds", "mean ± standard deviation over folds, "
+    if is_one_part(found):
+        where, spread = "on the same held-out part", ""
     notes = [
-        "Simple models on the same folds that do not see the image (volbench data audit); "
-        f"mean ± standard deviation over folds, one score per "
-        f"{'case' if found.unit == 'slice' else found.unit}."
+        f"Simple models {where} that do not see the image (volbench data audit); {spread}one "
+        f"score per {unit}."
     ]
     notes += [
         f"{shortcut.features}: nearly the label itself, so no bar for a model. Was it part of how "

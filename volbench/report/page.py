@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import volbench
-from volbench.leaderboard.text import test_name
+from volbench.leaderboard.text import is_one_part, test_name
 from volbench.report.external_section import ExternalSection
 from volbench.report.report_row import number, signed
 from volbench.report.section import ReportSection
@@ -83,5 +83,6 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
     )
     found.globals["test_name"] = test_name
+    found.globals["one_part"] = is_one_part
     found.filters |= {"number": number, "signed": signed, "p_value": p_value}
     return found

@@ -14,6 +14,7 @@ from volbench.experiment.setting_differences import COMPONENTS
 from volbench.leaderboard.identity import row_settings
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.leaderboard.statistics.per_class import DEFINITION, class_scores
+from volbench.leaderboard.text import averaged
 from volbench.report.report_row import ReportRow, number
 
 SHADES = 8
@@ -89,10 +90,9 @@ def leaderboard(comparison: Comparison, rows: Sequence[ReportRow]) -> Table:
         cells = (features, auc, *[""] * rest)
         body.append(ReportTableRow("audit", cells, "audit", span=texts + 1))
     unit = {"slice": "slice", "case": "case", "patient": "patient"}[comparison.unit]
-    caption = (
-        f"Mean ± standard deviation over folds (ddof {comparison.ddof}), one score per {unit}. "
-        "Rows are sorted by mean AUC."
-    ) + (f" {DEFINITION}." if len(comparison.classes) > 2 else "")
+    caption = (f"{averaged(comparison)}, one score per {unit}. Rows are sorted by mean AUC.") + (
+        f" {DEFINITION}." if len(comparison.classes) > 2 else ""
+    )
     return Table(caption, columns, tuple(body), texts=texts + 1)
 
 
