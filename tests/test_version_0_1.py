@@ -82,7 +82,7 @@ def test_an_old_name_is_todays_object_and_says_so(module, old, new):
 
 
 def test_an_old_callback_is_found_where_runs_are_made():
-    module = importlib.import_module("volbench.crossval.run")
+    module = importlib.import_module("volbench.crossval.run_cross_validation")
     with pytest.warns(DeprecationWarning, match="Watcher is now Callback"):
         assert module.Watcher is module.Callback
     assert callable(crossval_run)

@@ -46,6 +46,15 @@ def areas(run):
     return np.array(found)
 
 
+def test_a_process_that_trains_a_fold_imports_nothing_for_tables_and_statistics():
+    code = """if True:
+        import sys, volbench.crossval.fold_task, volbench.crossval.dry_run
+        print(*{"sklearn", "scipy", "pandas", "timm", "rich", "optuna"} & set(sys.modules))
+    """
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
+
+
 def test_importing_volbench_imports_itself_and_the_standard_library_only():
     code = (
         "import sys; there = set(sys.modules); import volbench; print(*(set(sys.modules) - there))"

@@ -13,7 +13,7 @@ from volbench.crossval import on_node
 from volbench.crossval.fold_task import Task, require_visible
 from volbench.crossval.on_node import OnNode, decide
 from volbench.crossval.open_run import describe_tasks
-from volbench.crossval.run import Callback, run
+from volbench.crossval.run_cross_validation import Callback, run
 from volbench.crossval.settings import RunSettings
 from volbench.errors import StateError, UsageError
 from volbench.executors.ray import Ray

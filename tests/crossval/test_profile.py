@@ -11,7 +11,7 @@ from volbench.cli.main import main
 from volbench.crossval import make_plan, run
 from volbench.crossval import precision_check as precision
 from volbench.crossval.precision_check import check_bfloat16
-from volbench.crossval.run import Callback
+from volbench.crossval.run_cross_validation import Callback
 from volbench.profiling.section_timer import SECTIONS
 from volbench.training.device_and_precision import Compute, choose_compute
 from volbench.training.precision_selftest import Fault

@@ -17,7 +17,7 @@ from tests.helpers.small import write_small
 from volbench.audit import read_audit
 from volbench.cli.main import main
 from volbench.crossval import make_plan, run
-from volbench.crossval.run import Callback
+from volbench.crossval.run_cross_validation import Callback
 from volbench.errors import SpecError, StateError, StorageError, UsageError
 from volbench.leaderboard import load_run
 from volbench.plugins.registry import losses

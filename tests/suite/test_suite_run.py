@@ -324,7 +324,7 @@ def test_abandoned_workers_are_not_used_again(tmp_path):
     def stop(report):
         raise StopError
 
-    from volbench.crossval.run import Callback
+    from volbench.crossval.run_cross_validation import Callback
 
     callback = Callback()
     callback.on_epoch = stop

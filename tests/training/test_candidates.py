@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from volbench import compare, load_runs
 from volbench.cli.progress.plan import describe_plan
 from volbench.crossval.plan import make_plan
-from volbench.crossval.run import run
+from volbench.crossval.run_cross_validation import run
 from volbench.errors import SpecError, StateError, UsageError
 from volbench.experiment.experiment import experiment_from_json, experiment_json
 from volbench.experiment.recipe import load_recipe

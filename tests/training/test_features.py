@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from volbench.cli.main import main
 from volbench.crossval.plan import Plan, make_plan
-from volbench.crossval.run import Callback, run
+from volbench.crossval.run_cross_validation import Callback, run
 from volbench.data.cache.features import FEATURES, open_features
 from volbench.encoders.building import build_encoder
 from volbench.errors import StateError

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from volbench.evaluation import Unit
+from volbench.evaluation.items import Unit
 from volbench.evaluation.metrics import metrics_for
 from volbench.leaderboard.identity import identities
 from volbench.leaderboard.render.json import COMPARED, cost_values, progress_values, score_values

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from volbench._api.runs import AnyPath
-from volbench.crossval import Outcome, make_plan
-from volbench.crossval import run as run_plan
-from volbench.crossval.plan import DEFAULT_DATA
+from volbench.crossval.open_run import Outcome
+from volbench.crossval.plan import DEFAULT_DATA, make_plan
+from volbench.crossval.run_cross_validation import run as run_plan
 from volbench.crossval.tabular import column_names
 from volbench.experiment.experiment import Level, Precision
 

@@ -20,7 +20,7 @@ from volbench._api.frame_rows import (
     summary_row,
 )
 from volbench._utils.text import plural
-from volbench.evaluation import Unit
+from volbench.evaluation.items import Unit
 from volbench.evaluation.statistics import PairTest
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
 from volbench.runs.load import LoadedRun, find_runs, load_run

@@ -26,7 +26,7 @@ MOVED: dict[str, str] = {
     "benchmark.executor": "crossval.workers",
     "benchmark.plan": "crossval.plan",
     "benchmark.precision": "crossval.precision_check",
-    "benchmark.run": "crossval.run",
+    "benchmark.run": "crossval.run_cross_validation",
     "benchmark.shared": "crossval.shared_inputs",
     "benchmark.task": "crossval.fold_task",
     "card": "model_card",

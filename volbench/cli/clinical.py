@@ -8,7 +8,7 @@ import click
 from volbench.cli.output import chosen_format, emit, output_options
 
 if TYPE_CHECKING:
-    from volbench.evaluation import Unit
+    from volbench.evaluation.items import Unit
 
 FORMATS = ("table", "md", "json")
 

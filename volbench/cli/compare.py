@@ -9,7 +9,7 @@ from volbench.cli.output import emit, output_options
 
 if TYPE_CHECKING:
     from volbench._utils.output_formats import Format
-    from volbench.evaluation import Unit
+    from volbench.evaluation.items import Unit
     from volbench.leaderboard import Comparison
 
 

@@ -10,7 +10,7 @@ from volbench._utils.text_table import Column, output_width, paragraph
 from volbench.cli.output import table_text
 
 if TYPE_CHECKING:
-    from volbench.crossval import Outcome
+    from volbench.crossval.open_run import Outcome
     from volbench.profiling.fold_timings import Timings
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
-    from volbench.crossval import Outcome, Plan
+    from volbench.crossval.open_run import Outcome
+    from volbench.crossval.plan import Plan
     from volbench.crossval.settings import RunSettings
     from volbench.experiment.experiment import Level, Precision
     from volbench.interfaces import Executor
@@ -120,8 +121,9 @@ def command(
     """
     check_name(name)
     from volbench.cli.progress.counter import counter
-    from volbench.crossval import Shared, make_plan
+    from volbench.crossval.plan import make_plan
     from volbench.crossval.settings import RunSettings
+    from volbench.crossval.shared_inputs import Shared
     from volbench.crossval.tabular import column_names
     from volbench.crossval.variants import variants
 
@@ -183,7 +185,7 @@ def _show_plans(
     from volbench.cli.progress.plan import describe_plan
     from volbench.crossval.dry_run import try_plan
     from volbench.crossval.open_run import asked_folds, describe_tasks
-    from volbench.crossval.run import EXECUTOR
+    from volbench.crossval.settings import EXECUTOR
 
     first = next(iter(plans))
     click.echo("trying every component on a few cases", err=True)
@@ -220,7 +222,8 @@ def _train_in_turn(
     executor: "Executor | None",
 ) -> "list[Outcome]":
     from volbench.cli.progress.training import TrainingProgress
-    from volbench.crossval import Workers, run
+    from volbench.crossval.run_cross_validation import run
+    from volbench.executors.pool import Workers
 
     outcomes = []
     with Workers() as workers:  # which are not started anew for each run
@@ -249,7 +252,8 @@ def _train_together(
 ) -> "list[Outcome]":
     from volbench.cli.progress.together import TogetherProgress, finished_folds
     from volbench.cli.progress.training import outcome_lines
-    from volbench.crossval.run import EXECUTOR, Member, run_together
+    from volbench.crossval.run_cross_validation import Member, run_together
+    from volbench.crossval.settings import EXECUTOR
     from volbench.errors import VolbenchError
 
     first = next(iter(plans))

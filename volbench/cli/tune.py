@@ -244,7 +244,7 @@ def _tune_on(
 ) -> "TuningOutcome | None":
     """Tune on other machines, or show what would be submitted."""
     from volbench.cli.progress.tuning import describe_tuning
-    from volbench.crossval.run import EXECUTOR
+    from volbench.crossval.settings import EXECUTOR
     from volbench.tune.on_executor import tune_on, tuning_tasks
 
     tasks = tuning_tasks(tuning, path, storage=storage, **options)

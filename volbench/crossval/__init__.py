@@ -1,8 +1,14 @@
 """Cross-validation of one experiment: plan, run, resume and record all folds."""
 
-from volbench.crossval.plan import Plan, make_plan
-from volbench.crossval.run import Outcome, run
-from volbench.crossval.shared_inputs import Shared
-from volbench.crossval.workers import Workers
+from volbench._utils.lazy import lazy_attributes
 
-__all__ = ["Outcome", "Plan", "Shared", "Workers", "make_plan", "run"]
+_SOURCES = {
+    **dict.fromkeys(("Plan", "make_plan"), "volbench.crossval.plan"),
+    "Outcome": "volbench.crossval.open_run",
+    "run": "volbench.crossval.run_cross_validation",
+    "Shared": "volbench.crossval.shared_inputs",
+    "Workers": "volbench.crossval.workers",
+}
+"""Imported when used: a process that trains a fold plans none."""
+
+__getattr__, __dir__ = lazy_attributes(__name__, _SOURCES)

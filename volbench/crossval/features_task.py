@@ -9,8 +9,7 @@ from volbench._utils.cache_location import cache_root
 from volbench.crossval.features import OnCase, frozen_encoder, store_features
 from volbench.crossval.fold_task import require_prepared
 from volbench.crossval.on_node import OnNode
-from volbench.crossval.run import EXECUTOR
-from volbench.crossval.settings import RunSettings
+from volbench.crossval.settings import EXECUTOR, RunSettings
 from volbench.data.cache.features import StoredFeatures, open_features
 from volbench.data.cache.packed_voxels import Prepared, open_prepared
 from volbench.encoders.building import with_absolute_weights

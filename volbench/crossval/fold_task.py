@@ -25,7 +25,7 @@ from volbench.errors import (
     TrainingError,
     VolbenchError,
 )
-from volbench.evaluation import gather
+from volbench.evaluation.items import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.executors.worker import is_out_of_memory
 from volbench.experiment.experiment import Experiment, experiment_from_json, experiment_json

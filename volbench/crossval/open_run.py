@@ -9,7 +9,6 @@ from pathlib import Path
 from volbench._utils.atomic_io import FolderLock
 from volbench._utils.cache_location import cache_root
 from volbench._utils.text import plural
-from volbench.audit import audit_cached
 from volbench.crossval.callback import Callback
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.features import store_for_run
@@ -20,7 +19,6 @@ from volbench.crossval.on_node import OnNode
 from volbench.crossval.plan import Plan
 from volbench.crossval.precision_check import check_bfloat16
 from volbench.crossval.settings import RunSettings
-from volbench.crossval.tabular import TabularRuns
 from volbench.data.cache.features import StoredFeatures
 from volbench.data.cache.packed_voxels import Prepared, open_prepared
 from volbench.errors import UsageError
@@ -100,6 +98,8 @@ class OpenedRun:
             return ()
         compute = self.compute or choose_compute("cpu", "float32", jobs=1)
         parts = {fold: plan.part(fold) for fold in plan.split.folds}
+        from volbench.crossval.tabular import TabularRuns  # scikit-learn
+
         runs = TabularRuns(plan.experiment, plan.tabular, plan.prepared, parts)
         places = zip((runs.alone, runs.fused), runs.names(self.folder.path), strict=True)
         alone, fused = (
@@ -125,6 +125,8 @@ class OpenedRun:
         if folder.keeps(AUDIT):
             return
         self.callback.on_audit()
+        from volbench.audit import audit_cached  # scikit-learn
+
         found = audit_cached(self.plan.prepared, self.plan.split, cache=cache_root())
         folder.add(AUDIT, found.to_csv())
 

@@ -10,7 +10,6 @@ from typing import Any
 from volbench._utils.text import plural
 from volbench.crossval.duplicate_scans import check_copies
 from volbench.crossval.shared_inputs import Shared
-from volbench.crossval.tabular import check_columns, gaps
 from volbench.data.cache.packed_voxels import Prepared
 from volbench.data.checking.prepared_notes import prepared_notes
 from volbench.data.preparation.prepare_data import default_options
@@ -165,6 +164,8 @@ def make_plan(
     parts = [plan.part(fold) for fold in split.folds]  # what cannot be divided stops the run now
     plan = replace(plan, notes=(*plan.notes, *_thin_parts(parts, prepared)))
     if tabular:
+        from volbench.crossval.tabular import check_columns, gaps  # scikit-learn
+
         columns = check_columns(tabular, prepared, parts, seed=seed)
         plan = replace(plan, tabular=columns, notes=(*plan.notes, *gaps(columns)))
     duplicates, warned = check_copies(prepared, parts, allow=allow_duplicates, cache=cache)

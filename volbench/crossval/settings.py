@@ -8,6 +8,9 @@ from volbench.training.checkpoint import CHECKPOINT_SECONDS
 from volbench.training.compile import Compile
 from volbench.training.cuda_graphs import Graphs
 
+EXECUTOR = "executor"
+"""Folder of a run in which an executor keeps logs, and what it needs to attach again."""
+
 UseFeatures: TypeAlias = Literal["auto", "off"]
 
 

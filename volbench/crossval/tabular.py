@@ -22,7 +22,7 @@ from volbench.audit.shortcut_models import MODELS, Probabilities, encode, fit, p
 from volbench.crossval.late_fusion import CaseTable, FittedFold, fit_columns, fit_fusion
 from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.errors import DataError, UsageError, VolbenchError
-from volbench.evaluation import gather
+from volbench.evaluation.items import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment, Tabular
 from volbench.experiment.splits import FoldPartition

@@ -1,18 +1,12 @@
 """Evaluation: predictions to items, metrics, strata and statistics."""
 
-from volbench.evaluation.items import Items, Unit, gather, units_of
-from volbench.evaluation.score_tables import counts, fold_scores, pooled_scores
-from volbench.evaluation.strata import case_groups, strata_of, stratum_scores
+from volbench._utils.lazy import lazy_attributes
 
-__all__ = [
-    "Items",
-    "Unit",
-    "case_groups",
-    "counts",
-    "fold_scores",
-    "gather",
-    "pooled_scores",
-    "strata_of",
-    "stratum_scores",
-    "units_of",
-]
+_SOURCES = {
+    **dict.fromkeys(("Items", "Unit", "gather", "units_of"), "volbench.evaluation.items"),
+    **dict.fromkeys(("counts", "fold_scores", "pooled_scores"), "volbench.evaluation.score_tables"),
+    **dict.fromkeys(("case_groups", "strata_of", "stratum_scores"), "volbench.evaluation.strata"),
+}
+"""Imported when used: scoring a fold needs no tables."""
+
+__getattr__, __dir__ = lazy_attributes(__name__, _SOURCES)

@@ -3,16 +3,18 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
 from volbench._utils.text import plural
 from volbench.errors import DataError, UsageError
 from volbench.evaluation.metrics import LabelArray, ProbabilityArray, ThresholdRule, predicted_class
 from volbench.runs.predictions_file import Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Unit: TypeAlias = Literal["slice", "case", "patient"]
 
@@ -78,8 +80,10 @@ class Items:
             self.thresholds[places],
         )
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """One row per item: its names, fold, label, decision, threshold and ``prob_<class>``."""
+        import pandas as pd  # what trains a fold shows no table
+
         columns: dict[str, object] = {}
         if self.unit != "patient":
             columns["case"] = [rows[0].case for rows in self.rows]

@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from volbench.data.cache.packed_voxels import PreparedCase
 
@@ -13,6 +12,8 @@ def stratified(cases: Sequence[PreparedCase], parts: int, seed: int) -> list[int
     """A part for each case; patients of a class are spread evenly, whole."""
     if len({case.patient for case in cases}) < len(cases):
         return _deal_patients(cases, parts, seed)
+    from sklearn.model_selection import StratifiedGroupKFold  # what trains a fold divides nothing
+
     labels = np.array([case.label for case in cases])
     patients = np.array([case.patient for case in cases])
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed % 2**32)

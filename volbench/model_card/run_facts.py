@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from volbench.evaluation import Items, case_groups, strata_of, stratum_scores
+from volbench.evaluation.items import Items
 from volbench.evaluation.statistics.bootstrap import RESAMPLES
+from volbench.evaluation.strata import case_groups, strata_of, stratum_scores
 from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.runs.folder import SPLITS, RunFolder

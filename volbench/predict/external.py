@@ -17,8 +17,8 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from volbench.errors import DataError
-from volbench.evaluation import gather
 from volbench.evaluation.clinical import CalibrationLine, calibration_line, recalibrated
+from volbench.evaluation.items import gather
 from volbench.evaluation.metrics import (
     ThresholdRule,
     area_under_curve,

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from volbench.evaluation import Items
+from volbench.evaluation.items import Items
 from volbench.evaluation.metrics import ReliabilityBin, RocCurve, reliability_bins, roc_curve
 from volbench.report.drawings import (
     GRID,

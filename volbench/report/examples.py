@@ -9,7 +9,7 @@ import torch
 from volbench.data.cache.packed_voxels import Prepared, PreparedCase
 from volbench.data.loading.loader import Loader
 from volbench.errors import VolbenchError
-from volbench.evaluation import Items, gather
+from volbench.evaluation.items import Items, gather
 from volbench.predict.trained_run import TrainedRun, load_trained
 from volbench.report.attribution import SliceValues, slice_values
 from volbench.report.gradcam import Maps, grad_cam

@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 
 from volbench.data.cache.packed_voxels import Prepared
-from volbench.evaluation import gather
+from volbench.evaluation.items import gather
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.report.images import SliceImage, indices, slice_images
 from volbench.report.report_row import ReportRow

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from volbench.evaluation import Items
+from volbench.evaluation.items import Items
 from volbench.experiment.setting_differences import COMPONENTS, heading
 from volbench.leaderboard.identity import identities
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from volbench.audit.features import STRATUM, meaning
-from volbench.evaluation import strata_of, stratum_scores
 from volbench.evaluation.metrics import confusion, metrics_for
+from volbench.evaluation.strata import strata_of, stratum_scores
 from volbench.experiment.setting_differences import COMPONENTS
 from volbench.leaderboard.identity import row_settings
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison

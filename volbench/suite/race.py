@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from volbench.crossval import Outcome, Plan, Workers
-from volbench.crossval.open_run import local_executor, share
-from volbench.crossval.run import EXECUTOR, Callback, Member, run_together
-from volbench.crossval.settings import RunSettings
+from volbench.crossval.open_run import Outcome, local_executor, share
+from volbench.crossval.plan import Plan
+from volbench.crossval.run_cross_validation import Callback, Member, run_together
+from volbench.crossval.settings import EXECUTOR, RunSettings
 from volbench.errors import VolbenchError
-from volbench.evaluation import Items, gather
+from volbench.evaluation.items import Items, gather
+from volbench.executors.pool import Workers
 from volbench.interfaces import Executor
 from volbench.leaderboard.statistics.race import Stop, look
 from volbench.leaderboard.statistics.run_scores import sorted_items

@@ -6,13 +6,15 @@ from itertools import product
 from pathlib import Path
 
 from volbench._utils.atomic_io import FolderInUseError
-from volbench.crossval import Outcome, Plan, Shared, Workers, make_plan, run
-from volbench.crossval.open_run import describe_tasks
-from volbench.crossval.run import EXECUTOR, Callback, Member, run_together
-from volbench.crossval.settings import RunSettings
+from volbench.crossval.open_run import Outcome, describe_tasks
+from volbench.crossval.plan import Plan, make_plan
+from volbench.crossval.run_cross_validation import Callback, Member, run, run_together
+from volbench.crossval.settings import EXECUTOR, RunSettings
+from volbench.crossval.shared_inputs import Shared
 from volbench.crossval.tracking import build_trackers
 from volbench.crossval.variants import MAIN, Variant
 from volbench.errors import PreemptedError, StorageError, UsageError, VolbenchError
+from volbench.executors.pool import Workers
 from volbench.experiment.experiment import Precision
 from volbench.interfaces import Executor, ExecutorTask
 from volbench.leaderboard.statistics.race import Stop

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from volbench.crossval.fold_task import require_prepared, require_run
-from volbench.crossval.run import EXECUTOR
+from volbench.crossval.settings import EXECUTOR
 from volbench.crossval.tracking import build_trackers
 from volbench.errors import PreemptedError, StateError
 from volbench.executors.run_tasks import OnLine, error_of, run_tasks

@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from volbench._utils.seeds import derive_seed
-from volbench.crossval import Plan, make_plan
-from volbench.crossval.plan import DEFAULT_DATA, with_encoder_rate
+from volbench.crossval.plan import DEFAULT_DATA, Plan, make_plan, with_encoder_rate
 from volbench.data.preparation.prepare_data import default_options
 from volbench.encoders.building import pin_weights
 from volbench.errors import DataError

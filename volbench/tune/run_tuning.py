@@ -12,7 +12,6 @@ import optuna
 from volbench._utils.atomic_io import FolderLock
 from volbench._utils.cache_location import cache_root
 from volbench._utils.cpu import available_cores
-from volbench.audit import audit_cached
 from volbench.crossval.environment import describe_data, describe_environment
 from volbench.crossval.open_run import OPENING_S
 from volbench.crossval.tracking import build_trackers
@@ -201,6 +200,8 @@ def _audit(tuning: TuningPlan, folder: RunFolder, callback: TuningCallback) -> N
     if folder.keeps(AUDIT):
         return
     callback.on_audit()
+    from volbench.audit import audit_cached  # scikit-learn
+
     found = audit_cached(tuning.plan.prepared, tuning.plan.split, cache=cache_root())
     folder.add(AUDIT, found.to_csv())
 

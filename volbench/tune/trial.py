@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from volbench.crossval.environment import describe_data
 from volbench.crossval.fold_task import Task
 from volbench.errors import StateError, VolbenchError
-from volbench.evaluation import gather
+from volbench.evaluation.items import gather
 from volbench.evaluation.metrics import area_under_curve
 from volbench.experiment.experiment import Experiment
 from volbench.runs.folder import MODEL, PREDICTIONS, FoldResult, RunFolder

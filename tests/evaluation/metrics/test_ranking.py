@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import rankdata
 from sklearn import metrics as sk
 
 from tests.evaluation.metrics.problems import binary, problems, random_problem
@@ -15,6 +16,7 @@ from volbench.evaluation.metrics import (
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
+from volbench.evaluation.metrics.ranking import midranks
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 SCORES = binary([0.1, 0.2, 0.3, 0.7, 0.25, 0.6, 0.8, 0.9])
@@ -179,3 +181,13 @@ def test_one_of_ten_spared_is_a_specificity_of_a_tenth():
     second = np.array([0.9] * 9 + [0.1] + [0.5] * 2)
     probabilities = np.stack([1 - second, second], axis=1)
     assert sensitivity_at_specificity(labels, probabilities, 0.1) == 1.0
+
+
+@given(st.lists(st.sampled_from([-np.inf, 0.0, 0.1, 0.25, 1.0, np.inf, np.nan]), min_size=1))
+def test_midranks_are_those_of_scipy(scores):
+    scores = np.array(scores)
+    np.testing.assert_array_equal(midranks(scores), rankdata(scores))
+
+
+def test_the_area_of_scores_that_are_no_numbers_is_none():
+    assert math.isnan(area_under_curve(LABELS, np.full((8, 2), np.nan)))

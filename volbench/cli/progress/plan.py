@@ -9,7 +9,7 @@ from statistics import fmean
 from volbench._utils.text import plural
 from volbench._utils.text_table import Column, draw_table, output_width
 from volbench.cli.output import facts_text
-from volbench.crossval import Plan
+from volbench.crossval.plan import Plan
 from volbench.crossval.tabular import gaps
 from volbench.data.cache.packed_voxels import PreparedCase
 from volbench.experiment.splits import FoldPartition

@@ -13,8 +13,8 @@ from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.time_left import TimeLeft
 from volbench.cli.progress.together import TogetherProgress, finished_folds
 from volbench.cli.progress.training import TrainingProgress
-from volbench.crossval import Plan
-from volbench.crossval.run import Callback
+from volbench.crossval.plan import Plan
+from volbench.crossval.run_cross_validation import Callback
 from volbench.crossval.variants import MAIN, Variant
 from volbench.experiment.setting_differences import COMPONENTS, differing_settings
 from volbench.leaderboard.statistics.race import Stop

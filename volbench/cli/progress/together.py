@@ -6,8 +6,8 @@ from pathlib import Path
 
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
-from volbench.crossval import Plan
-from volbench.crossval.run import Callback
+from volbench.crossval.plan import Plan
+from volbench.crossval.run_cross_validation import Callback
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.training.fold_reports import EpochReport, StepReport
 

@@ -10,9 +10,10 @@ import click
 from volbench._utils.text import plural
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
-from volbench.crossval import Outcome, Plan
 from volbench.crossval.fold_task import fold_auc
-from volbench.crossval.run import Callback
+from volbench.crossval.open_run import Outcome
+from volbench.crossval.plan import Plan
+from volbench.crossval.run_cross_validation import Callback
 from volbench.experiment.experiment import short_source
 from volbench.runs.folder import FoldResult, RunFolder
 from volbench.runs.load import load_run

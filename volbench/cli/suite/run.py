@@ -103,7 +103,7 @@ def command(
     """
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.suite import SuiteProgress, describe_suite
-    from volbench.crossval.run import EXECUTOR
+    from volbench.crossval.settings import EXECUTOR
     from volbench.crossval.variants import variants
     from volbench.suite import load_suites, plan_suite, run_suite
     from volbench.suite.run_suite import describe_suite_tasks

@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from volbench.evaluation import Unit
+from volbench.evaluation.items import Unit
 from volbench.evaluation.metrics import metrics_for
 from volbench.evaluation.statistics import PairTest
 from volbench.evaluation.statistics.bootstrap import RESAMPLES

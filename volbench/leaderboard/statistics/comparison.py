@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import pandas as pd
 
 from volbench._utils.text import plural
-from volbench.evaluation import Unit
+from volbench.evaluation.items import Unit
 from volbench.evaluation.statistics import Rope, Verdict
 from volbench.leaderboard.statistics.race import Stop
 from volbench.leaderboard.statistics.run_scores import Estimate, Scored

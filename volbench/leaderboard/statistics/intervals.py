@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from volbench.evaluation import Items
+from volbench.evaluation.items import Items
 from volbench.evaluation.metrics.calibration import LEAST_PROBABILITY
 from volbench.evaluation.statistics.patient_bootstrap import (
     clusters_of,

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from volbench.evaluation import Items
+from volbench.evaluation.items import Items
 from volbench.evaluation.statistics import (
     Areas,
     PairTest,

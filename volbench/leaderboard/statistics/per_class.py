@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from volbench.evaluation import Items
+from volbench.evaluation.items import Items
 from volbench.evaluation.metrics import area_under_curve, confusion
 from volbench.evaluation.statistics.spread import spread
 

@@ -10,8 +10,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from volbench.errors import StateError
-from volbench.evaluation import Items, Unit, fold_scores, gather, units_of
+from volbench.evaluation.items import Items, Unit, gather, units_of
 from volbench.evaluation.metrics import metrics_for
+from volbench.evaluation.score_tables import fold_scores
 from volbench.evaluation.statistics.spread import spread
 from volbench.runs.load import LoadedRun, named_otherwise
 

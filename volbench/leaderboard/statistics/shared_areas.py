@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from volbench.errors import DataError
-from volbench.evaluation import Items
+from volbench.evaluation.items import Items
 from volbench.evaluation.statistics import Areas, delong
 
 

@@ -14,7 +14,7 @@ from volbench.audit import Audit, read_audit
 from volbench.audit.features import STRATA, STRATUM
 from volbench.audit.result import NEARLY_THE_LABEL
 from volbench.errors import DataError, UsageError
-from volbench.evaluation import Items, Unit, gather
+from volbench.evaluation.items import Items, Unit, gather
 from volbench.evaluation.statistics import (
     AreaTest,
     CrossValidatedTest,

@@ -8,8 +8,9 @@ import pandas as pd
 
 from volbench._utils.text import suggestion
 from volbench.errors import UsageError
-from volbench.evaluation import gather, strata_of, stratum_scores
+from volbench.evaluation.items import gather
 from volbench.evaluation.metrics import metrics_for
+from volbench.evaluation.strata import strata_of, stratum_scores
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
 from volbench.runs.load import LoadedRun
 

@@ -21,7 +21,7 @@ from volbench.crossval.open_run import (
     share,
 )
 from volbench.crossval.plan import Plan
-from volbench.crossval.settings import RunSettings, UseFeatures
+from volbench.crossval.settings import EXECUTOR, RunSettings, UseFeatures
 from volbench.crossval.tracking import build_trackers, tracked_run, tracking
 from volbench.errors import StorageError, VolbenchError
 from volbench.executors.pool import Workers
@@ -30,12 +30,9 @@ from volbench.training.checkpoint import CHECKPOINT_SECONDS
 from volbench.training.compile import Compile
 from volbench.training.cuda_graphs import Graphs
 
-__all__ = ["EXECUTOR", "Callback", "Outcome", "run", "run_together"]
+__all__ = ["Callback", "Outcome", "run", "run_together"]
 
 Returned = TypeVar("Returned")
-
-EXECUTOR = "executor"
-"""Folder of a run in which an executor keeps logs, and what it needs to attach again."""
 
 
 @dataclass(frozen=True)
