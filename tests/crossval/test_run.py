@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from tests.helpers.small import write_small
+from tests.helpers.worker_processes import workers_of
 from volbench.audit import read_audit
 from volbench.cli.main import main
 from volbench.crossval import make_plan, run
@@ -266,11 +267,12 @@ def command_here(data, out, *more):
 class Process(subprocess.Popen):
     """A run in a process of its own; what it says goes into a file."""
 
-    def __init__(self, data, out, *more):
+    def __init__(self, data, out, *more, **settings):
         out.mkdir(exist_ok=True)
         self.log = out / "log.txt"
+        command = [*COMMAND, *words(data, out, *more)]
         with self.log.open("w") as log:
-            super().__init__([*COMMAND, *words(data, out, *more)], stdout=log, stderr=log)
+            super().__init__(command, stdout=log, stderr=log, **settings)
 
     def end(self, code):
         assert self.wait(240) == code, self.log.read_text()
@@ -304,7 +306,7 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(data, tmp_path):
     out = tmp_path / "runs"
     with Process(data, out, "--jobs", "2") as process:
         process.until(lambda: list(out.glob("a/attempts/*/*/checkpoint.safetensors")))
-        children = _children(process.pid)
+        children = workers_of(process.pid)
         process.send_signal(signal.SIGINT)
         process.end(130)
     said = process.log.read_text()
@@ -312,6 +314,16 @@ def test_ctrl_c_ends_with_130_and_leaves_no_process(data, tmp_path):
     assert "Traceback" not in said
     assert len(children) == 2
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_sigterm_to_all_processes_of_a_job_keeps_what_each_has_learned(data, tmp_path):
+    out = tmp_path / "runs"
+    more = ("--jobs", "2", "--set", "training.epochs=60", "--checkpoint-seconds", "1000")
+    with Process(data, out, *more, start_new_session=True) as process:
+        process.until(lambda: len(list(out.glob("a/attempts/*/*/progress.json"))) == 2)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.end(143)
+    assert len(list(out.glob("a/attempts/*/*/checkpoint.safetensors"))) == 2
 
 
 class Killer(Callback):
@@ -383,16 +395,6 @@ def test_a_warning_keeps_a_checkpoint_and_the_same_command_resumes(
     assert fold_bytes(tmp_path / "a", "predictions.csv", "model.safetensors") == uninterrupted
     epochs = (tmp_path / "a/attempts/00/0002/log.txt").read_text()
     assert "resumed after epoch " in epochs
-
-
-def _children(pid):
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    spawned = (Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
-    return [
-        int(child)
-        for child, command in zip(children, spawned, strict=True)
-        if b"spawn_main" in command
-    ]
 
 
 def test_a_full_disk_ends_with_one_line(data, tmp_path, monkeypatch):

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,30 @@ def test_processes_are_kept_for_the_next_run(tmp_path):
                 ended = run(executor, tasks, tmp_path)
             pids.append({event.value["pid"] for event in ended.values()})
     assert pids[0] & pids[1]
+
+
+def test_a_process_has_the_environment_that_its_parent_has_when_it_starts(tmp_path, monkeypatch):
+    for value in ("one", "another"):
+        monkeypatch.setenv("VOLBENCH_OF_A_TEST", value)
+        with Local(jobs=2) as executor:
+            ended = run(executor, [toy("a", "environment", name="VOLBENCH_OF_A_TEST")], tmp_path)
+        assert ended["a"].value["value"] == value
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_processes_are_forked_from_may_die_between_two_runs(tmp_path):
+    tasks = [toy(str(n), "environment", name="HOME") for n in range(2)]
+    with Workers() as workers:
+        for _ in range(2):
+            with Local(jobs=2).sharing(workers) as executor:
+                ended = run(executor, tasks, tmp_path)
+            assert {event.kind for event in ended.values()} == {"done"}
+            pid = ended["0"].value["pid"]
+            server = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            assert b"forkserver" in Path(f"/proc/{server}/cmdline").read_bytes()
+            os.kill(server, signal.SIGKILL)
+            while Path(f"/proc/{pid}").exists():
+                time.sleep(0.01)
 
 
 def test_a_task_that_needs_a_device_for_itself_waits_for_it(tmp_path):

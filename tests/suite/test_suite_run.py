@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from tests.helpers.small import write_small
+from tests.helpers.worker_processes import workers_of
 from tests.suite.suites import CANDIDATES, GRID, write_suite
 from volbench.cli.main import main
 from volbench.crossval import Workers, make_plan, run
@@ -220,11 +220,6 @@ class Process(subprocess.Popen):
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.01)
 
-    def workers(self):
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        lines = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-        return {int(child) for child, line in lines.items() if b"spawn_main" in line}
-
 
 LONGER = """
 [[table]]
@@ -252,9 +247,11 @@ def test_a_suite_that_was_ended_goes_on_where_it_was(how, code, tmp_path):
 
     with Process(path, out) as process:
         process.until(lambda: len(finished()) >= 1)
-        early = process.workers()
+        early = workers_of(process.pid)
         process.until(lambda: len(finished()) >= 3)
-        assert process.workers() == early, "the second experiment has the processes of the first"
+        assert workers_of(process.pid) == early, (
+            "the second experiment has the processes of the first"
+        )
         process.send_signal(how)
         assert process.wait(600) == code
     said = process.log.read_text()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench._utils.fork_server import begin_imports
 from volbench.cli.executor import open_executor
 from volbench.cli.options import (
     check_name,
@@ -120,11 +121,12 @@ def command(
     volbench run --encoder rmc5 --agg average --loss focal --repeats 3
     """
     check_name(name)
+    if on == "local" and not dry_run and jobs != 1 and len(only) != 1:
+        begin_imports()
     from volbench.cli.progress.counter import counter
     from volbench.crossval.plan import make_plan
     from volbench.crossval.settings import RunSettings
     from volbench.crossval.shared_inputs import Shared
-    from volbench.crossval.tabular import column_names
     from volbench.crossval.variants import variants
 
     shared = Shared()
@@ -145,7 +147,7 @@ def command(
                 seed=variant.seed,
                 folds_seed=variant.folds_seed,
                 precision=precision,
-                tabular=() if tabular is None else column_names(tabular),
+                tabular=() if tabular is None else _column_names(tabular),
                 permuted=permuted,
                 train_share=variant.train_share,
                 jobs=jobs,
@@ -176,6 +178,12 @@ def command(
             show_profile(outcome)
     if any(each.failed for outcome in outcomes for each in (outcome, *outcome.tabular)):
         raise click.exceptions.Exit(FOLD_FAILED)
+
+
+def _column_names(text: str) -> tuple[str, ...]:
+    from volbench.crossval.tabular import column_names  # scikit-learn, which other runs need later
+
+    return column_names(text)
 
 
 def _show_plans(

@@ -5,11 +5,15 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from multiprocessing.context import SpawnProcess
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 
+from volbench._utils.fork_server import start_context
+from volbench._utils.logs import start_logging
 from volbench.executors.worker import (
+    STOP_SIGNALS,
     CallbackContext,
     Stopping,
     call_task,
@@ -27,7 +31,7 @@ ANY_DEVICE = ""
 class Workers:
     """Processes that do tasks, kept from one run to the next; a context manager.
 
-    Starting one takes seconds, most of them for importing torch, so runs that follow one another
+    A process has read the data and warmed up its libraries, so runs that follow one another
     share them: ``with Workers() as workers: run(plan, workers=workers); run(...)``. None is started
     before it is needed.
     """
@@ -90,10 +94,10 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = start_context()
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(
-            target=_serve, args=(theirs, os.getpid(), self.device), daemon=True
+        self.process: BaseProcess = context.Process(
+            target=_serve, args=(theirs, dict(os.environ), self.device), daemon=True
         )
         self.process.start()
         theirs.close()
@@ -153,9 +157,14 @@ class Worker:
         return ExecutorEvent(key, "lost", reason=reason)
 
 
-def _serve(connection: multiprocessing.connection.Connection, parent: int, device: str) -> None:
-    _end_with(parent)
+def _serve(connection: Connection, environment: Mapping[str, str], device: str) -> None:
+    _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    if hasattr(signal, "pthread_sigmask"):  # the fork server lets them wait
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    os.environ.clear()  # of the fork server, which may be older than what the parent has set
+    os.environ.update(environment)
+    start_logging()
     if device != ANY_DEVICE:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     while True:
@@ -175,9 +184,13 @@ def _serve(connection: multiprocessing.connection.Connection, parent: int, devic
                 return
 
 
-def _end_with(parent: int) -> None:
-    """Die when the parent dies, even by SIGKILL, so that no fold is trained by two processes."""
+def _end_with_parent() -> None:
+    """Die when the parent dies, even by SIGKILL, so that no fold is trained by two processes.
+
+    The fork server dies with the parent, and what it forked with the fork server.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    parent = multiprocessing.parent_process()
+    if parent is None or wait([parent.sentinel], timeout=0):  # it was faster
         sys.exit(1)
