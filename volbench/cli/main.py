@@ -12,6 +12,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from volbench import __version__
+from volbench._utils.plain_signs import HANDLER
 from volbench._utils.text import printable
 from volbench.cli.groups import DEBUG_VARIABLE, LazyGroup
 from volbench.errors import StorageError, UsageError, VolbenchError
@@ -23,9 +24,9 @@ class Volbench(LazyGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command and exit with its code, or with that of its error."""
         signal.signal(signal.SIGTERM, _terminate)
-        for stream in (sys.stdout, sys.stderr):  # what an encoding lacks is shown as an escape
+        for stream in (sys.stdout, sys.stderr):  # an encoding may lack signs of a table
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
+                stream.reconfigure(errors=HANDLER)
         try:
             # Outside standalone mode click returns the code of an Exit instead of ending with it.
             if code := super().main(*args, **{**kwargs, "standalone_mode": False}):
