@@ -2,8 +2,9 @@
 
     python docs/make_evidence.py FOLDER [--nodules FOLDER] [--from HEADING] [--pictures]
 
-Everything is written to FOLDER; run again, finished folds are kept. The page is the script: its
-commands are read from it, so that neither can say what the other does not. The last part needs the
+Everything is written to FOLDER; `--from` goes on there with a later part, and finished folds are
+kept. The page is the script: its commands are read from it, so that neither can say what the other
+does not. The last part needs the
 LIDC crops with their manifest (`--nodules`) and is left out without them. The made-up cohort takes
 about ten minutes of one core, the nodules three. Pictures are taken with Chromium, if it is there.
 """
@@ -59,20 +60,26 @@ def steps(page: str) -> Iterator[Step]:
             yield Step(heading, tuple(lines))
 
 
-def script(chosen: list[Step]) -> str:
-    """All of them as one script, which says what it does and stops at the first that fails."""
-    lines = ["set -e"]
-    for step in chosen:
+def script(chosen: list[Step], first: str = "") -> str:
+    """All of them as one script, which says what it does and stops at the first that fails.
+
+    Of the parts before ``first`` only what they set is kept: later commands use it.
+    """
+    headings = [step.heading for step in chosen]
+    start = headings.index(first) if first else 0
+    before = [line for step in chosen[:start] for line in step.lines]
+    lines = ["set -e", *(line for line in before if re.match("[A-Z]+=", line))]
+    for step in chosen[start:]:
         lines += [f"echo {shlex.quote('## ' + step.heading)}", *step.lines]
     return "\n".join(lines)
 
 
-def run(chosen: list[Step], folder: Path, nodules: Path | None) -> None:
+def run(chosen: list[Step], folder: Path, nodules: Path | None, first: str = "") -> None:
     """Run them in the folder, by the volbench of this Python."""
     folder.mkdir(parents=True, exist_ok=True)
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     variables = {"PATH": path, "NODULES": str(nodules), "COLUMNS": "100", "HOME": str(Path.home())}
-    subprocess.run(["bash", "-c", script(chosen)], cwd=folder, env=variables, check=True)
+    subprocess.run(["bash", "-c", script(chosen, first)], cwd=folder, env=variables, check=True)
 
 
 def part(page: str, anchor: str) -> str:
@@ -119,7 +126,7 @@ def main() -> None:
     if options.first and options.first not in names:
         parser.error(f"no part {options.first!r}; there are {', '.join(map(repr, names))}")
     if not options.pictures:
-        run(chosen[names.index(options.first) if options.first else 0 :], options.folder, nodules)
+        run(chosen, options.folder, nodules, options.first)
     draw(options.folder)
 
 

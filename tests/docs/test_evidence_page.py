@@ -51,3 +51,11 @@ def test_a_part_of_a_report_is_cut_out_whole():
     assert make_evidence.part(page, "a").count("<h3") == 2
     with pytest.raises(SystemExit, match="no part b"):
         make_evidence.part(page, "b")
+
+
+def test_a_later_part_knows_what_earlier_ones_set():
+    (later,) = (step for step in STEPS if step.heading == "Is it the image that was given?")
+    lines = make_evidence.script(STEPS, later.heading).splitlines()
+    assert lines[1].startswith('SAME="--data cohort/home.csv')
+    assert lines[2] == "echo '## Is it the image that was given?'"
+    assert not any(line.startswith("volbench data phantom") for line in lines)
