@@ -6,6 +6,7 @@ Each point is tried in a forked child, which is killed there, and continued in a
 import os
 import random
 import shutil
+import time
 from collections import Counter
 from functools import partial
 
@@ -133,6 +134,19 @@ def test_a_run_refused_by_the_disk_anywhere_is_continued_to_the_same_bits(world,
     for at in draw.sample(writes, QUICK // 2):
         campaign.stop("longer", (draw.choice(("ENOSPC", "EIO")), at))
     campaign.report("refused")
+
+
+def test_a_disk_that_is_full_when_a_fold_is_published_ends_the_run_at_once(world, tmp_path):
+    """And not after waiting for a lease that cannot be given back either."""
+    campaign = Campaign(world, tmp_path)
+    done = campaign.operations("longer")
+    moved = ("rename", "/draft/history.csv")
+    (at, *_) = [n for n, (kind, path) in enumerate(done) if kind == moved[0] and moved[1] in path]
+    began = time.monotonic()
+    campaign.stop("longer", ("ENOSPC", at))
+    campaign.report("refused when published")
+    assert campaign.counts == {"ENOSPC: StorageError": 1}
+    assert time.monotonic() - began < 50
 
 
 @pytest.mark.slow

@@ -90,11 +90,16 @@ class FoldAttempt:
         Raises:
             LeaseLostError: another process has taken over, and nothing is published yet.
             StateError: the fold's folder is taken by something that is no result.
+            StorageError: the disk is full or the run's folder cannot be written.
         """
-        self._clear_failure()
         try:
+            self._clear_failure()
             self._lease.move_in(self._draft)
             self._lease.publish(self._place.path)
+        except OSError as error:  # no failure of the training: nothing could be recorded of one
+            raise StorageError(
+                f"cannot publish {self._place.path}: {error.strerror or error}; free some space"
+            ) from error
         except LeaseLostError:
             if (published := finished(self._place)) is not None:
                 return published
