@@ -25,8 +25,8 @@ PAGE = Path(__file__).parent / "how-to" / "evidence.md"
 NEEDED = "$NODULES"
 """A part whose commands name it needs that data set."""
 SHOTS = {
-    "evidence-external": ("report.html", "external1", 620),
-    "evidence-clinical": ("report.html", "s1-clinical", 1000),
+    "evidence-external": ("report.html", "external1", 860),
+    "evidence-clinical": ("report.html", "s1-clinical", 2250),
     "evidence-nodules": ("nodules/report.html", "s1-clinical", 2250),
 }
 """Of each picture: the report it is from, the anchor of its part, and the height looked at."""
