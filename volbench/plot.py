@@ -5,6 +5,7 @@ draws into the axes it is given, or into new ones, and returns them.
 """
 
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, TypeAlias
 
 from volbench._api.comparisons import Comparisons
@@ -200,9 +201,16 @@ def _label(row: ReportRow) -> str:
     return f"{row.label} (AUC {number(row.candidate.score('auc').mean)})"
 
 
+LEGEND_SIGNS = 34
+"""Signs of a line in a key."""
+
+
 def _legend(axes: "Axes") -> None:
     """A key whose text is text: a dollar in a name is no formula."""
-    for text in axes.legend(loc="best", fontsize="small").get_texts():
+    legend = axes.legend(loc="best", fontsize="small")
+    legend.set_in_layout(False)  # the axes keep their size, however long the names are
+    for text in legend.get_texts():
+        text.set_text(fill(text.get_text(), LEGEND_SIGNS, break_on_hyphens=False))
         text.set_parse_math(False)
 
 
