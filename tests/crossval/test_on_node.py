@@ -106,3 +106,20 @@ def test_what_stops_all_folds_alike_is_told_of_the_first(plan, tmp_path):
         "node7 cannot see the prepared data; it is tried again",
         "node7 cannot see the prepared data",
     ]
+
+
+class Idle(Blind):
+    """Says that every fold is done, and has done nothing."""
+
+    restarts = False
+
+    def submit(self, tasks, folder, on_event):
+        for task in tasks:
+            on_event(ExecutorEvent(task.key, "started"))
+            on_event(ExecutorEvent(task.key, "done"))
+
+
+def test_a_success_without_a_result_is_a_failure(plan, tmp_path):
+    outcome = run(plan, out=tmp_path, executor=Idle())
+    assert len(outcome.failed) == len(plan.split.folds)
+    assert {result.error for result in outcome.failed} == {"it ended without a result"}
