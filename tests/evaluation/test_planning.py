@@ -1,6 +1,7 @@
 """What a design can show, foretold from the number of patients."""
 
 import json
+from dataclasses import replace
 from itertools import chain, combinations, pairwise
 
 import numpy as np
@@ -14,9 +15,10 @@ from volbench.errors import DataError
 from volbench.evaluation import gather
 from volbench.evaluation.statistics import Assumptions, delong, plan_designs, power_of_design
 from volbench.evaluation.statistics.planning import variance_of_area, variance_of_difference
+from volbench.experiment.experiment import short_source
 from volbench.leaderboard import compare_runs, find_runs, load_run
 from volbench.leaderboard.statistics import pilot
-from volbench.leaderboard.statistics.pilot import read_pilot
+from volbench.leaderboard.statistics.pilot import patients_of_runs, read_pilot
 from volbench.leaderboard.statistics.run_scores import sorted_items
 
 
@@ -225,6 +227,21 @@ def test_what_is_given_counts_more_than_what_runs_say(pilots):
     assert given["assumptions"]["auc"] == 0.7
     assert given["minutes_per_training"] == 2
     assert given["designs"][0]["detectable"] < free["designs"][0]["detectable"]
+
+
+def test_a_plan_from_runs_is_for_their_patients(pilots, tmp_path):
+    done = CliRunner().invoke(main, ["plan", "--from", str(pilots), "--format", "json"])
+    assert done.exit_code == 0, done.output
+    planned = json.loads(done.output)
+    runs = [load_run(path) for path in find_runs([pilots])]
+    assert planned["patients"] == len({row.patient for row in runs[0].case_rows}) > 0
+    assert planned["patients"] == sum(planned["classes"].values())
+    assert planned["data"] == short_source(runs[0].experiment["source"])
+    other = replace(runs[1], experiment={**runs[1].experiment, "data_digest": "0"})
+    with pytest.raises(DataError, match="several data sets; name the data set"):
+        patients_of_runs([runs[0], other])
+    with pytest.raises(DataError, match="do not say who their patients are"):
+        patients_of_runs([replace(runs[0], case_rows=())])
 
 
 def test_one_run_tells_no_correlation(pilots):

@@ -20,7 +20,7 @@ SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
 
 
 @click.command("plan")
-@click.argument("data", default="phantom")
+@click.argument("data", required=False)
 @click.option(
     "--candidates",
     type=click.IntRange(2),
@@ -62,7 +62,7 @@ SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
 )
 @output_options("table", "json")
 def command(
-    data: str,
+    data: str | None,
     candidates: int,
     pilots: tuple[Path, ...],
     auc: float | None,
@@ -76,19 +76,18 @@ def command(
 ) -> None:
     """Show which differences of AUC a design can find.
 
-    DATA is a manifest.csv, a prepared folder or the spec of a data set; only its list of patients
-    is read. Nothing is trained: the figures rest on assumptions, which are shown with them.
+    DATA is a manifest.csv, a prepared folder or the spec of a data set; by default that of --from,
+    else the phantom. Only its list of patients is read. Nothing is trained: the figures rest on
+    assumptions, which are shown with them.
 
     \b
     volbench plan my/manifest.csv --candidates 4 --auc 0.85
     volbench plan my/manifest.csv --minutes 20 --format json
-    volbench plan my/manifest.csv --from runs --candidates 4
+    volbench plan --from runs --candidates 4
     """
-    from volbench.data.preparation.patients import patients_of
     from volbench.evaluation.statistics import Assumptions, plan_designs
 
-    found = patients_of(data)
-    pilot = _pilot(pilots) if pilots else None
+    data, found, pilot = _read(data, pilots)
     if pilot is not None:
         auc = pilot.auc if auc is None else auc
         correlation = pilot.correlation if correlation is None else correlation
@@ -114,11 +113,23 @@ def command(
     emit(text, output)
 
 
-def _pilot(paths: Sequence[Path]) -> "Pilot":
-    from volbench.leaderboard.statistics.pilot import read_pilot
+def _read(
+    data: str | None, pilots: Sequence[Path]
+) -> "tuple[str, dict[str, set[str]], Pilot | None]":
+    """The data set's name, its patients by class, and what runs that are done tell."""
+    from volbench.data.preparation.patients import patients_of
+
+    if not pilots:
+        data = data or "phantom"
+        return data, patients_of(data), None
+    from volbench.experiment.experiment import short_source
+    from volbench.leaderboard.statistics.pilot import patients_of_runs, read_pilot
     from volbench.runs.load import find_runs, load_run
 
-    return read_pilot([load_run(path) for path in find_runs(paths)])
+    runs = [load_run(path) for path in find_runs(pilots)]
+    if data is not None:
+        return data, patients_of(data), read_pilot(runs)
+    return short_source(runs[0].experiment["source"]), patients_of_runs(runs), read_pilot(runs)
 
 
 def _values(

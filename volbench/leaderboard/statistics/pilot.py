@@ -73,6 +73,25 @@ def read_pilot(runs: Iterable[LoadedRun]) -> Pilot:
     )
 
 
+def patients_of_runs(runs: Sequence[LoadedRun]) -> dict[str, set[str]]:
+    """Patients of each class of the data set that the runs share, in the order of the classes.
+
+    Raises:
+        DataError: they are of several data sets, or too old to know their patients.
+
+    >>> import volbench
+    >>> patients = patients_of_runs(volbench.load_runs("runs").loaded)
+    >>> {name: len(each) for name, each in patients.items()}
+    {'T2': 30, 'T3': 30}
+    """
+    known = [run for run in runs if run.case_rows and run.classes]
+    if not known or len({run.experiment["data_digest"] for run in known}) > 1:
+        what = "are of several data sets" if known else "do not say who their patients are"
+        raise DataError(f"the runs {what}; name the data set to plan for before --from")
+    rows = known[0].case_rows
+    return {name: {row.patient for row in rows if row.label == name} for name in known[0].classes}
+
+
 def _complete(runs: Sequence[LoadedRun]) -> list[ScoredRow]:
     classes = next((run.classes for run in runs if run.classes), ())
     rows = [
