@@ -85,6 +85,12 @@ def test_profiling_leaves_the_encoder_and_the_random_state_alone() -> None:
         assert value.dtype == before[key].dtype
 
 
+def test_the_receptive_field_depends_on_no_weights() -> None:
+    for seed in range(12):  # of two channels, some of which may be dead by chance
+        torch.manual_seed(seed)
+        assert profile_encoder(encoders["r2d"](1, width=2)).receptive_pixels == IN_PLANE
+
+
 def test_timm_models_are_measured_too() -> None:
     (described,) = describe('timm(name="resnet18")')
     assert described.profile is not None

@@ -163,8 +163,9 @@ def test_a_broken_encoder_is_refused_in_a_line_with_its_place(prepared, tmp_path
 )
 def test_other_components_are_named_too(prepared, tmp_path, registry, broken, option, said):
     chosen = {"encoder": "r2d(width=8)", option: "broken"}
-    with registry.adding(broken=broken), pytest.raises(PluginError, match=said):
+    with registry.adding(broken=broken), pytest.raises(PluginError, match=said) as caught:
         tried(prepared, tmp_path, **chosen)
+    assert re.search(r"test_component_check\.py:\d+\)$", str(caught.value))
 
 
 def test_an_augmentation_that_loses_slices_is_refused(prepared, tmp_path):

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError
-from volbench.plugins.registry import REGISTRIES, Factory, Registry, timm_hint
+from volbench.plugins.registry import REGISTRIES, Registry, source_of, timm_hint
 from volbench.plugins.torchio_transforms import (
     installed_version,
     is_bridged,
@@ -132,7 +132,7 @@ def _describe(registry: Registry, spec: Spec, shared: Mapping[str, object]) -> C
         summary=_first_paragraph(documentation),
         origin=_first_paragraph(about_module),
         source=f"{module}:{getattr(factory, '__qualname__', spec.name)}",
-        file=_file(factory),
+        file=source_of(factory) or "no source file",
         citations=_citations(f"{documentation}\n{about_module}"),
     )
 
@@ -153,7 +153,7 @@ def _describe_transform(spec: Spec) -> ComponentInfo:
         summary=_first_paragraph(documentation),
         origin=" ".join(f"{about.partition(chr(10))[2]} Options: {options}".split()),
         source=f"{transform.__module__}:{transform.__qualname__}",
-        file=_file(transform),
+        file=source_of(transform) or "no source file",
         citations=_citations(documentation),
     )
 
@@ -179,14 +179,6 @@ def _signature(registry: Registry, name: str) -> str:
 
 def _first_paragraph(documentation: str) -> str:
     return " ".join(documentation.partition("\n\n")[0].split())
-
-
-def _file(factory: Factory) -> str:
-    factory = inspect.unwrap(factory)
-    try:
-        return f"{inspect.getsourcefile(factory)}:{inspect.getsourcelines(factory)[1]}"
-    except (OSError, TypeError):  # compiled, or defined at a prompt
-        return "no source file"
 
 
 def _citations(documentation: str) -> tuple[str, ...]:

@@ -234,6 +234,19 @@ def timm_hint(name: str) -> str:
     return f'Backbones of timm are written timm(name="{name}").' if TIMM.match(name) else ""
 
 
+def source_of(factory: Factory) -> str:
+    """File and line that define a component; empty for one that is compiled or typed at a prompt.
+
+    >>> source_of(nearest).rpartition("/")[2].partition(":")[0]
+    'text.py'
+    """
+    factory = inspect.unwrap(factory)
+    try:
+        return f"{inspect.getsourcefile(factory)}:{inspect.getsourcelines(factory)[1]}"
+    except (OSError, TypeError):
+        return ""
+
+
 def require_features(component: object, registry: Registry, spec: Spec) -> None:
     """Refuse an encoder or aggregator that does not say the length of what it returns.
 
@@ -244,9 +257,11 @@ def require_features(component: object, registry: Registry, spec: Spec) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return
     said = "has no num_features" if value is None else f"has num_features={value!r}"
+    place = source_of(registry[spec.name])
     raise PluginError(
         f"{registry.kind} {spec} of {registry.provider(spec.name)} {said}; its __init__ must set "
         "it to the length of the vectors it returns, a positive whole number"
+        f"{f' ({place})' if place else ''}"
     )
 
 

@@ -76,8 +76,9 @@ def profile_encoder(encoder: Encoder, in_channels: int = 1) -> Profile:
 def _make_responsive(encoder: Encoder) -> Encoder:
     """Copy the encoder so that a gradient is zero only where there is no path.
 
-    Norms and layer scales that start at zero would hide a residual branch; double precision keeps
-    the edge of a wide field, many orders below its centre, from vanishing.
+    Norms and layer scales that start at zero would hide a residual branch, and a ReLU whose sum is
+    negative the edge of a field, by chance; double precision keeps the edge of a wide field, many
+    orders below its centre, from vanishing.
     """
     encoder = copy.deepcopy(encoder).eval().double()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -87,6 +88,8 @@ def _make_responsive(encoder: Encoder) -> Encoder:
                 nn.init.uniform_(parameter, 0.5, 1.5)
             elif not parameter.any():
                 nn.init.normal_(parameter, std=0.02)
+            elif parameter.ndim > 3:  # of a convolution
+                parameter.abs_()
     return encoder
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from volbench.leaderboard.identity import identities
 from volbench.leaderboard.render.layout import chosen_metrics
 from volbench.leaderboard.statistics.comparison import Candidate, Comparison
+from volbench.leaderboard.text import averaged
 from volbench.report.report_row import ReportRow, number
 from volbench.report.tables import mean_std
 from volbench.site.compute_hours import hours_of
@@ -102,7 +103,7 @@ AUDIT = SiteColumn("beats audit", "better than every baseline that sees no image
 def _metrics(comparison: Comparison) -> dict[SiteColumn, list[SiteCell]]:
     columns: dict[SiteColumn, list[SiteCell]] = {}
     for metric in chosen_metrics(comparison, None):
-        column = SiteColumn(metric.column, "mean ± standard deviation over folds", descending=True)
+        column = SiteColumn(metric.column, averaged(comparison), descending=True)
         columns[column] = [
             SiteCell(
                 mean_std(row, metric.name, percent=metric.percent), row.score(metric.name).mean

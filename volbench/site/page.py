@@ -8,6 +8,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 import volbench
+from volbench.leaderboard.text import averaged
 from volbench.report.page import environment, page_policy, report_style
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -32,7 +33,9 @@ def render_site(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    return environment(TEMPLATES)
+    found = environment(TEMPLATES)
+    found.globals["averaged"] = averaged
+    return found
 
 
 @cache

@@ -3,7 +3,6 @@
 What a component breaks is told in a line that names it, who provides it, and where in its file.
 """
 
-import inspect
 import logging
 import math
 import time
@@ -22,7 +21,7 @@ from volbench._utils.device import send
 from volbench.data.loading.loader import Batch
 from volbench.errors import PluginError, VolbenchError
 from volbench.losses.weighted_sum import WeightedSum
-from volbench.plugins.registry import REGISTRIES
+from volbench.plugins.registry import REGISTRIES, source_of
 from volbench.spec import Spec, parse_sum
 from volbench.training.classifier import Classifier, shrink_mask
 from volbench.training.fold import FoldTrainer
@@ -78,11 +77,9 @@ class _Named:
     def place(self) -> str:
         """File and line of its class or function."""
         try:
-            factory = inspect.unwrap(REGISTRIES[self.kinds][self.spec.name])
-            file, (_, line) = inspect.getsourcefile(factory), inspect.getsourcelines(factory)
-        except (TypeError, OSError, VolbenchError):  # without a file, or a bridge to TorchIO
+            return source_of(REGISTRIES[self.kinds][self.spec.name])
+        except VolbenchError:  # a bridge to TorchIO
             return ""
-        return f"{file}:{line}"
 
     @contextmanager
     def running(self, doing: str) -> Iterator[None]:
