@@ -222,7 +222,7 @@ def test_the_check_of_sound_files_ends_with_0(folder):
         "note: 20 of 20 volumes have pixels that are not square",
         "note: 1 of 20 volumes have a mask",
         "clean: every volume is whole and fits its data set; look at them: volbench data show "
-        f"{folder}/manifest.csv",
+        f"{folder}/manifest.csv --set preprocessing.crop=none",
     ]
 
 
@@ -265,7 +265,7 @@ def test_the_description_shows_counts_sizes_and_strata(folder):
     assert result.exit_code == 0, result.output
     shown = dict(re.split(r"  +", line, maxsplit=1) for line in result.stdout.splitlines())
     assert shown["patients"] == "20"
-    assert shown["classes"] == "T2 10, T3 10"
+    assert shown["classes"] == "T2 10, T3 10 (positive: T3)"
     assert shown["masks"] == "1 of 20"
     assert shown["slices"] == "6 / 6 / 6"
     assert shown["slice spacing mm"] == "3 / 3 / 3"

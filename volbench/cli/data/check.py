@@ -108,7 +108,8 @@ def command(
             f"{data}: {plural(len(report.problems), 'problem')}; correct or remove these cases"
         )
     said = "clean: every volume is whole and fits its data set"
-    likewise = [*(["--recipe", recipe] if recipe else []), *(f"--set={one}" for one in settings)]
+    likewise = ["--recipe", recipe] if recipe else []
+    likewise += [word for setting in settings for word in ("--set", setting)]
     show = shlex.join(["volbench", "data", "show", data, *likewise])
     click.echo(f"{said}; look at them: {show}", err=style == "json")
 
