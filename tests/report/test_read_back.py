@@ -165,6 +165,12 @@ class Reader:
         others = [pair for pair in shown if best not in pair]
         assert WORDS.index(count.lower()) == len(others)
 
+    def read_also(self, number, listed):
+        best = str(self.rows.index(max(self.complete, key=self.mean)) + 1)
+        assert best != number
+        for other in re.findall(r"\d+", listed):
+            assert self.finding(number, other) == "better"
+
     def read_power(self, size):
         assert 0 < float(size) <= 0.5
 
@@ -202,7 +208,8 @@ PATTERNS = {
     "best": r"Candidate (\d) \((\S+)\) has the highest mean AUC(; it is better than candidates? "
     r"([\d, and]+)\.)?(, but no difference between it and candidates? ([\d, and]+) was shown\.)?",
     "alike": r"No difference between it and candidates? ([\d, and]+) was shown\.",
-    "rest": r"(\w+) other pairs? differs? too; the letters in the table say which\.",
+    "rest": r"(\w+) other pairs differ too\.",
+    "also": r"Candidate (\d) is better than candidates? ([\d, and]+), too\.",
     "power": rf"This design could have detected a true difference of {NUMBER} in AUC .*",
     "power_none": r"With so few cases and folds this design cannot show any difference .*",
     "incomplete": r"Candidate (\d) \((\S+)\) is not complete \((\d) of (\d) folds(?:, (\d) "

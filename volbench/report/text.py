@@ -13,6 +13,9 @@ from volbench.runs.load import LoadedRun
 
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
+MOST_NAMED = 3
+"""Candidates other than the best one that are said to be better than others, one by one."""
+
 
 def question(comparison: Comparison, rows: Sequence[ReportRow]) -> str:
     """What the runs were made to find out."""
@@ -198,13 +201,22 @@ def _verdicts(comparison: Comparison, rows: Sequence[ReportRow]) -> list[str]:
     if alike:
         start = "No" if worse else f"{first}, but no"
         found.append(f"{start} difference between it and {_candidates(alike)} was shown.")
-    rest = len(shown) - len(worse)
-    if rest:
-        found.append(
-            f"{_count(rest).capitalize()} other pair{'s differ' if rest > 1 else ' differs'} too; "
-            "the letters in the table say which."
-        )
-    return [*found, *_power(comparison)]
+    rest = [pair for pair in shown if best not in (pair.first, pair.second)]
+    return [*found, *_other_pairs(rest, rows), *_power(comparison)]
+
+
+def _other_pairs(pairs: Sequence[Pair], rows: Sequence[ReportRow]) -> list[str]:
+    """Who is better than whom, where the best one is neither; only how often, if by many."""
+    beaten: dict[int, list[str]] = {}
+    for pair in pairs:
+        seen = pair.turned() if pair.verdict == "worse" else pair
+        beaten.setdefault(seen.first, []).append(str(rows[seen.second].number))
+    if len(beaten) > MOST_NAMED:
+        return [f"{_count(len(pairs)).capitalize()} other pairs differ too."]
+    return [
+        f"Candidate {rows[first].number} is better than {_candidates(others)}, too."
+        for first, others in sorted(beaten.items())
+    ]
 
 
 def _pair(pair: Pair, rows: Sequence[ReportRow]) -> str:
