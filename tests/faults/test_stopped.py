@@ -136,15 +136,21 @@ def test_a_run_refused_by_the_disk_anywhere_is_continued_to_the_same_bits(world,
     campaign.report("refused")
 
 
-def test_a_disk_that_is_full_when_a_fold_is_published_ends_the_run_at_once(world, tmp_path):
+@pytest.mark.parametrize(
+    "moved",
+    [
+        pytest.param("/draft/history.csv", id="when a fold is published"),
+        pytest.param("folds/01/checkpoint.safetensors", id="when a fold is begun"),
+    ],
+)
+def test_a_disk_that_is_full_when_files_are_moved_ends_the_run_at_once(world, tmp_path, moved):
     """And not after waiting for a lease that cannot be given back either."""
     campaign = Campaign(world, tmp_path)
     done = campaign.operations("longer")
-    moved = ("rename", "/draft/history.csv")
-    (at, *_) = [n for n, (kind, path) in enumerate(done) if kind == moved[0] and moved[1] in path]
+    (at, *_) = [n for n, (kind, path) in enumerate(done) if kind == "rename" and moved in path]
     began = time.monotonic()
     campaign.stop("longer", ("ENOSPC", at))
-    campaign.report("refused when published")
+    campaign.report("refused when moved")
     assert campaign.counts == {"ENOSPC: StorageError": 1}
     assert time.monotonic() - began < 50
 

@@ -190,13 +190,18 @@ def begin(
     # Only now that no older attempt can publish any more does a look at the result settle it.
     try:
         result = finished(place)
+        if result is None:
+            return FoldAttempt(run, fold, lease)
     except StateError:
         lease.release("refused")
         raise
-    if result is not None:
-        lease.release("redundant")
-        return result
-    return FoldAttempt(run, fold, lease)
+    except OSError as error:  # who is to record it would wait for this lease
+        lease.release("interrupted")
+        raise StorageError(
+            f"cannot begin fold {fold} in {lease.path}: {error.strerror or error}; free some space"
+        ) from error
+    lease.release("redundant")
+    return result
 
 
 def finished(place: FoldFolder) -> FoldResult | None:
