@@ -56,6 +56,14 @@ def _dump(value: object, *, ensure_ascii: bool) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=ensure_ascii, allow_nan=False)
 
 
+def refused_by_disk(doing: str, error: OSError) -> StorageError:
+    """What to raise where the disk is full or a folder cannot be written, with the way out."""
+    return StorageError(
+        f"cannot {doing}: {error.strerror or error}; free some space or choose a folder you may "
+        "write to"
+    )
+
+
 @contextmanager
 def open_atomic(path: Path) -> Iterator[BinaryIO]:
     """Open a file to write in pieces; it appears under its name when the block ends well.
@@ -74,10 +82,7 @@ def open_atomic(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(
-            f"cannot write {path}: {reason}; free some space or choose a folder you may write to"
-        ) from error
+        raise refused_by_disk(f"write {path}", error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -26,8 +26,7 @@ def start_context() -> ForkServerContext | SpawnContext:
 
 def begin_imports() -> None:
     """Start the fork server, which imports beside what this process does meanwhile."""
-    if (os.cpu_count() or 1) > 1 and METHOD in multiprocessing.get_all_start_methods():
+    if (os.cpu_count() or 1) > 1 and start_context().get_start_method() == METHOD:
         from multiprocessing.forkserver import ensure_running
 
-        start_context()
         ensure_running()

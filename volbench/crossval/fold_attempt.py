@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from volbench._utils.atomic_io import write_atomic
+from volbench._utils.atomic_io import refused_by_disk, write_atomic
 from volbench.errors import StateError, StorageError
 from volbench.executors.lease import (
     RENEWAL_S,
@@ -97,9 +97,7 @@ class FoldAttempt:
             self._lease.move_in(self._draft)
             self._lease.publish(self._place.path)
         except OSError as error:  # no failure of the training: nothing could be recorded of one
-            raise StorageError(
-                f"cannot publish {self._place.path}: {error.strerror or error}; free some space"
-            ) from error
+            raise refused_by_disk(f"publish {self._place.path}", error) from error
         except LeaseLostError:
             if (published := finished(self._place)) is not None:
                 return published
@@ -197,9 +195,7 @@ def begin(
         raise
     except OSError as error:  # who is to record it would wait for this lease
         lease.release("interrupted")
-        raise StorageError(
-            f"cannot begin fold {fold} in {lease.path}: {error.strerror or error}; free some space"
-        ) from error
+        raise refused_by_disk(f"begin fold {fold} in {lease.path}", error) from error
     lease.release("redundant")
     return result
 

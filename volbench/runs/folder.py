@@ -234,7 +234,7 @@ class RunFolder:
             write_atomic(path, asked)
             return
         check_schema(there, path)
-        if is_sealed(self.path):
+        if _is_sealed(self.path, there):
             for name in vouched(self.path) - {AUDIT, RACE}:  # they are made again
                 verified(self.path, name)
         ours = {**dict.fromkeys(OPTIONAL), **experiment.canonical()}
@@ -252,7 +252,7 @@ class RunFolder:
             StateError: there is none, it is damaged, or a newer volbench wrote it.
         """
         values = self._required(EXPERIMENT)
-        if is_sealed(self.path):
+        if _is_sealed(self.path, values):
             if EXPERIMENT in vouched(self.path):  # runs of November 2026 have the id only
                 verified(self.path, EXPERIMENT)
             require_id(self.path / EXPERIMENT, values)
@@ -365,7 +365,11 @@ def is_sealed(folder: Path) -> bool:
     Its digests say so, too: a run that merely lost the word is none of version 0.1.
     """
     values = read_json(folder / EXPERIMENT)
-    return values is not None and (bool(values.get(SEALED)) or (folder / DIGESTS).exists())
+    return values is not None and _is_sealed(folder, values)
+
+
+def _is_sealed(folder: Path, experiment: Mapping[str, Any]) -> bool:
+    return bool(experiment.get(SEALED)) or (folder / DIGESTS).exists()
 
 
 def _is_beginning(entry: Path) -> bool:
