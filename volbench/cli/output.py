@@ -127,3 +127,12 @@ def facts_text(facts: Sequence[tuple[str, str]], *, least: int = 0) -> str:
         lines += [f"{name:<{name_width}}{folded[0]}".rstrip()]
         lines += [" " * name_width + line for line in folded[1:]]
     return "\n".join(lines) + "\n"
+
+
+def positive_note(classes: Sequence[str]) -> str:
+    """Which of two classes scores are about, in brackets; nothing of more.
+
+    >>> positive_note(["T2", "T3"])
+    ' (positive: T3)'
+    """
+    return f" (positive: {classes[-1]})" if len(classes) == 2 else ""

@@ -218,8 +218,8 @@ class Registry(Named):
         if others := kinds_of(name):
             known = " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in others)
             hint = f" {name!r} is {known}, not {self._article()}."
-        elif self.group == "volbench.encoders" and TIMM.match(name):
-            hint = f" {timm_hint(name)}"
+        elif self.group == "volbench.encoders" and (written := timm_hint(name)):
+            hint = f" {written}"
         else:
             near = nearest(name, self)
             hint = f" Did you mean {near!r}?" if near else ""

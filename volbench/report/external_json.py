@@ -159,10 +159,9 @@ def _run(values: dict[str, Any]) -> ExternalRun:
 
 
 def _verdict(text: object) -> Verdict:
-    for known in get_args(Verdict):
-        if text == known:
-            return cast("Verdict", known)
-    raise ValueError("verdict")
+    if text not in get_args(Verdict):
+        raise ValueError("verdict")
+    return cast("Verdict", text)
 
 
 def _ends(span: Span) -> dict[str, float]:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from volbench.cli.options import chosen_preprocessing, preprocessing_options
-from volbench.cli.output import chosen_format, emit, facts_text, json_text, output_options
+from volbench.cli.output import (
+    chosen_format,
+    emit,
+    facts_text,
+    json_text,
+    output_options,
+    positive_note,
+)
 
 if TYPE_CHECKING:
     from volbench.data.checking.describe import DatasetSummary, Range
@@ -76,8 +83,7 @@ def _rows(found: "DatasetSummary") -> Iterator[tuple[str, str]]:
         yield "url", card.url
     yield "cases", str(found.cases)
     yield "patients", str(found.patients)
-    positive = f" (positive: {[*found.classes][-1]})" if len(found.classes) == 2 else ""
-    yield "classes", _shown(found.classes) + positive
+    yield "classes", _shown(found.classes) + positive_note([*found.classes])
     if found.folds:
         yield "folds", _shown(found.folds)
     yield "channels", ", ".join(found.channels)

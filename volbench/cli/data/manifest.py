@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from volbench.cli.output import echo_note
+from volbench.cli.output import echo_note, positive_note
 
 SHOWN = 3
 
@@ -83,7 +83,7 @@ def command(
     counts = Counter(case.label for case in cases)
     shown = ", ".join(f"{name} {counts[name]}" for name in written.manifest.classes)
     patients = plural(len({case.patient for case in cases}), "patient")
-    positive = f" (positive: {written.manifest.classes[-1]})" if len(counts) == 2 else ""
+    positive = positive_note(written.manifest.classes)
     click.echo(f"wrote {output}: {plural(len(cases), 'case')} of {patients}; {shown}{positive}")
     click.echo(f"next: volbench data check {output}")
 
