@@ -11,6 +11,22 @@ from volbench.encoders import fused_norm
 from volbench.encoders.fused_norm import by_kernel, masked_norm, norm_relu
 
 triton = pytest.importorskip("triton")
+
+
+@pytest.fixture(autouse=True)
+def _numbers_of_arrays(monkeypatch):
+    """Have the interpreter count loops: it takes int() of arrays of one, as NumPy 2.4 does not."""
+    from triton.runtime import interpreter
+
+    patch = interpreter._patch_lang_tensor
+
+    def patched(tensor, scope):
+        patch(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: self.handle.data.item())
+
+    monkeypatch.setattr(interpreter, "_patch_lang_tensor", patched)
+
+
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SHAPES = [(3, 5, 4, 3), (1, 3, 2, 5), (7, 72, 3, 5), (40, 2, 16, 16)]
 

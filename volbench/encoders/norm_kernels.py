@@ -31,6 +31,9 @@ PARTS = 512
 TILE = 4096
 """Numbers of one tile."""
 
+AHEAD = 3
+"""Tiles that a reduction has under way: it loads the next ones while it adds one up."""
+
 FINISHED_CHANNELS = 8
 """Channels whose parts one program merges."""
 
@@ -62,7 +65,7 @@ def _real_places(real, places, count, per_row, HAS_REAL: tl.constexpr):
 @no_type_check
 def _moments(
     x, real, parts, count, per_row, channels,
-    BLOCK: tl.constexpr, CHANNELS: tl.constexpr, HAS_REAL: tl.constexpr,
+    BLOCK: tl.constexpr, CHANNELS: tl.constexpr, HAS_REAL: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     part, number = tl.program_id(0), tl.num_programs(0)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -76,18 +79,16 @@ def _moments(
     total = tl.zeros([BLOCK, CHANNELS], tl.float32)
     square = tl.zeros([BLOCK, CHANNELS], tl.float32)
     kept = tl.zeros([BLOCK], tl.float32)
-    start = part * BLOCK
-    while start < count:
+    for start in tl.range(part * BLOCK, count, number * BLOCK, num_stages=AHEAD):
         places = start + tl.arange(0, BLOCK)
-        keep = _real_places(real, places, count, per_row, HAS_REAL)
         at = places.to(tl.int64)[:, None] * channels + channel[None, :]
-        mask = keep[:, None] & inside[None, :]
-        values = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
-        values = tl.where(mask, values - shift[None, :], 0.0)
+        there = (places < count)[:, None] & inside[None, :]
+        values = tl.load(x + at, mask=there, other=0.0).to(tl.float32)
+        keep = _real_places(real, places, count, per_row, HAS_REAL)
+        values = tl.where(keep[:, None] & inside[None, :], values - shift[None, :], 0.0)
         total += values
         square += values * values
         kept += keep.to(tl.float32)
-        start += number * BLOCK
     items = tl.sum(kept, 0)
     sums = tl.sum(total, 0)
     offset = sums / tl.maximum(items, 1.0)
@@ -147,20 +148,18 @@ def _normalise(
     scale = tl.load(statistics + channels + channel, mask=inside, other=0.0)
     scale *= tl.load(weight + channel, mask=inside, other=0.0)
     offset = tl.load(bias + channel, mask=inside, other=0.0)
-    keep = _real_places(real, places, count, per_row, HAS_REAL)
     at = places.to(tl.int64)[:, None] * channels + channel[None, :]
-    mask = keep[:, None] & inside[None, :]
-    values = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
+    there = (places < count)[:, None] & inside[None, :]
+    values = tl.load(x + at, mask=there, other=0.0).to(tl.float32)
     values = (values - mean[None, :]) * scale[None, :] + offset[None, :]
     if HAS_RESIDUAL:
-        values += tl.load(residual + at, mask=mask, other=0.0).to(tl.float32)
+        values += tl.load(residual + at, mask=there, other=0.0).to(tl.float32)
     if RELU:
         # Not maximum, which would make a number of NaN.
         values = tl.where(values <= 0.0, 0.0, values)
-    values = tl.where(mask, values, 0.0)
-    tl.store(
-        y + at, values.to(y.dtype.element_ty), mask=(places < count)[:, None] & inside[None, :]
-    )
+    keep = _real_places(real, places, count, per_row, HAS_REAL)
+    values = tl.where(keep[:, None] & inside[None, :], values, 0.0)
+    tl.store(y + at, values.to(y.dtype.element_ty), mask=there)
 
 
 @triton.jit
@@ -168,7 +167,7 @@ def _normalise(
 def _gradient_sums(
     gradient, x, y, through, real, statistics, weight, bias, parts, count, per_row, channels,
     BLOCK: tl.constexpr, CHANNELS: tl.constexpr,
-    HAS_REAL: tl.constexpr, RELU: tl.constexpr, FROM_OUTPUT: tl.constexpr,
+    HAS_REAL: tl.constexpr, RELU: tl.constexpr, FROM_OUTPUT: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
     part, number = tl.program_id(0), tl.num_programs(0)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
@@ -179,26 +178,24 @@ def _gradient_sums(
     offset = tl.load(bias + channel, mask=inside, other=0.0)
     total = tl.zeros([BLOCK, CHANNELS], tl.float32)
     product = tl.zeros([BLOCK, CHANNELS], tl.float32)
-    start = part * BLOCK
-    while start < count:
+    for start in tl.range(part * BLOCK, count, number * BLOCK, num_stages=AHEAD):
         places = start + tl.arange(0, BLOCK)
-        keep = _real_places(real, places, count, per_row, HAS_REAL)
         at = places.to(tl.int64)[:, None] * channels + channel[None, :]
-        mask = keep[:, None] & inside[None, :]
-        values = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) - mean[None, :]
-        grad = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
+        there = (places < count)[:, None] & inside[None, :]
+        values = tl.load(x + at, mask=there, other=0.0).to(tl.float32) - mean[None, :]
+        grad = tl.load(gradient + at, mask=there, other=0.0).to(tl.float32)
         if RELU:
             if FROM_OUTPUT:
-                passed = tl.load(y + at, mask=mask, other=0.0).to(tl.float32) > 0.0
+                passed = tl.load(y + at, mask=there, other=0.0).to(tl.float32) > 0.0
             else:
                 passed = values * scale[None, :] + offset[None, :] > 0.0
             grad = tl.where(passed, grad, 0.0)
+        mask = _real_places(real, places, count, per_row, HAS_REAL)[:, None] & inside[None, :]
+        grad = tl.where(mask, grad, 0.0)
         if FROM_OUTPUT:
-            everywhere = (places < count)[:, None] & inside[None, :]
-            tl.store(through + at, grad.to(through.dtype.element_ty), mask=everywhere)
+            tl.store(through + at, grad.to(through.dtype.element_ty), mask=there)
         total += grad
         product += tl.where(mask, grad * values, 0.0)
-        start += number * BLOCK
     to = parts + part * channels + channel
     tl.store(to, tl.sum(total, 0), mask=inside)
     tl.store(to + number * channels, tl.sum(product, 0), mask=inside)
@@ -237,18 +234,17 @@ def _input_gradient(
     scale = deviation * tl.load(weight + channel, mask=inside, other=0.0)
     slope = tl.load(sums + channel, mask=inside, other=0.0) * deviation / items
     constant = tl.load(sums + channels + channel, mask=inside, other=0.0) / items
-    keep = _real_places(real, places, count, per_row, HAS_REAL)
     at = places.to(tl.int64)[:, None] * channels + channel[None, :]
-    mask = keep[:, None] & inside[None, :]
-    values = tl.load(x + at, mask=mask, other=0.0).to(tl.float32) - mean[None, :]
-    grad = tl.load(gradient + at, mask=mask, other=0.0).to(tl.float32)
+    there = (places < count)[:, None] & inside[None, :]
+    values = tl.load(x + at, mask=there, other=0.0).to(tl.float32) - mean[None, :]
+    grad = tl.load(gradient + at, mask=there, other=0.0).to(tl.float32)
     if RELU:
         offset = tl.load(bias + channel, mask=inside, other=0.0)
         grad = tl.where(values * scale[None, :] + offset[None, :] > 0.0, grad, 0.0)
     grad = (grad - constant[None, :] - values * slope[None, :]) * scale[None, :]
-    grad = tl.where(mask, grad, 0.0)
-    everywhere = (places < count)[:, None] & inside[None, :]
-    tl.store(result + at, grad.to(result.dtype.element_ty), mask=everywhere)
+    keep = _real_places(real, places, count, per_row, HAS_REAL)
+    grad = tl.where(keep[:, None] & inside[None, :], grad, 0.0)
+    tl.store(result + at, grad.to(result.dtype.element_ty), mask=there)
 
 
 def batch_moments(
@@ -258,7 +254,7 @@ def batch_moments(
     sizes, real = _Sizes.of(x, real), _as_bytes(real)
     statistics = x.new_empty(3, sizes.channels, dtype=torch.float32)
     parts = x.new_empty(3, sizes.parts, sizes.channels, dtype=torch.float32)
-    _moments[sizes.shared](x, real, parts, *sizes.numbers, **sizes.tile)
+    _moments[sizes.shared](x, real, parts, *sizes.numbers, **sizes.tile, AHEAD=AHEAD)
     if running is not None and running.momentum is None:
         running.batches.add_(1)
     _finish_moments[sizes.finished](
@@ -332,7 +328,7 @@ def gradients(
     sums = x.new_empty(2, sizes.channels, dtype=torch.float32)
     _gradient_sums[sizes.shared](
         gradient, x, y, through, real, statistics, weight, bias, parts,
-        *sizes.numbers, **sizes.tile, RELU=relu, FROM_OUTPUT=y is not None,
+        *sizes.numbers, **sizes.tile, RELU=relu, FROM_OUTPUT=y is not None, AHEAD=AHEAD,
     )  # fmt: skip
     _finish_gradients[sizes.finished](
         parts, statistics, sums, sizes.parts, sizes.channels,

@@ -67,7 +67,9 @@ class Workers:
                 worker.stop()
 
     def stop(self) -> None:
-        """End all of them."""
+        """End all of them, side by side: leaving a GPU takes each a while."""
+        for worker in self._idle:
+            worker.dismiss()
         while self._idle:
             self._idle.pop().stop()
 
@@ -134,12 +136,16 @@ class Worker:
         self.task = None
         self._start()
 
+    def dismiss(self) -> None:
+        """Have a process that waits for a task end by itself."""
+        self.connection.close()
+
     def stop(self) -> None:
         """End the process; what it had not recorded is redone from its last checkpoint."""
         self._end()
 
     def _end(self) -> None:
-        self.connection.close()
+        self.dismiss()
         if self.task is None:  # it ends by itself, and takes its locks and helpers along
             self.process.join(GRACE_SECONDS)
         self.process.kill()
