@@ -50,6 +50,10 @@ RACES = {
     "six equal": Race((0.0,) * 6, BASE),
     "six equal, 150 patients": Race((0.0,) * 6, replace(BASE, patients=150)),
     "six equal, crashing": Race((0.0,) * 6, replace(BASE, learner="crashing")),
+    "twelve equal, 350 patients": Race((0.0,) * 12, replace(BASE, patients=350)),
+    "twelve within .05, 350 patients": Race(
+        tuple(0.005 * step for step in range(12)), replace(BASE, patients=350)
+    ),
     "two of eight better by .09": Race((0.1, 0.1, *(0.0,) * 6), BASE),
     "two of eight better by .15": Race((0.2, 0.2, *(0.0,) * 6), BASE),
     "one of twelve better by .15": Race((0.2, *(0.0,) * 11), BASE),

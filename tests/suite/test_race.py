@@ -35,6 +35,7 @@ from volbench.leaderboard.statistics.race import (
     judge,
     look,
     pooled_error,
+    reliability,
     standardized,
 )
 from volbench.report import make_report
@@ -246,6 +247,55 @@ def test_chances_foretell_how_often_the_tables_show_a_difference():
     assert chances[0, 0] == 0
 
 
+def test_chances_are_those_of_candidates_that_differ_little_where_a_share_is_kept():
+    """As above, but true differences are normal around 0 and a third of 0.05 is kept."""
+    random = np.random.default_rng(4)
+    variance, share, kept = 0.02**2, 0.5, 1 / 3
+    truth = random.normal(kept * 0.05, np.sqrt(kept * variance), 200_000)
+    end = (0.05 + random.normal(truth, np.sqrt(variance))) / 2
+    critical = stats.norm.isf(0.025)
+    shown = (np.abs(end) >= critical * np.sqrt(1.5 * variance * share)).mean()
+    gap = np.array([[0.0, 0.05], [-0.05, 0.0]])
+    error = np.full((2, 2), np.sqrt(variance))
+    chances, _ = chances_of_a_claim(gap, error, share, pairs=1, alpha=0.05, kept=kept)
+    assert chances[0, 1] == pytest.approx(shown, abs=0.003)
+    flat, _ = chances_of_a_claim(gap, error, share, pairs=1, alpha=0.05)
+    assert chances[0, 1] < flat[0, 1]
+
+
+def test_what_is_kept_of_differences_is_an_upper_bound_from_the_analysis_of_variance():
+    random = np.random.default_rng(6)
+    by_fold = random.normal(0, 0.05, (2000, 8, 5))
+    covariance = np.zeros((8, 8))
+    equal, apart = [], []
+    for scores in by_fold:
+        for found, gaps in ((equal, np.zeros(8)), (apart, random.normal(0, 0.05, 8))):
+            moved = scores + gaps[:, None]
+            areas = Areas(moved.mean(axis=1), covariance, moved, covariance, 5, 0)
+            paired = paired_folds(areas)
+            found.append(reliability(paired.difference, paired.error, 5))
+    # Equals keep nothing in a tenth of all studies, and no share of them is above 1.
+    assert np.mean(np.array(equal) == 0) == pytest.approx(0.1, abs=0.02)
+    assert max(equal) < 1
+    # 0.05 squared between candidates, a fifth of it from folds: 5 sixths are kept at the truth.
+    assert np.mean(np.array(apart) > 5 / 6) == pytest.approx(0.9, abs=0.04)
+
+
+def test_many_candidates_alike_are_settled_before_a_few():
+    random = np.random.default_rng(8)
+    settled = {
+        number: np.mean(
+            [
+                len(judge(names, areas_of(random, (0.0,) * number), 4, folds_total=10)) / number
+                for _ in range(200)
+            ]
+        )
+        for number in (2, 12)
+        for names in [[str(name) for name in range(number)]]
+    }
+    assert settled[12] > 1.3 * settled[2]
+
+
 def test_equals_are_settled_and_what_may_still_differ_goes_on():
     by_fold = np.array([[0.8, 0.7, 0.75, 0.8, 0.7, 0.75], [0.79, 0.71, 0.75, 0.79, 0.71, 0.75],
                         [0.76, 0.66, 0.69, 0.77, 0.65, 0.72]])  # fmt: skip
@@ -273,6 +323,7 @@ def test_pairs_of_candidates_that_are_settled_stay_in_every_level():
             *(paired.difference, pooled_error(paired), 0.6),
             pairs=math.comb(candidates, 2),
             alpha=0.05,
+            kept=reliability(paired.difference, paired.error, 6),
         )
         assert stops["one"].candidates == candidates
         assert stops["one"].chance == pytest.approx(chances[0, 1])

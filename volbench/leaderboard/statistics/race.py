@@ -9,8 +9,9 @@ After each round, from the third on, two questions are asked of the candidates t
   (Bonferroni). What was shown worse is tested no more.
 - Is one *settled*: would the folds that are missing hardly let the tables show a difference between
   it and any other that is left? The mean difference over all folds is predicted from those at hand
-  (predictive power, Spiegelhalter et al., 1986). Stopping so claims nothing, and its pairs stay in
-  the number that levels are divided by.
+  (predictive power, Spiegelhalter et al., 1986), shrunk as far as the candidates together differ
+  no more than their folds vary. Stopping so claims nothing, and its pairs stay in the number that
+  levels are divided by.
 """
 
 import math
@@ -37,8 +38,10 @@ from volbench.evaluation.statistics.spread import ROUNDING
 
 FIRST = 3
 """Folds before the first look: two say nothing of trainings that fail now and then."""
-CHANCE = 0.1
+CHANCE = 0.04
 """A candidate is settled if no pair of it will be shown to differ with a larger chance."""
+CAUTION = 0.1
+"""Quantile of F that bounds from above how much candidates differ (`reliability`)."""
 
 StopKind: TypeAlias = Literal["worse", "settled"]
 
@@ -155,7 +158,8 @@ def judge(
     alpha: float = ALPHA,
 ) -> dict[str, Stop]:
     """What `look` says, of areas within the folds that are finished."""
-    if len(names) < 2 or np.isfinite(areas.by_fold).all(axis=0).sum() < 2:
+    defined = int(np.isfinite(areas.by_fold).all(axis=0).sum())
+    if len(names) < 2 or defined < 2:
         return {}
     pairs = paired_folds(areas)
     difference, error = pairs.difference, pooled_error(pairs)
@@ -171,12 +175,14 @@ def judge(
     left = [place for place, name in enumerate(names) if name not in found]
     if len(left) < 2:
         return found
+    inside = np.ix_(left, left)
     chances, critical = chances_of_a_claim(
-        difference[np.ix_(left, left)],
-        error[np.ix_(left, left)],
+        difference[inside],
+        error[inside],
         finished / folds_total,
         pairs=math.comb(len(left) + settled, 2),
         alpha=alpha,
+        kept=reliability(difference[inside], pairs.error[inside], defined),
     )
     for row, place in enumerate(left):
         likeliest = int(np.argmax(chances[row]))
@@ -208,12 +214,36 @@ def standardized(
     )
 
 
+def reliability(difference: PairMatrix, error: PairMatrix, folds: int) -> float:
+    """Share of the differences so far that further folds will repeat, at most: 0 to 1.
+
+    As in an analysis of variance, mean squares between candidates over those of their folds follow
+    F if candidates are equal. What divides them is a low quantile of F and not its mean, so that a
+    few folds that happen to agree do not make candidates look equal.
+
+    Args:
+        difference: Of each pair so far.
+        error: Standard error of that, not enlarged.
+        folds: That both are over.
+    """
+    candidates = len(difference)
+    between, within = (difference**2).sum(), (error**2).sum()
+    expected = stats.f.ppf(CAUTION, candidates - 1, (candidates - 1) * (folds - 1))
+    return float(max(0.0, 1 - expected * within / between)) if between > 0 else 0.0
+
+
 def chances_of_a_claim(
-    difference: PairMatrix, error: PairMatrix, share: float, *, pairs: int, alpha: float
+    difference: PairMatrix,
+    error: PairMatrix,
+    share: float,
+    *,
+    pairs: int,
+    alpha: float,
+    kept: float = 1.0,
 ) -> tuple[PairMatrix, PairMatrix]:
     """Predict with which chance the tables will show each pair to differ, once all folds are there.
 
-    The true difference is as likely anywhere a priori, and the folds to come vary as those at hand.
+    True differences are normal around 0 a priori, and the folds to come vary as those at hand.
 
     Args:
         difference: Of each pair so far.
@@ -221,6 +251,8 @@ def chances_of_a_claim(
         share: Of the folds, that are finished.
         pairs: That Holm's method adjusts for.
         alpha: Level of the tables.
+        kept: Share of a difference that its posterior mean keeps (`reliability`); with 1, any true
+            difference is as likely as any other.
 
     Returns:
         The chances, 0 on the diagonal, and what ``|z|`` has to exceed at the end: that of Holm's
@@ -231,8 +263,9 @@ def chances_of_a_claim(
     order = np.argsort(np.argsort(-standardized(gap, of_pair)))
     critical = stats.norm.isf(alpha / 2 / (pairs - order))
     needed = critical * math.sqrt(FACTOR * share) * of_pair
-    spread = np.maximum(of_pair * math.sqrt(1 - share), ROUNDING)
-    chance = stats.norm.sf((needed - gap) / spread) + stats.norm.cdf((-needed - gap) / spread)
+    spread = np.maximum(of_pair * math.sqrt((1 - share) * (share + (1 - share) * kept)), ROUNDING)
+    mean = (share + (1 - share) * kept) * gap
+    chance = stats.norm.sf((needed - mean) / spread) + stats.norm.cdf((-needed - mean) / spread)
     chances, criticals = np.zeros_like(difference), np.zeros_like(difference)
     for matrix, values in ((chances, chance), (criticals, critical)):
         matrix[first, second] = matrix[second, first] = values
