@@ -35,6 +35,22 @@ def test_each_state_of_a_fold_is_told_apart(tmp_path):
     assert (stale.state, stale.reason) == ("stale", "its process ended")
 
 
+def test_how_far_a_fold_came_is_told_where_its_attempt_said_so(tmp_path):
+    write_run(tmp_path / "a", finished=[0, 1], failed=[2])
+    for fold, text in enumerate(('{"epoch": 14, "epochs": 20, "epoch_seconds": 3}', '{"epo', "")):
+        lease = acquire(attempts_folder(tmp_path / "a", fold))
+        if text:
+            (lease.path / "progress.json").write_text(text)
+        lease.release("published")
+    said = json.loads(volbench("status", tmp_path / "a", "--format", "json").output)["folds"]
+    assert [(row["state"], row["epoch"], row["epochs"], row["minutes_left"]) for row in said] == [
+        ("done", 14, 20, None),
+        ("done", None, None, None),  # its file was cut
+        ("failed", None, None, None),
+    ]
+    assert "  14/20" in volbench("status", tmp_path / "a").output.splitlines()[0]
+
+
 def test_status_prints_plain_lines_or_json(tmp_path):
     write_run(tmp_path / "a", finished=[0], failed=[1])
     said = volbench("status", tmp_path)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.faults.children import GONE_ON, in_child
 from tests.faults.filesystem import WRITES, FaultyFiles
+from tests.faults.tally import note, told
 from tests.faults.tiny_run import FULLER, LONGER, leftovers, numbers, train, write_volumes
 from volbench.errors import StorageError
 
@@ -71,11 +72,12 @@ class Campaign:
         wrong: What should not have been.
     """
 
-    def __init__(self, world, folder):
+    def __init__(self, world, folder, title):
         self.world = world
         self.folder = folder
-        self.counts: Counter[str] = Counter()
         self.wrong: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self._title = title
 
     def stop(self, scenario, *points):
         """Stop a run at each of the points, (fault, number), one after the other; continue it."""
@@ -91,6 +93,7 @@ class Campaign:
         elif left := leftovers(root):
             self.wrong.append(f"{scenario} {points}: left behind: {left}")
         shutil.rmtree(root, ignore_errors=True)
+        note(self._title, {**self.counts, "wrong": len(self.wrong)})
 
     def operations(self, scenario):
         """What an undisturbed run does."""
@@ -110,30 +113,29 @@ class Campaign:
                 return  # the second run of two had less to do, and ended before
             self.wrong.append(f"{where}: {fault} ended with {ending}")
 
-    def report(self, title):
+    def report(self):
         """Print the counts and fail if anything was wrong."""
-        told = ", ".join(f"{number} {word}" for word, number in sorted(self.counts.items()))
-        print(f"\n{title}: {told}; wrong: {len(self.wrong)}")
+        print(f"\n{self._title}: {told(self.counts)}; wrong: {len(self.wrong)}")
         assert not self.wrong, "\n".join(self.wrong[:5])
 
 
 def test_a_run_killed_anywhere_is_continued_to_the_same_bits(world, tmp_path):
-    campaign = Campaign(world, tmp_path)
+    campaign = Campaign(world, tmp_path, "killed")
     draw = random.Random(0)
     done = campaign.operations("longer")
     for at in draw.sample(range(len(done)), QUICK):
         campaign.stop("longer", (draw.choice(("kill", "torn")), at))
-    campaign.report("killed")
+    campaign.report()
 
 
 def test_a_run_refused_by_the_disk_anywhere_is_continued_to_the_same_bits(world, tmp_path):
-    campaign = Campaign(world, tmp_path)
+    campaign = Campaign(world, tmp_path, "refused")
     draw = random.Random(1)
     done = campaign.operations("longer")
     writes = [n for n, (kind, _) in enumerate(done) if kind in WRITES]
     for at in draw.sample(writes, QUICK // 2):
         campaign.stop("longer", (draw.choice(("ENOSPC", "EIO")), at))
-    campaign.report("refused")
+    campaign.report()
 
 
 @pytest.mark.parametrize(
@@ -145,12 +147,12 @@ def test_a_run_refused_by_the_disk_anywhere_is_continued_to_the_same_bits(world,
 )
 def test_a_disk_that_is_full_when_files_are_moved_ends_the_run_at_once(world, tmp_path, moved):
     """And not after waiting for a lease that cannot be given back either."""
-    campaign = Campaign(world, tmp_path)
+    campaign = Campaign(world, tmp_path, "refused when moved")
     done = campaign.operations("longer")
     (at, *_) = [n for n, (kind, path) in enumerate(done) if kind == "rename" and moved in path]
     began = time.monotonic()
     campaign.stop("longer", ("ENOSPC", at))
-    campaign.report("refused when moved")
+    campaign.report()
     assert campaign.counts == {"ENOSPC: StorageError": 1}
     assert time.monotonic() - began < 50
 
@@ -159,35 +161,35 @@ def test_a_disk_that_is_full_when_files_are_moved_ends_the_run_at_once(world, tm
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_run_killed_at_every_operation_is_continued_to_the_same_bits(scenario, world, tmp_path):
-    campaign = Campaign(world, tmp_path)
+    campaign = Campaign(world, tmp_path, f"every operation of {scenario}")
     for at, (kind, _) in enumerate(campaign.operations(scenario)):
         if at % PARTS == PART:
             campaign.stop(scenario, ("torn" if kind == "write" else "kill", at))
-    campaign.report(f"every operation of {scenario}")
+    campaign.report()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_run_killed_twice_is_continued_to_the_same_bits(world, tmp_path):
-    campaign = Campaign(world, tmp_path)
+    campaign = Campaign(world, tmp_path, "killed twice")
     draw = random.Random(2 + PART)
     for _ in range(int(os.environ.get("VOLBENCH_DOUBLE_STOPS", "150")) // PARTS):
         scenario = draw.choice(list(SCENARIOS))
         length = len(campaign.operations(scenario))
         first = draw.randrange(length)
         campaign.stop(scenario, ("kill", first), ("torn", draw.randrange(length - first + 20)))
-    campaign.report("killed twice")
+    campaign.report()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
 def test_every_write_that_the_disk_refuses_is_continued_to_the_same_bits(fault, world, tmp_path):
-    campaign = Campaign(world, tmp_path)
+    campaign = Campaign(world, tmp_path, f"every write x {fault}")
     for at, (kind, _) in enumerate(campaign.operations("longer")):
         if kind in WRITES and at % PARTS == PART:
             campaign.stop("longer", (fault, at))
-    campaign.report(f"every write x {fault}")
+    campaign.report()
 
 
 def test_a_child_that_raises_is_told_from_one_that_was_killed(tmp_path):
