@@ -9,16 +9,18 @@ import torch
 
 from tests.crossval.test_profile import plan_for
 from tests.helpers.small import write_small
-from volbench.crossval import on_node
+from volbench.crossval import dispatch, on_node
 from volbench.crossval.fold_task import Task, require_visible
 from volbench.crossval.on_node import OnNode, decide
 from volbench.crossval.open_run import describe_tasks
 from volbench.crossval.run_cross_validation import Callback, run
 from volbench.crossval.settings import RunSettings
 from volbench.errors import StateError, UsageError
+from volbench.executors.lease import acquire
 from volbench.executors.ray import Ray
 from volbench.executors.slurm import Slurm
 from volbench.interfaces import Executor, ExecutorEvent
+from volbench.runs.attempts import attempts_folder
 from volbench.training.device_and_precision import Compute
 
 
@@ -93,6 +95,7 @@ class Blind(Executor):
         return "tasks elsewhere"
 
 
+@pytest.mark.timeout(60)
 def test_what_stops_all_folds_alike_is_told_of_the_first(plan, tmp_path):
     class Told(Callback):
         reasons: ClassVar[list[str]] = []
@@ -123,3 +126,37 @@ def test_a_success_without_a_result_is_a_failure(plan, tmp_path):
     outcome = run(plan, out=tmp_path, executor=Idle())
     assert len(outcome.failed) == len(plan.split.folds)
     assert {result.error for result in outcome.failed} == {"it ended without a result"}
+
+
+class Silent(Blind):
+    """Its first submission is begun by a process that dies at once; the second ends each fold."""
+
+    restarts = False
+
+    def __init__(self, run):
+        self.run, self.submissions = run, 0
+
+    def submit(self, tasks, folder, on_event):
+        self.submissions += 1
+        for task in tasks:
+            if self.submissions == 1:
+                _begin_and_die(attempts_folder(self.run, int(task.key.rpartition("/")[2])))
+                on_event(ExecutorEvent(task.key, "failed", error_type="LeaseHeldError"))
+            else:
+                on_event(ExecutorEvent(task.key, "failed", reason="it was taken over"))
+
+
+def _begin_and_die(attempts):
+    lease = acquire(attempts)
+    told = json.loads((lease.path / "lease.json").read_text())
+    told["process"]["started"] -= 1  # a process that had this one's number before
+    (lease.path / "lease.json").write_text(json.dumps(told))
+
+
+@pytest.mark.timeout(60)
+def test_a_fold_whose_process_died_elsewhere_is_taken_over(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(dispatch, "POLL_S", 0.01)
+    executor = Silent(tmp_path / "run")
+    outcome = run(plan, out=tmp_path, name="run", executor=executor)
+    assert executor.submissions == 2
+    assert {result.error for result in outcome.failed} == {"it was taken over"}

@@ -10,13 +10,17 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from volbench.cli.main import main
+from volbench.crossval import features
 from volbench.crossval.plan import Plan, make_plan
 from volbench.crossval.run_cross_validation import Callback, run
 from volbench.data.cache.features import FEATURES, open_features
 from volbench.encoders.building import build_encoder
 from volbench.errors import StateError
+from volbench.executors.lease import Lease, acquire_when_free, current_attempt
 from volbench.predict.trained_run import load_trained
+from volbench.runs.attempts import ATTEMPTS
 from volbench.runs.load import load_run
+from volbench.training.device_and_precision import Compute
 
 DATA = "phantom(patients=16, size=24, slices=(2, 5))"
 Planner = Callable[..., Plan]
@@ -129,6 +133,50 @@ def test_what_needs_images_is_named(
     run(planned(override), out=tmp_path, device="cpu", jobs=1, folds=[0], callback=heard)
     assert any(reason in line for line in heard.lines)
     assert heard.cases == 0
+
+
+def _store(weights: Path, root: Path, on_case: Callable[[int, int], None]) -> Path:
+    prepared = make_plan(
+        encoder="r2d(width=2)", aggregator="max", loss="focal", data=DATA, folds="2"
+    ).prepared
+    spec = f"timm(name='test_resnet', weights={str(weights)!r})"
+    compute = Compute("cpu", "float32", 1)
+    return features.store_features(spec, prepared, compute, root=root, on_case=on_case).folder
+
+
+def test_what_another_process_stored_while_this_one_waited_is_not_computed_again(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def wait(attempts: Path) -> Lease:
+        monkeypatch.setattr(features, "acquire_when_free", acquire_when_free)
+        _store(weights, tmp_path, lambda done, total: calls.append("there"))
+        return acquire_when_free(attempts)
+
+    monkeypatch.setattr(features, "acquire_when_free", wait)
+    _store(weights, tmp_path, lambda done, total: calls.append("here"))
+    assert calls == ["there"] * 16
+
+
+def test_nobody_waits_for_a_process_that_has_stored_its_tokens_or_failed(
+    weights: Path, tmp_path: Path
+) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    def outcome() -> str:
+        (attempts,) = (tmp_path / "features" / ATTEMPTS).iterdir()
+        attempt = current_attempt(attempts)
+        assert attempt is not None
+        assert attempt.state == "ended"
+        return attempt.outcome
+
+    with pytest.raises(KeyboardInterrupt):
+        _store(weights, tmp_path, interrupt)
+    assert outcome() == "interrupted"
+    _store(weights, tmp_path, lambda done, total: None)
+    assert outcome() == "stored"
 
 
 def test_an_encoder_that_is_trained_is_not_stored(planned: Planner, tmp_path: Path) -> None:
