@@ -571,5 +571,9 @@ class Tracker(abc.ABC):
     def finish(self, fold: int, values: Mapping[str, float]) -> None:  # noqa: B027
         """Take the result of a finished fold: ``auc`` held out, ``seconds``, ``selected_epoch``."""
 
+    def how_to_view(self) -> str:
+        """Command or address that shows the curves, printed after the run; empty for none."""
+        return ""
+
     def close(self) -> None:  # noqa: B027 (it may own nothing)
         """End what was opened; called once more or less often than `start`."""

@@ -202,6 +202,44 @@ def test_each_trial_of_a_search_is_a_run_of_its_own(tmp_path):
     assert outer[-1] == ("close",)
 
 
+class Shown(Kept):
+    """Says where its curves are. Source: a test."""
+
+    def __init__(self, *, place="here"):
+        self.place = place
+
+    def how_to_view(self):
+        if self.place == "broken":
+            raise RuntimeError
+        return f"show\n{self.place}"
+
+
+def test_how_to_look_at_the_curves_is_printed_once_when_a_run_ends(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = '[[table]]\ntitle = "Two"\nlevel = "slice"\nencoder = "r2d(width=2)"\n'
+    write_suite(tmp_path, f'{table}loss = ["focal", "cross_entropy"]\n')
+    track = [
+        word
+        for spec in ("shown", "shown", "shown(place='broken')", "kept", "shown(place='there')")
+        for word in ("--track", spec)
+    ]
+    data = "phantom(patients=24, size=16, slices=3)"
+    small = [*("--data", data, "--folds", "2"), "--device", "cpu", "--jobs", "1"]
+    overrides = ("training.epochs=1", "selection.checkpoint=last")
+    small += [word for text in overrides for word in ("--set", text)]
+    encoder = ["--encoder", "r2d(width=2)", "--agg", "max", "--loss", "focal"]
+    with trackers.adding(shown=Shown, kept=Kept):
+        for words in (
+            ["run", *encoder, "--fold", "0", *small],
+            ["suite", "run", "suite.toml", "--device", "cpu", "--jobs", "1"],
+            ["tune", *encoder, "--trials", "1", "--inner-folds", "2", *small],
+        ):
+            done = CliRunner().invoke(main, [*words, *track])
+            assert done.exit_code == 0, done.output
+            curves = [line for line in done.stdout.splitlines() if line.startswith("curves: ")]
+            assert curves == ["curves: show here", "curves: show there"]
+
+
 @pytest.mark.slow
 def test_a_search_on_an_executor_is_tracked_where_it_is_trained(tmp_path):
     plan = plan_for(

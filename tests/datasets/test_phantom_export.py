@@ -63,13 +63,33 @@ def test_a_folder_that_holds_something_is_left_alone(phantom, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(StateError) as caught:
         export(phantom, tmp_path, report=quiet)
-    assert str(caught.value) == f"{tmp_path} is not empty; name a new folder"
+    assert str(caught.value) == f"{tmp_path} is not empty and holds no phantom; name a new folder"
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_finished_phantom_is_not_written_over(phantom, tmp_path):
+def test_the_same_call_leaves_a_finished_phantom_as_it_is(phantom, tmp_path):
+    """And puts back what is missing; a person's own files beside it do not matter."""
+    manifest = export(phantom, tmp_path, report=quiet)
+    (tmp_path / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    (lost, *kept) = sorted((tmp_path / "images").iterdir())
+    times = [path.stat().st_mtime_ns for path in kept]
+    lost.unlink()
+    assert export(phantom, tmp_path, report=quiet) == manifest
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [path.stat().st_mtime_ns for path in kept] == times
+
+
+def test_a_finished_phantom_is_not_written_over_by_another(phantom, tmp_path):
     export(phantom, tmp_path, report=quiet)
-    with pytest.raises(StateError, match="is not empty"):
+    with pytest.raises(StateError, match="holds a phantom with other options; use the same, or"):
+        export(Phantom(patients=4, size=24), tmp_path, report=quiet)
+
+
+def test_what_a_person_changed_in_the_manifest_is_not_written_over(phantom, tmp_path):
+    manifest = export(phantom, tmp_path, report=quiet)
+    manifest.write_text(manifest.read_text() + "images/mine.nii.gz,T2,mine\n")
+    with pytest.raises(StateError, match=r"manifest\.csv was changed; name a new folder"):
         export(phantom, tmp_path, report=quiet)
 
 

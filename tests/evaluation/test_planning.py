@@ -143,6 +143,24 @@ def test_the_command_counts_patients_and_trainings():
     assert "6 pairs" in shown
 
 
+@pytest.mark.parametrize(
+    ("minutes", "column", "least"),
+    [
+        ("60", "hours", "20.0"),
+        ("0.7", "hours", "0.2"),
+        ("0.03", "minutes", "0.6"),
+        ("1e-4", "seconds", "0.1"),
+    ],
+)
+def test_the_time_of_a_design_is_told_in_a_unit_that_leaves_no_zero(minutes, column, least):
+    done = CliRunner().invoke(main, ["plan", "phantom(patients=100)", "--minutes", minutes])
+    lines = done.stdout.splitlines()
+    (head,) = [line for line in lines if "trainings" in line and "one pair" in line]
+    assert head.split()[-1] == column
+    ten, *_ = [line for line in lines if line.split()[:2] == ["--folds", "10"]]
+    assert ten.split()[-1] == least
+
+
 def test_what_is_assumed_on_the_command_line_is_what_is_planned_for():
     options = {"training_luck": 1.7, "power": 0.6, "alpha": 0.1, "auc": 0.7, "correlation": 0.3}
     words = [

@@ -426,6 +426,17 @@ def test_speed_of_several_machines_is_left_out_with_a_note(tmp_path):
     assert "were not run on one machine" in text
 
 
+def test_folds_of_less_than_a_second_are_not_free(tmp_path):
+    write_rival(tmp_path, "quick", seconds=0.24)
+    write_rival(tmp_path, "slow", encoder="r3d", noise=1, seconds=3.4)
+    head, _, *rows = [
+        [cell.strip() for cell in line.split("|")]
+        for line in compare(tmp_path, "--format", "md").splitlines()
+        if line.startswith("|")
+    ]
+    assert sorted(row[head.index("s/fold")] for row in rows[:2]) == ["0.2", "3"]
+
+
 def test_strata_stand_in_tables_with_their_counts(runs):
     text = flat(compare(runs, "--by", "site", "--by", "slice_mm"))
     assert "AUC by site" in text

@@ -28,6 +28,13 @@ def test_each_fold_has_its_curves(tmp_path):
     assert [event.value for event in found.Scalars("result/auc")] == [0.75]
 
 
+def test_it_says_which_command_shows_the_curves():
+    pytest.importorskip("tensorboard")
+    assert tensorboard.TensorBoard().how_to_view() == "tensorboard --logdir tensorboard"
+    mine = tensorboard.TensorBoard(folder="my curves")
+    assert mine.how_to_view() == "tensorboard --logdir 'my curves'"
+
+
 def test_without_the_package_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
     with pytest.raises(PluginError, match=r"pip install 'volbench\[tensorboard\]'"):

@@ -15,6 +15,27 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def duration(seconds: float) -> str:
+    """A time as one would say it; hundredths of a second are told from nothing.
+
+    >>> duration(0.04), duration(0.4), duration(42), duration(300), duration(9000)
+    ('0.04 s', '0.4 s', '42 s', '5 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{short_seconds(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def short_seconds(seconds: float) -> str:
+    """Whole seconds, or the first digit of what is less than one.
+
+    >>> short_seconds(3.7), short_seconds(0.97), short_seconds(0.041), short_seconds(0)
+    ('4', '1', '0.04', '0')
+    """
+    digits = 0 if seconds >= 0.95 or not seconds else 1 if seconds >= 0.095 else 2
+    return f"{seconds:.{digits}f}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a misspelt one, ignoring case; None if none is close.
 

@@ -94,6 +94,15 @@ def emit(text: str, output: Path | None) -> None:
     click.echo(f"wrote {output} ({len(text.encode()) / 1000:.1f} kB)", err=True)
 
 
+def echo_curves(track: Sequence[str]) -> None:
+    """Print how to look at the curves of a run that was tracked."""
+    if track:
+        from volbench.crossval.tracking import how_to_view
+
+        for way in how_to_view(track):
+            click.echo(f"curves: {way}")
+
+
 def echo_note(text: str) -> None:
     """Print a line of prose on stderr; in a terminal it is folded between words."""
     width = stderr_width()

@@ -58,7 +58,8 @@ SHARE = FiniteRange(0, 1, min_open=True, max_open=True)
     "--minutes",
     type=FiniteRange(0, min_open=True),
     metavar="M",
-    help="Minutes that a training takes (volbench run --dry-run estimates them): shows hours.",
+    help="Minutes that a training takes (volbench run --dry-run estimates them): shows the time "
+    "of all trainings.",
 )
 @output_options("table", "json")
 def command(
@@ -164,6 +165,16 @@ def _hours(design: "PlannedDesign", candidates: int, minutes: float) -> float:
     return design.trainings * candidates * minutes / 60
 
 
+def _unit(least_hours: float) -> tuple[str, int]:
+    """Unit in which the shortest time is no zero, and how many make an hour.
+
+    >>> _unit(0.2), _unit(0.02), _unit(0.0001)
+    (('hours', 1), ('minutes', 60), ('seconds', 3600))
+    """
+    units = (("hours", 1), ("minutes", 60), ("seconds", 3600))
+    return next((each for each in units if each[1] * least_hours >= 0.1), units[-1])
+
+
 def _text(
     data: str,
     patients: Mapping[str, set[str]],
@@ -202,7 +213,8 @@ def _text(
         columns.append(Column(f"{pairs} pairs\n(Holm)", adjusted, "number"))
     if minutes is not None:
         hours = [_hours(each, candidates, minutes) for each in designs]
-        columns.append(Column("hours", [f"{each:.1f}" for each in hours], "number"))
+        unit, per_hour = _unit(min(hours))
+        columns.append(Column(unit, [f"{each * per_hour:.1f}" for each in hours], "number"))
     note = "\n".join(paragraph(NOTE, output_width()))
     return f"{facts_text(facts)}\n{table_text(columns, to_file=to_file)}\n{note}\n"
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench._utils.fork_server import begin_imports
-from volbench.cli.executor import open_executor
+from volbench.cli.executor import begin_workers, open_executor
 from volbench.cli.options import (
     check_name,
     execution_options,
@@ -15,6 +14,7 @@ from volbench.cli.options import (
     on_option,
     track_option,
 )
+from volbench.cli.output import echo_curves
 from volbench.cli.variants import variant_options
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ def command(
     volbench run --encoder rmc5 --agg average --loss focal --repeats 3
     """
     check_name(name)
-    if on == "local" and not dry_run and jobs != 1 and len(only) != 1:
-        begin_imports()
+    begin_workers(on, jobs=jobs, dry_run=dry_run, folds=len(only))
     from volbench.cli.progress.counter import counter
     from volbench.crossval.plan import make_plan
     from volbench.crossval.settings import RunSettings
@@ -176,6 +175,7 @@ def command(
 
         for outcome in outcomes:
             show_profile(outcome)
+    echo_curves(track)
     if any(each.failed for outcome in outcomes for each in (outcome, *outcome.tabular)):
         raise click.exceptions.Exit(FOLD_FAILED)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from volbench.cli.executor import open_executor
+from volbench.cli.executor import begin_workers, open_executor
 from volbench.cli.options import (
     FiniteRange,
     check_name,
@@ -18,6 +18,7 @@ from volbench.cli.options import (
     on_option,
     track_option,
 )
+from volbench.cli.output import echo_curves
 
 if TYPE_CHECKING:
     from volbench.experiment.experiment import Level, Precision
@@ -155,6 +156,7 @@ def command(
     volbench tune --encoder rmc5 --agg average --loss 'focal(gamma=uniform(low=0, high=5))'
     """
     check_name(name)
+    begin_workers(on, jobs=jobs, dry_run=dry_run)
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.tuning import TuningProgress, describe_tuning
     from volbench.cli.tuning_tables import show_tuning
@@ -229,6 +231,7 @@ def command(
     page = write_page(outcome.path)
     click.echo(show_tuning(outcome.path), nl=False)
     click.echo(f"plots: {page}\ncompare with: volbench compare {outcome.path.parent}")
+    echo_curves(track)
     if outcome.errors:
         raise click.exceptions.Exit(FOLD_FAILED)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,15 @@ def build_trackers(specs: Sequence[str]) -> list[tuple[str, Tracker]]:
         PluginError: it cannot be imported, or what it needs is not installed.
     """
     return [(spec, registry.build(spec, Tracker)) for spec in specs]
+
+
+def how_to_view(specs: Sequence[str]) -> list[str]:
+    """How to look at the curves that trackers keep, each way once; one that fails has none."""
+    ways: list[str] = []
+    for spec in specs:
+        with suppress(Exception, SystemExit):
+            ways.append(printable(" ".join(registry.build(spec, Tracker).how_to_view().split())))
+    return list(dict.fromkeys(way for way in ways if way))
 
 
 class Tracking:

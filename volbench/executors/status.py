@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from volbench.errors import StateError
 from volbench.executors.lease import Attempt, attempt_numbers, file_system_time, read_attempt
 from volbench.runs.attempts import ATTEMPTS, LOG, PROGRESS, TRACEBACK, attempts_folder
 from volbench.runs.folder import FAILURE, RESULT, RunFolder, read_json
@@ -21,7 +22,8 @@ class FoldStatus:
         state: ``stale`` is a fold whose process fell silent; any process on the run takes it over.
         attempt: Number of the attempt, counted from 1; 0 before the first.
         host, device: Where the attempt runs, or ran.
-        epoch, epochs: How far it is.
+        epoch, epochs: How far it is, or how far it came, which is less than all where it stopped
+            early; None where that is not known, as before the first epoch.
         minutes_left: Of the training, at the speed so far; None where it is not known.
         reason: Why it failed, or how long it has been silent.
         log: File to read first.
@@ -33,8 +35,8 @@ class FoldStatus:
     attempt: int = 0
     host: str = ""
     device: str = ""
-    epoch: int = 0
-    epochs: int = 0
+    epoch: int | None = None
+    epochs: int | None = None
     minutes_left: float | None = None
     reason: str = ""
     log: str = ""
@@ -106,25 +108,39 @@ def _state(folder: RunFolder, fold: int, now_ns: int) -> FoldStatus:
     result = read_json(place / RESULT) or read_json(place / FAILURE)
     if result is None:
         return FoldStatus(run, fold, "waiting", **known)
+    far = {} if attempt is None else _far(attempt)
+    far.pop("minutes_left", None)
     if result["status"] == "failed":
-        return FoldStatus(run, fold, "failed", **{**known, "reason": str(result["error"])})
-    return FoldStatus(run, fold, "done", **known)
+        known["reason"] = str(result["error"])
+        return FoldStatus(run, fold, "failed", **known, **far)
+    return FoldStatus(run, fold, "done", **known, **far)
 
 
 def _running(
     run: str, fold: int, attempt: Attempt, known: dict[str, Any], *, published: bool
 ) -> FoldStatus:
+    far = _far(attempt)
+    if attempt.state != "stale" and not published:
+        return FoldStatus(run, fold, "running", **known, **far)
+    far.pop("minutes_left", None)
     if published:  # the process ended between publishing and saying so
-        return FoldStatus(run, fold, "done", **known)
-    progress = read_json(attempt.path / PROGRESS) or {}
-    epoch, epochs = int(progress.get("epoch", 0)), int(progress.get("epochs", 0))
-    left = (epochs - epoch) * float(progress.get("epoch_seconds", 0)) / 60
-    far: dict[str, Any] = {"epoch": epoch, "epochs": epochs}
-    if attempt.state == "stale":
-        silent = f"silent for {attempt.silent_s:.0f} s" if attempt.silent_s else "its process ended"
-        return FoldStatus(run, fold, "stale", **known, **far, reason=silent)
-    minutes = round(left, 1) if epoch else None
-    return FoldStatus(run, fold, "running", **known, **far, minutes_left=minutes)
+        return FoldStatus(run, fold, "done", **known, **far)
+    silent = f"silent for {attempt.silent_s:.0f} s" if attempt.silent_s else "its process ended"
+    return FoldStatus(run, fold, "stale", **known, **far, reason=silent)
+
+
+def _far(attempt: Attempt) -> dict[str, Any]:
+    """How far an attempt is, and what is left of it at its speed; nothing where it said nothing.
+
+    Its file is not worth an fsync when it is written, and may be cut by a crash.
+    """
+    try:
+        progress = read_json(attempt.path / PROGRESS) or {}
+        epoch, epochs = int(progress["epoch"]), int(progress["epochs"])
+        left = (epochs - epoch) * float(progress["epoch_seconds"]) / 60
+    except (StateError, KeyError, TypeError, ValueError):
+        return {}
+    return {"epoch": epoch, "epochs": epochs, "minutes_left": round(left, 1)}
 
 
 def _known(attempt: Attempt) -> dict[str, Any]:

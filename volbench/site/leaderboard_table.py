@@ -125,9 +125,10 @@ def _costs(rows: Sequence[Candidate]) -> dict[SiteColumn, list[SiteCell]]:
     kinds = sorted({each.unit for each in spent if each})
     for unit in kinds:
         column = SiteColumn(unit, "training of all finished folds, added up")
-        columns[column] = [
-            _number(each.hours if each and each.unit == unit else math.nan, 2) for each in spent
-        ]
+        hours = [each.hours if each and each.unit == unit else math.nan for each in spent]
+        # A few seconds of the shortest row are no zero.
+        digits = 2 if min(each for each in hours if not math.isnan(each)) >= 0.005 else 4
+        columns[column] = [_number(each, digits) for each in hours]
     return columns
 
 

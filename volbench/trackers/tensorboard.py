@@ -3,6 +3,7 @@
 Source: https://github.com/tensorflow/tensorboard (Apache-2.0), through torch.utils.tensorboard.
 """
 
+import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ INSTALL = "pip install 'volbench[tensorboard]'"
 class TensorBoard(Tracker):
     """Writes event files, one folder per fold. Source: TensorBoard.
 
-    Look at them with ``tensorboard --logdir FOLDER``.
+    Look at them with ``tensorboard --logdir FOLDER``, which is said when a run ends.
 
     Args:
         folder: Gets ``RUN/fold-00`` and so on.
@@ -58,6 +59,10 @@ class TensorBoard(Tracker):
             writer.add_scalar(f"result/{name}", value, 0)
         writer.close()
         del self._writers[fold]
+
+    def how_to_view(self) -> str:
+        """The command that serves the folder, of all runs."""
+        return shlex.join(["tensorboard", "--logdir", str(self.folder)])
 
     def close(self) -> None:
         """Close the files of folds that did not finish."""

@@ -32,6 +32,10 @@ class CsvCurves(Tracker):
         """Append the values of an epoch."""
         self._write([(self.run, fold, epoch, name, value) for name, value in values.items()])
 
+    def how_to_view(self) -> str:
+        """The table, which is named when a run ends."""
+        return str(self.file)
+
     def _write(self, rows: list[tuple[object, ...]]) -> None:
         with self.file.open("a", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)

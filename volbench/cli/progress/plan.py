@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from volbench._utils.text import plural
+from volbench._utils.text import duration, plural
 from volbench._utils.text_table import Column, draw_table, output_width
 from volbench.cli.output import facts_text
 from volbench.crossval.plan import Plan
@@ -108,7 +108,7 @@ def _cost(plan: Plan, cost: TrialCost) -> list[tuple[str, str]]:
     tried = f"from one step of {plural(cost.cases, 'case')}"
     return [
         ("tried", "one forward and backward pass of every component: sound"),
-        ("time", f"about {_duration(expected_seconds(plan, cost))} for all folds in one process "
+        ("time", f"about {duration(expected_seconds(plan, cost))} for all folds in one process "
                  f"({tried}); stopping early takes less"),
         ("memory", f"about {math.ceil(expected_memory_mb(plan, cost) / 100) / 10:.1f} GB in each "
                    f"training process ({tried})"),
@@ -133,14 +133,3 @@ def _parts(part: FoldPartition) -> Iterable[tuple[str, tuple[int, ...]]]:
 def _class(cases: Sequence[PreparedCase], label: int) -> str:
     mine = [case for case in cases if case.label == label]
     return f"{len({case.patient for case in mine})}, {sum(case.slices for case in mine)}"
-
-
-def _duration(seconds: float) -> str:
-    """Round a time as one would say it.
-
-    >>> _duration(42), _duration(150), _duration(9000)
-    ('42 s', '3 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

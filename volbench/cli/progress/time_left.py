@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Hashable
 
+from volbench._utils.text import duration
+
 
 class TimeLeft:
     """Remaining time, extrapolated from the epochs of this process only.
@@ -60,9 +62,4 @@ class TimeLeft:
         if self._gained <= 0:
             return ""
         seconds = max(0.0, self._left) * self._seconds_per_fold()
-        if seconds < 60:
-            return f"about {seconds:.0f} s left"
-        minutes = seconds / 60
-        return (
-            f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
-        )
+        return f"about {duration(round(seconds))} left"

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import click
 
-from volbench._utils.text import plural
+from volbench._utils.text import plural, short_seconds
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
 from volbench.crossval.fold_task import fold_auc
@@ -78,7 +78,8 @@ class TrainingProgress(Closing, Callback):
         else:
             self.aucs.append(math.nan if result.auc is None else result.auc)
             text += (
-                f"AUC {self.aucs[-1]:.3f}  epoch {result.selected_epoch:>2}  {result.seconds:.0f} s"
+                f"AUC {self.aucs[-1]:.3f}  epoch {result.selected_epoch:>2}  "
+                f"{short_seconds(result.seconds or 0.0)} s"
             )
         self.line.say(text if self.line.is_live else f"{text}  ({self.line.state})")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from volbench._utils.text import short_seconds
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
 from volbench.crossval.fold_task import Task
@@ -119,7 +120,8 @@ class TuningProgress(Closing, TuningCallback):
         if result.status == "failed":
             self.line.say(f"outer fold {result.fold}  failed: {result.error}")
         else:
-            self.line.say(f"outer fold {result.fold}  trained and scored, {result.seconds:.0f} s")
+            took = short_seconds(result.seconds or 0.0)
+            self.line.say(f"outer fold {result.fold}  trained and scored, {took} s")
 
     def on_warning(self, text: str) -> None:
         """Print a warning, once however many trials have it."""

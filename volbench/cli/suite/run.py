@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench.cli.executor import open_executor
+from volbench.cli.executor import begin_workers, open_executor
 from volbench.cli.options import (
     device_option,
     dry_run_option,
@@ -16,6 +16,7 @@ from volbench.cli.options import (
     precision_option,
     track_option,
 )
+from volbench.cli.output import echo_curves
 from volbench.cli.variants import variant_options
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def command(
     volbench suite run my/suite.toml --race
     volbench suite run my/suite.toml --repeats 3
     """
+    begin_workers(on, jobs=jobs, dry_run=dry_run)
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.suite import SuiteProgress, describe_suite
     from volbench.crossval.settings import EXECUTOR
@@ -164,5 +166,7 @@ def command(
     failed = [run_one(suite) for suite in suites]
     if len(suites) > 1 and not dry_run:
         click.echo(f"volbench suite show {file} compares over all {len(suites)} data sets.")
+    if not dry_run:
+        echo_curves(track)
     if any(failed):
         raise click.exceptions.Exit(EXPERIMENT_FAILED)

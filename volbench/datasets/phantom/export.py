@@ -23,30 +23,38 @@ def export(
 ) -> Path:
     """Write every volume, then the manifest; return the manifest's path.
 
-    The manifest comes last, so a folder without one is unfinished. The same call continues it.
+    The manifest comes last, so a folder without one is unfinished. The same call continues it, and
+    leaves a finished one as it is but for what was deleted. Other files beside stay, too.
 
     Args:
         phantom: What to write.
-        folder: New, empty, or left unfinished by the same call.
+        folder: New, empty, or from the same call.
         form: ``nifti``, ``nrrd`` or ``mha``.
         report: Takes how many volumes are written, and how many there are.
 
     Raises:
-        StateError: the folder holds something else, or a finished phantom.
+        StateError: the folder holds another phantom, or something else.
         StorageError: the disk is full, or another process is writing there.
     """
     suffix = SUFFIXES[form]
     origin: dict[str, object] = {"schema": 1, "format": form, "cases": len(phantom.volumes)}
     origin["first"] = phantom.volumes[0].fingerprint()
     _check_folder(folder, origin)
+    cases = phantom.cases()
+    tables = {  # in this order
+        folder / TRUTH: _table(map(_truth, phantom.volumes)),
+        folder / MANIFEST: _table(_row(case, suffix) for case in cases),
+    }
     with FolderLock(folder):
+        for path, text in tables.items():
+            if path.exists() and path.read_bytes() != text.encode():
+                raise StateError(f"{path} was changed; name a new folder")
         write_json(folder / ORIGIN, origin)
-        cases = phantom.cases()
         for done, (case, volume) in enumerate(zip(cases, phantom.volumes, strict=True), 1):
             _write_case(case, volume, folder, suffix)
             report(done, len(cases))
-        write_atomic(folder / TRUTH, _table(map(_truth, phantom.volumes)))
-        write_atomic(folder / MANIFEST, _table(_row(case, suffix) for case in cases))
+        for path, text in tables.items():
+            write_atomic(path, text)
     return folder / MANIFEST
 
 
@@ -56,15 +64,16 @@ def _check_folder(folder: Path, origin: dict[str, object]) -> None:
     names = {path.name for path in folder.iterdir()} - {".lock"} if folder.exists() else set()
     if not names:
         return
-    if MANIFEST in names or ORIGIN not in names:
-        raise StateError(f"{folder} is not empty; name a new folder")
+    if ORIGIN not in names:
+        raise StateError(f"{folder} is not empty and holds no phantom; name a new folder")
     try:
         found = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
     except ValueError:
         found = None
     if found != origin:
+        state = "a" if MANIFEST in names else "an unfinished"
         raise StateError(
-            f"{folder} holds an unfinished phantom with other options; delete it or use the same"
+            f"{folder} holds {state} phantom with other options; use the same, or name a new folder"
         )
 
 

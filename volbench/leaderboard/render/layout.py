@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from volbench._utils.text import short_seconds
 from volbench.evaluation.metrics import Metric, metrics_for
 from volbench.leaderboard.identity import identities, row_labels
 from volbench.leaderboard.published.base import TextTable
@@ -73,7 +74,7 @@ def _headline(found: Comparison, names: Sequence[str] | None, *, stacked: bool) 
         cells["optimism"] = ["" if math.isnan(gap) else f"{gap:+.3f}" for gap in gaps]
     cells["M par"] = [_number(row.cost.parameters, 1e6, 2) for row in rows]
     if found.one_machine:
-        cells["s/fold"] = [_number(row.cost.seconds, 1, 0) for row in rows]
+        cells["s/fold"] = [_seconds(row.cost.seconds) for row in rows]
         cells["GB"] = [_number(row.cost.peak_memory_mb, 1024, 1) for row in rows]
     notes = headline_notes(found, stacked=stacked)
     return TextTable(title(found), cells, [*([f"{common}."] if common else []), *notes])
@@ -194,6 +195,10 @@ def _folds(row: Candidate, *, stacked: bool) -> str:
 def _short(score: Estimate, *, percent: bool, stacked: bool) -> str:
     whole = mean_std(score.mean, score.std, percent=percent)
     return whole.replace("±", "\n±") if stacked else whole
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else short_seconds(value)
 
 
 def _number(value: float | None, unit: float, digits: int) -> str:

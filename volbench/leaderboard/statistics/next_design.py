@@ -9,6 +9,7 @@ alone makes it, which DeLong's variance within folds knows.
 import math
 from dataclasses import dataclass
 
+from volbench._utils.text import duration
 from volbench.evaluation.statistics import FACTOR, LARGEST_DIFFERENCE, detectable_effect
 from volbench.leaderboard.statistics.comparison import Comparison
 
@@ -142,7 +143,4 @@ def _cost(seconds: float, on_gpu: bool) -> str:
     if on_gpu:
         hours = seconds / 3600
         return f"{hours:.1g} GPU-hours" if hours < 1 else f"{hours:.0f} GPU-hours"
-    if seconds < 90:
-        return f"{seconds:.0f} s one by one"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min one by one" if minutes < 90 else f"{minutes / 60:.1f} h one by one"
+    return f"{duration(seconds)} one by one"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from statistics import median
 
+from volbench._utils.text import short_seconds
 from volbench.model_card.answers.answer import Answer
 from volbench.model_card.markdown import counted, options, plain, safe, span
 from volbench.model_card.run_facts import RunFacts
@@ -116,7 +117,7 @@ def hardware(facts: RunFacts) -> str:
     cost = facts.row.cost
     words = [f"device {safe(by_fold(devices_of(facts.run)))}"]
     if cost.seconds is not None:
-        words.append(f"{cost.seconds:.0f} s per fold")
+        words.append(f"{short_seconds(cost.seconds)} s per fold")
     return f"Run on: {', '.join(words)}."
 
 
