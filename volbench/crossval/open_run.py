@@ -2,9 +2,11 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 
 from volbench._utils.atomic_io import FolderLock
 from volbench._utils.cache_location import cache_root
@@ -90,6 +92,30 @@ class OpenedRun:
             self._audit(self.folder)
         beside = self._with_columns()
         return Outcome(self.folder.path, dict(sorted(results.items())), beside)
+
+    @contextmanager
+    def auditing(self) -> Iterator[None]:
+        """Audit the data while other processes train the last folds on a GPU, and cores idle.
+
+        What goes wrong is tried again, and told, once the folds are finished.
+        """
+        elsewhere = self.jobs > 1 and self.compute is not None and self.compute.device != "cpu"
+        last = {*self.results, *(task.fold for task in self.tasks)} >= {*self.plan.split.folds}
+        if not (elsewhere and last and self.tasks) or self.folder.keeps(AUDIT):
+            yield
+            return
+        thread = Thread(target=self._audit_ahead, daemon=True, name="audit")
+        thread.start()
+        yield
+        thread.join()
+
+    def _audit_ahead(self) -> None:
+        from volbench.audit import audit_cached  # scikit-learn
+
+        try:
+            audit_cached(self.plan.prepared, self.plan.split, cache=cache_root())
+        except Exception:
+            logger.debug("auditing while folds are trained failed", exc_info=True)
 
     def _with_columns(self) -> tuple[Outcome, ...]:
         """Fit clinical columns here, alone and with the network, on the finished folds."""

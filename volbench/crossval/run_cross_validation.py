@@ -127,7 +127,8 @@ def run(
         else:
             opened = open_run(plan, path, asked, settings, executor, callback)
         listener = stack.enter_context(_listening(opened, settings))
-        done = do_tasks(opened.tasks, executor, path / EXECUTOR, listener)
+        with opened.auditing():
+            done = do_tasks(opened.tasks, executor, path / EXECUTOR, listener)
         for error in done.errors.values():
             raise error
         return opened.close(done.results)

@@ -37,6 +37,9 @@ AHEAD = 3
 FINISHED_CHANNELS = 8
 """Channels whose parts one program merges."""
 
+SIZES = ["count", "per_row"]
+"""Differ from layer to layer and batch to batch; a kernel compiled for each would be no faster."""
+
 
 @dataclass(frozen=True)
 class Running:
@@ -61,7 +64,7 @@ def _real_places(real, places, count, per_row, HAS_REAL: tl.constexpr):
     return keep
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def _moments(
     x, real, parts, count, per_row, channels,
@@ -99,7 +102,7 @@ def _moments(
     tl.store(to + 2 * number * channels, spread, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["number"])
 @no_type_check
 def _finish_moments(
     parts, statistics, running_mean, running_variance, batches,
@@ -134,7 +137,7 @@ def _finish_moments(
         tl.store(running_variance + channel, old + share * (unbiased - old), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def _normalise(
     x, residual, y, real, statistics, weight, bias, count, per_row, channels,
@@ -162,7 +165,7 @@ def _normalise(
     tl.store(y + at, values.to(y.dtype.element_ty), mask=there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def _gradient_sums(
     gradient, x, y, through, real, statistics, weight, bias, parts, count, per_row, channels,
@@ -201,7 +204,7 @@ def _gradient_sums(
     tl.store(to + number * channels, tl.sum(product, 0), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["number"])
 @no_type_check
 def _finish_gradients(
     parts, statistics, sums, number, channels, PARTS: tl.constexpr, CHANNELS: tl.constexpr
@@ -218,7 +221,7 @@ def _finish_gradients(
     tl.store(sums + channels + channel, total, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 @no_type_check
 def _input_gradient(
     gradient, x, result, real, statistics, sums, weight, bias, count, per_row, channels,
@@ -267,7 +270,7 @@ def batch_moments(
         sizes.channels,
         epsilon,
         (running and running.momentum) or 0.0,
-        PARTS=triton.next_power_of_2(sizes.parts),
+        PARTS=PARTS,
         CHANNELS=FINISHED_CHANNELS,
         TRACKED=running is not None,
         CUMULATIVE=running is not None and running.momentum is None,
@@ -332,7 +335,7 @@ def gradients(
     )  # fmt: skip
     _finish_gradients[sizes.finished](
         parts, statistics, sums, sizes.parts, sizes.channels,
-        PARTS=triton.next_power_of_2(sizes.parts), CHANNELS=FINISHED_CHANNELS,
+        PARTS=PARTS, CHANNELS=FINISHED_CHANNELS,
     )  # fmt: skip
     _input_gradient[sizes.tiles](
         gradient if through is None else through, x, result, real, statistics, sums, weight, bias,
