@@ -26,10 +26,11 @@ NEEDED = "$NODULES"
 """A part whose commands name it needs that data set."""
 SHOTS = {
     "evidence-external": ("report.html", "external1", 860),
-    "evidence-clinical": ("report.html", "s1-clinical", 2250),
-    "evidence-nodules": ("nodules/report.html", "s1-clinical", 2250),
+    "evidence-clinical": ("report.html", "s1-clinical", 2400),
+    "evidence-patients": ("shares.html", "s1-patients", 500),
+    "evidence-nodules": ("nodules/report.html", "s1-clinical", 2400),
 }
-"""Of each picture: the report it is from, the anchor of its part, and the height looked at."""
+"""Of each picture: the report it is from, the anchor of its part, and a height that has all of it."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,10 @@ def run(chosen: list[Step], folder: Path, nodules: Path | None, first: str = "")
 
 
 def part(page: str, anchor: str) -> str:
-    """A part of a report, from its heading to the next one; a section whole."""
+    """A part of a report, from its heading or paragraph to the next heading; a section whole."""
     head = page[: page.index("<body")]
     inside = re.search(
-        rf'<h3 id="{anchor}">.*?(?=<h3 id=|</section>)|<section id="{anchor}">.*?</section>',
+        rf'<(?:h3|p) id="{anchor}">.*?(?=<h3 id=|</section>)|<section id="{anchor}">.*?</section>',
         page,
         re.DOTALL,
     )

@@ -49,6 +49,8 @@ def test_a_part_of_a_report_is_cut_out_whole():
     page = '<head></head><body><section id="a"><h3 id="a-x">X</h3>1<h3 id="a-y">Y</h3>2</section>'
     assert make_evidence.part(page, "a-x").endswith('<h3 id="a-x">X</h3>1</main></body></html>')
     assert make_evidence.part(page, "a").count("<h3") == 2
+    page = page.replace("2</section>", '2<p id="a-z">3<h3 id="a-v">V</h3></section>')
+    assert make_evidence.part(page, "a-z").endswith('<main><p id="a-z">3</main></body></html>')
     with pytest.raises(SystemExit, match="no part b"):
         make_evidence.part(page, "b")
 
