@@ -30,7 +30,7 @@ SHOTS = {
     "evidence-patients": ("shares.html", "s1-patients", 500),
     "evidence-nodules": ("nodules/report.html", "s1-clinical", 2400),
 }
-"""Of each picture: the report it is from, the anchor of its part, and a height that has all of it."""
+"""Of each picture: the report it is from, the anchor of its part, and a height that has it all."""
 
 
 @dataclass(frozen=True)
