@@ -63,3 +63,17 @@ def test_what_is_not_known_makes_no_difference():
     assert found(automatic, unread, experiment("standard", "preprocessing.size=32")) == {
         "preprocessing.size": ("64", "", "32")
     }
+
+
+def test_what_has_no_effect_makes_no_difference_and_is_not_shown():
+    box = experiment("standard", "preprocessing.crop=box", "preprocessing.box_mm=32")
+    whole = experiment("standard", "preprocessing.crop=none", "preprocessing.box_mm=40")
+    assert found(box, whole) == {"preprocessing.crop": ("box", "none")}
+    larger = experiment("standard", "preprocessing.crop=box", "preprocessing.box_mm=50")
+    settings = differing_settings([box, whole, larger])
+    assert [each.phrases for each in settings] == [
+        ("crop box", "crop none", "crop box"),
+        ("box mm 32", "", "box mm 50"),
+    ]
+    either = [experiment("standard", f"preprocessing.margin={margin}") for margin in (0.1, 0.2)]
+    assert found(*either) == {"preprocessing.margin": ("0.1", "0.2")}  # crop may become roi

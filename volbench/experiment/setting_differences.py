@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from volbench.data.preprocessing.options import unused
 from volbench.experiment.recipe import Recipe, names_by_summary
 
 COMPONENTS = ("encoder", "aggregator", "loss")
@@ -41,7 +42,7 @@ class Setting:
     Attributes:
         key: Dotted, as after ``--set``: ``training.augmentation``; or ``encoder``, ``seed``, ...
         heading: A word or two.
-        values: One per experiment; `UNKNOWN` where it is not known.
+        values: One per experiment; `UNKNOWN` where it is not known, or has no effect.
     """
 
     key: str
@@ -56,6 +57,15 @@ class Setting:
         ('0.001', '1e-05', '')
         """
         return tuple(map(_shown, self.values))
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """The values behind the heading; empty where they are not known.
+
+        >>> Setting("preprocessing.box_mm", "box mm", (32.0, UNKNOWN)).phrases
+        ('box mm 32', '')
+        """
+        return tuple(text and f"{self.heading} {text}" for text in self.texts)
 
     @property
     def known(self) -> tuple[Any, ...]:
@@ -74,7 +84,8 @@ def differing_settings(experiments: Sequence[Mapping[str, Any]]) -> list[Setting
 
     Args:
         experiments: Contents of experiment.json, or as much of it as is known. A key that is
-            missing, or preprocessing that is still ``auto``, is unknown and makes no difference.
+            missing, or preprocessing that is still ``auto`` or has no effect (the side of a box
+            where none is cut), is unknown and makes no difference.
 
     >>> one, other = {"encoder": "r2d", "seed": 0}, {"encoder": "r2d", "seed": 1}
     >>> [(setting.heading, setting.texts) for setting in differing_settings([one, other])]
@@ -135,8 +146,11 @@ def _settings(experiment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             value = experiment[key]
             yield key, SLICES if value is None and key == "aggregator" else value
     for section, values in _whole_recipe(experiment.get("recipe", {})).items():
-        for name, value in values.items() if isinstance(values, Mapping) else ():
-            if section != "preprocessing" or value != "auto":
+        if not isinstance(values, Mapping):
+            continue
+        silent = unused(values) if section == "preprocessing" else set()
+        for name, value in values.items():
+            if section != "preprocessing" or (value != "auto" and name not in silent):
                 yield f"{section}.{name}", value
     for key in PLAIN:
         if key in experiment:

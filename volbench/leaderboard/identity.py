@@ -40,8 +40,8 @@ def row_labels(rows: Sequence[Candidate]) -> list[str]:
     """A row in a line: its components, the settings in which it differs, its name if need be."""
     settings = row_settings(rows)
     parts = {heading(key): [str(getattr(row, key)) for row in rows] for key in COMPONENTS}
-    parts |= {each.heading: [f"{each.heading} {text}" for text in each.texts] for each in settings}
-    found = [", ".join(texts) for texts in zip(*parts.values(), strict=True)]
+    parts |= {each.heading: list(each.phrases) for each in settings}
+    found = [", ".join(filter(None, texts)) for texts in zip(*parts.values(), strict=True)]
     if _unique(parts, len(rows)):
         return found
     return [f"{row.name} ({text})" for row, text in zip(rows, found, strict=True)]

@@ -38,7 +38,7 @@ def candidate_labels(suite: Suite) -> Mapping[SuiteCandidate, str]:
     labels = [_specs(one) if counted[one.label] > 1 else one.label for one in candidates]
     if len(set(labels)) < len(labels) or any("." in each.key for each in settings):
         labels = [
-            ", ".join([label, *(f"{each.heading} {each.texts[place]}" for each in settings)])
+            ", ".join(filter(None, [label, *(each.phrases[place] for each in settings)]))
             for place, label in enumerate(labels)
         ]
     return dict(zip(candidates, labels, strict=True))

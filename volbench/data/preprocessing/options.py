@@ -19,6 +19,14 @@ VERSION = 1
 LATER = {"transforms", "geometry"}
 """Options that came after the first release."""
 
+BELONGING = {
+    "margin": ("crop", "roi"),
+    "box_mm": ("crop", "box"),
+    "n4_shrink": ("n4", True),
+    "window": ("normalize", "window"),
+}
+"""Options that have an effect with one value of another option only."""
+
 OTHER_NAMES = {"data.geometry": "preprocessing.geometry"}
 """Other names of options."""
 
@@ -128,13 +136,7 @@ class Preprocessing:
     def _used(self) -> "Preprocessing":
         """Reset what has no effect, so that it neither splits a cache nor counts as a change."""
         plain = Preprocessing()
-        return replace(
-            self,
-            margin=self.margin if self.crop == "roi" else plain.margin,
-            box_mm=self.box_mm if self.crop == "box" else plain.box_mm,
-            n4_shrink=self.n4_shrink if self.n4 else plain.n4_shrink,
-            window=self.window if self.normalize == "window" else plain.window,
-        )
+        return replace(self, **{key: getattr(plain, key) for key in unused(vars(self))})
 
     def differences(self, prepared: "Preprocessing") -> dict[str, tuple[object, object]]:
         """Compare with what was prepared: the value wanted and the one there, by key.
@@ -150,6 +152,21 @@ class Preprocessing:
             for key in {**wanted, **there}
             if wanted.get(key) != there.get(key)
         }
+
+
+def unused(values: Mapping[str, Any]) -> set[str]:
+    """Name the options without an effect, because another one has not the value they belong to.
+
+    >>> sorted(unused({"crop": "roi", "n4": False, "normalize": "zscore"}))
+    ['box_mm', 'n4_shrink', 'window']
+    >>> unused({"crop": "auto"})  # may be either
+    set()
+    """
+    return {
+        key
+        for key, (other, value) in BELONGING.items()
+        if other in values and values[other] not in (value, "auto")
+    }
 
 
 def without_later_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
