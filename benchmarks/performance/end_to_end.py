@@ -9,17 +9,19 @@ TorchIO     SubjectsDataset, random affine, elastic and flip, DataLoader with wo
 authors'    DataLoader with workers, 2D transforms on the CPU, float32
 
 All but volbench's train the network of plain.py, with the same first weights. Batches, optimiser,
-learning rates and loss are the same for all. Scoring the held-out cases is not in the times.
+learning rates and loss are the same for all. Scoring the held-out cases is not in the times. A peer
+that takes longer than --limit to compile and train its first epoch is measured without compiling.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import peer_batches
 import torch
+from candidates import attempt
 from timing import Table, absent, interleave, parser, report
 from trainers import Ours, Peer, Trainer
 
@@ -29,16 +31,22 @@ from volbench.evaluation.metrics import area_under_curve
 from volbench.evaluation.statistics.delong import delong_test
 from volbench.training.device_and_precision import Compute, multiplies_bfloat16
 
+PACKAGES = {
+    "volbench": "volbench",
+    "MONAI": "monai",
+    "TorchIO": "torchio",
+    "authors'": "torchvision",
+}
 PEERS = ("MONAI", "TorchIO", "authors'")
+COMPILED = ("MONAI", "TorchIO")
+"""Those that get every advantage that they can have; the authors' way is as they published it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = read_options(argv)
     torch.set_num_threads(arguments.threads)
     plan = plan_of(arguments)
-    trainers, notes = build(plan, arguments)
-    for trainer in trainers.values():
-        trainer.epoch()  # the first one, with all that is done once
+    trainers, notes = warmed_up(plan, arguments)
     seconds = interleave(
         {name: trainer.epoch for name, trainer in trainers.items()},
         rounds=arguments.epochs - 1,
@@ -111,42 +119,51 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     )
 
 
-def build(plan: Plan, arguments: argparse.Namespace) -> tuple[dict[str, Trainer], list[str]]:
-    """Every pipeline that was asked for and whose packages are there, and why others are not."""
-    device, workers, clock = arguments.device, arguments.workers, arguments.clock
-    compute = Compute(device, arguments.precision, arguments.threads, compiled=arguments.compile)
-    own = compute  # on a GPU volbench records its steps, which is faster than compiling
-    if device.startswith("cuda"):
-        own = replace(compute, compiled=False, graphs=True)
-    exact = Compute(device, "float32", arguments.threads)
+def warmed_up(plan: Plan, arguments: argparse.Namespace) -> tuple[dict[str, Trainer], list[str]]:
+    """Every pipeline that was asked for after its first epoch, and why others are left out.
 
-    def peer(make: Callable[..., peer_batches.Batches], **options: int) -> Trainer:
-        batches = make(plan, device, **options)
-        return Peer(plan, compute, clock, batches, channels_last=True)
-
-    makers: dict[str, tuple[str, Callable[[], Trainer]]] = {
-        "volbench": ("volbench", lambda: Ours(plan, own, clock)),
-        "MONAI": ("monai", lambda: peer(peer_batches.monai)),
-        "TorchIO": ("torchio", lambda: peer(peer_batches.torchio, workers=workers)),
-        "authors'": (
-            "torchvision",
-            lambda: Peer(
-                plan,
-                exact,
-                clock,
-                peer_batches.authors(plan, device, workers=workers),
-                channels_last=False,
-            ),
-        ),
-    }
-    found, notes = {}, []
+    The first epoch holds all that is done once. One that does not end in time is tried again
+    without compiling, which is what takes long.
+    """
+    found: dict[str, Trainer] = {}
+    notes = []
     for name in ("volbench", *arguments.pipelines):
-        package, make = makers[name]
-        try:
-            found[name] = make()
-        except ModuleNotFoundError as error:
-            notes.append(absent(package, error))
+        package = PACKAGES[name]
+        for compiles in dict.fromkeys([arguments.compile and name in COMPILED, False]):
+            try:
+                trainer = build(name, plan, arguments, compiles=compiles)
+            except ModuleNotFoundError as error:
+                notes.append(absent(package, error))
+                break
+            label = f"{name}, compiled" if compiles else name
+            reason = attempt(label, trainer.epoch, arguments.limit)
+            if reason is None:
+                found[name] = trainer
+                break
+            notes.append(reason)
+    if "volbench" not in found:
+        raise SystemExit(f"end_to_end.py: {notes[0]}")
     return found, notes
+
+
+def build(name: str, plan: Plan, arguments: argparse.Namespace, *, compiles: bool) -> Trainer:
+    """Make one of the pipelines.
+
+    Raises:
+        ModuleNotFoundError: its package is not installed.
+    """
+    device, workers, clock = arguments.device, arguments.workers, arguments.clock
+    compute = Compute(device, arguments.precision, arguments.threads, compiled=compiles)
+    if name == "volbench":  # on a GPU it records its steps, which is faster than compiling
+        return Ours(plan, replace(compute, graphs=device.startswith("cuda")), clock)
+    if name == "authors'":
+        compute = replace(compute, precision="float32")
+    batches = {
+        "MONAI": lambda: peer_batches.monai(plan, device),
+        "TorchIO": lambda: peer_batches.torchio(plan, device, workers=workers),
+        "authors'": lambda: peer_batches.authors(plan, device, workers=workers),
+    }[name]()
+    return Peer(plan, compute, clock, batches, channels_last=name in COMPILED)
 
 
 def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -166,9 +183,17 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     options.add_argument(
         "--compile",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
         default=torch.cuda.is_available(),
-        help="all but the authors'; on a GPU the others only, as volbench records [on a GPU: yes]",
+        help="MONAI's and TorchIO's networks; volbench's steps are recorded on a GPU "
+        "[on a GPU: yes]",
+    )
+    options.add_argument(
+        "--limit",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="a first epoch that takes longer is tried without compiling, or left out [60]",
     )
     options.add_argument(
         "--workers",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from volbench.encoders import packed_slices
-from volbench.encoders.resnet import BasicBlock, ResNet, split_kernel, split_pixels
+from volbench.encoders.resnet import BasicBlock, Convolution, ResNet, split_kernel, split_pixels
 from volbench.errors import SpecError
 from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
@@ -293,7 +293,7 @@ def gradients_in_another_layout(name: str, lengths: tuple[int, int], device: str
         )
 
     for where, part in encoder.named_modules():
-        if isinstance(part, nn.BatchNorm2d | BasicBlock):
+        if isinstance(part, Convolution | BasicBlock):
             part.register_forward_hook(lambda _, given, maps, where=where: watch(where, maps))
     mask = torch.arange(6) < torch.tensor(lengths)[:, None]
     volume = torch.randn(2, 1, 6, 64, 64, device=device)

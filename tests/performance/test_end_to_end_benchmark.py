@@ -1,6 +1,7 @@
 """The end-to-end benchmark: pipelines that train the same network on the same batches."""
 
 import json
+import time
 from dataclasses import replace
 
 import end_to_end
@@ -36,6 +37,28 @@ def test_the_script_prints_each_pipelines_speed_and_auc(capsys, tmp_path):
         assert 0 <= float(candidate["AUC"]) <= 1
         assert 0 < candidate["its batches s"] < 60
     assert "less volbench's (95 %)" in table["candidates"]["authors'"]
+
+
+def test_what_compiles_for_too_long_is_measured_without(monkeypatch):
+    """A peer that never ends is left out, and takes nothing along."""
+
+    class Trainer:
+        def __init__(self, seconds):
+            self.epoch = lambda: time.sleep(seconds)
+
+    def build(name, plan, arguments, *, compiles):
+        built.append((name, compiles))
+        return Trainer(60 if compiles or name == "authors'" else 0)
+
+    built = []
+    monkeypatch.setattr(end_to_end, "build", build)
+    arguments = end_to_end.read_options(
+        [*TOY, "--compile", "--limit", "0.05", "--pipelines", "MONAI", "authors'"]
+    )
+    found, notes = end_to_end.warmed_up(None, arguments)
+    assert built == [("volbench", False), ("MONAI", True), ("MONAI", False), ("authors'", False)]
+    assert list(found) == ["volbench", "MONAI"]
+    assert [note.partition(":")[0] for note in notes] == ["MONAI, compiled", "authors'"]
 
 
 def test_areas_are_compared_case_by_case():

@@ -81,7 +81,8 @@ def run(
         name: Folder of this run in ``out``; by default it names the components and the experiment.
         folds: Folds to do; all by default.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        jobs: Folds at a time; by default one per core on a CPU, one on a GPU.
+        jobs: Folds at a time; by default one per core on a CPU, and as many on each GPU as its
+            memory, the cores and the work of a batch allow.
         checkpoint_seconds: Shortest time between two checkpoints of a fold.
         compiled: Whether encoders are compiled; ``auto`` does not, as it was never faster.
         graphs: Whether training steps are recorded as CUDA graphs; ``auto`` does it on a GPU.
