@@ -263,6 +263,20 @@ def test_chances_are_those_of_candidates_that_differ_little_where_a_share_is_kep
     assert chances[0, 1] < flat[0, 1]
 
 
+def test_a_pair_is_no_likelier_to_be_shown_than_those_that_differ_more():
+    """The last step of Holm asks little of the smallest difference, if it is ever reached."""
+    areas = areas_of(np.random.default_rng(9), (0.0, 0.01, 0.02, 0.05), folds=3)
+    paired = paired_folds(areas)
+    chances, _ = chances_of_a_claim(
+        paired.difference, pooled_error(paired), 0.3, pairs=6, alpha=0.05
+    )
+    first, second = np.triu_indices(4, k=1)
+    z = np.abs(standardized(paired.difference, pooled_error(paired)))[first, second]
+    ordered = chances[first, second][np.argsort(-z)]
+    assert (np.diff(ordered) <= 0).all()
+    assert ordered[0] > 0
+
+
 def test_what_is_kept_of_differences_is_an_upper_bound_from_the_analysis_of_variance():
     random = np.random.default_rng(6)
     by_fold = random.normal(0, 0.05, (2000, 8, 5))

@@ -260,12 +260,15 @@ def chances_of_a_claim(
     """
     first, second = np.triu_indices(len(difference), k=1)
     gap, of_pair = np.abs(difference[first, second]), error[first, second]
-    order = np.argsort(np.argsort(-standardized(gap, of_pair)))
+    by_size = np.argsort(-standardized(gap, of_pair))
+    order = np.argsort(by_size)
     critical = stats.norm.isf(alpha / 2 / (pairs - order))
     needed = critical * math.sqrt(FACTOR * share) * of_pair
     spread = np.maximum(of_pair * math.sqrt((1 - share) * (share + (1 - share) * kept)), ROUNDING)
     mean = (share + (1 - share) * kept) * gap
     chance = stats.norm.sf((needed - mean) / spread) + stats.norm.cdf((-needed - mean) / spread)
+    # A later step of Holm's method is reached only if all steps before it reject.
+    chance[by_size] = np.minimum.accumulate(chance[by_size])
     chances, criticals = np.zeros_like(difference), np.zeros_like(difference)
     for matrix, values in ((chances, chance), (criticals, critical)):
         matrix[first, second] = matrix[second, first] = values
