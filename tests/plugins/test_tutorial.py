@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from click.testing import CliRunner
 from tests.helpers.child_environment import child_environment
 from volbench.cli.main import main
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "write-a-plugin.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "how-to" / "write-a-plugin.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
 
 
@@ -47,13 +49,15 @@ def test_what_it_shows_is_what_is_written(written):
 @pytest.mark.slow
 def test_followed_to_the_letter_it_ends_in_a_row_of_the_table(written, tmp_path):
     (written / "volbench_lse" / "lse.py").write_text(blocks("python")[0])
+    shutil.copytree(ROOT / "plugins" / "volbench-example", tmp_path / "plugins/volbench-example")
     site = tmp_path / "site"
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    install += ["--no-build-isolation", "--target", str(site), str(written)]
-    subprocess.run(install, check=True, cwd=tmp_path, timeout=280)
     said = []
     for program, *arguments in shown_commands()[1:]:
-        if program != "volbench":
+        if program == "pip":  # as shown, but beside the environment of the tests
+            assert arguments[:2] == ["install", "-e"]
+            install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+            install += ["--no-build-isolation", "--target", str(site), f"./{arguments[2]}"]
+            subprocess.run(install, check=True, cwd=tmp_path, timeout=280)
             continue
         if arguments[0] == "run":  # as shown, but for how long it trains
             arguments += ["--folds", "3", "--set", "training.epochs=1", "--jobs", "1"]
@@ -69,7 +73,9 @@ def test_followed_to_the_letter_it_ends_in_a_row_of_the_table(written, tmp_path)
         assert done.returncode == 0, done.stderr
         said.append(done.stdout)
     assert "Log-sum-exp" in said[0] or "Smooth maximum over slices." in said[0]
-    assert "lse(r=4)" in said[-1]
+    (table,) = [text for text in said if "lse(r=4)" in text and "average" in text]
+    assert "AUC" in table
+    assert said[-1].splitlines()[-1].startswith("curves: ")
     runs = list((tmp_path / "runs").glob("*/experiment.json"))
-    assert len(runs) == 2
+    assert len(runs) == 3
     assert all(json.loads(run.read_text()) for run in runs)

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
+from volbench._utils.heap import EVERY, give_back
 from volbench.errors import StorageError
 
 Task = TypeVar("Task")
@@ -19,6 +21,9 @@ Result = TypeVar("Result")
 
 _end = os._exit
 """Taken before code of others runs, for which it is another: see ``process_end``."""
+
+_CALLS = count()
+"""Tasks that this worker has done."""
 
 START_S = 5.0
 """Seconds until processes have started: each imports PyTorch first. It pays to save more."""
@@ -53,6 +58,8 @@ def each(
                 yield from _in_processes(function, tasks[done:], jobs, ordered=ordered)
                 return
         yield function(task)
+        if done % EVERY == EVERY - 1:
+            give_back()
 
 
 def _in_processes(
@@ -64,7 +71,7 @@ def _in_processes(
         min(jobs, len(tasks)), mp_context=context, initializer=_start, initargs=(theirs,)
     )
     try:
-        futures = deque(pool.submit(function, task) for task in tasks)
+        futures = deque(pool.submit(_call, function, task) for task in tasks)
         for future in _in_order(futures) if ordered else as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -76,6 +83,14 @@ def _in_processes(
         ours.close()
         pool.shutdown(wait=True, cancel_futures=True)
         theirs.close()
+
+
+def _call(function: Callable[[Task], Result], task: Task) -> Result:
+    """Do a task in a worker."""
+    result = function(task)
+    if next(_CALLS) % EVERY == EVERY - 1:
+        give_back()
+    return result
 
 
 def _in_order(futures: deque[Future[Result]]) -> Iterator[Future[Result]]:

@@ -1,12 +1,12 @@
 """Memory of the training process: allocator settings and peak usage."""
 
-import ctypes
 import os
-import platform
 from contextlib import suppress
 from pathlib import Path
 
 import torch
+
+from volbench._utils.heap import give_back, glibc
 
 MAPPED_BLOCKS, TRIM = -4, -1
 """M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's malloc.h."""
@@ -33,7 +33,7 @@ def keep_freed_memory() -> None:
     instead: a heap has gaps. C libraries other than glibc are left alone, and so is glibc where
     one of ``CHOSEN_BY_USER`` says how it shall allocate.
     """
-    libc = _libc()
+    libc = glibc()
     if libc and not any(name in os.environ for name in CHOSEN_BY_USER):
         libc.mallopt(MAPPED_BLOCKS, 0)
         libc.mallopt(TRIM, -1)
@@ -70,11 +70,6 @@ def forget_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    if libc := _libc():
-        libc.malloc_trim(0)  # what the last network left
+    give_back()  # what the last network left
     with suppress(OSError):  # not on Linux: the peak of the whole process has to do
         Path("/proc/self/clear_refs").write_text("5")
-
-
-def _libc() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
