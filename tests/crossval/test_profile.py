@@ -96,7 +96,8 @@ def test_a_run_is_compiled_when_asked_and_learns_the_same(data, tmp_path):
     for compiled in ("off", "on"):
         reports = Reports()
         plan = plan_for(data, precision="float32")
-        run(plan, out=tmp_path / compiled, jobs=1, compiled=compiled, callback=reports)
+        done = run(plan, out=tmp_path / compiled, jobs=1, compiled=compiled, callback=reports)
+        assert not done.failed
         losses[compiled] = reports.losses
     assert len(losses["on"]) == 3
     assert losses["on"] == pytest.approx(losses["off"], rel=1e-4)
