@@ -7,25 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench._utils.fork_server import begin_imports
-
 if TYPE_CHECKING:
     from volbench.interfaces import Executor
 
 INTERRUPTED = 130
-
-
-def begin_workers(on: str, *, jobs: int | None, dry_run: bool, folds: int = 0) -> None:
-    """Let what worker processes need be imported while data are prepared and plans made.
-
-    Args:
-        on: A spec; elsewhere the executor starts them.
-        jobs: Processes asked for; None for as many as fit.
-        dry_run: Whether none will be started.
-        folds: How many folds will be trained where that is known; one needs no process.
-    """
-    if on == "local" and not dry_run and jobs != 1 and folds != 1:
-        begin_imports()
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench.cli.executor import begin_workers, open_executor
+from volbench._utils.fork_server import begin_imports
+from volbench.cli.executor import open_executor
 from volbench.cli.options import (
     check_name,
     execution_options,
@@ -121,7 +122,8 @@ def command(
     volbench run --encoder rmc5 --agg average --loss focal --repeats 3
     """
     check_name(name)
-    begin_workers(on, jobs=jobs, dry_run=dry_run, folds=len(only))
+    if on == "local" and not dry_run and jobs != 1 and len(only) != 1:
+        begin_imports()
     from volbench.cli.progress.counter import counter
     from volbench.crossval.plan import make_plan
     from volbench.crossval.settings import RunSettings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from volbench.cli.executor import begin_workers, open_executor
+from volbench.cli.executor import open_executor
 from volbench.cli.options import (
     FiniteRange,
     check_name,
@@ -156,7 +156,6 @@ def command(
     volbench tune --encoder rmc5 --agg average --loss 'focal(gamma=uniform(low=0, high=5))'
     """
     check_name(name)
-    begin_workers(on, jobs=jobs, dry_run=dry_run)
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.tuning import TuningProgress, describe_tuning
     from volbench.cli.tuning_tables import show_tuning

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from volbench.cli.executor import begin_workers, open_executor
+from volbench.cli.executor import open_executor
 from volbench.cli.options import (
     device_option,
     dry_run_option,
@@ -102,7 +102,6 @@ def command(
     volbench suite run my/suite.toml --race
     volbench suite run my/suite.toml --repeats 3
     """
-    begin_workers(on, jobs=jobs, dry_run=dry_run)
     from volbench.cli.progress.counter import counter
     from volbench.cli.progress.suite import SuiteProgress, describe_suite
     from volbench.crossval.settings import EXECUTOR
