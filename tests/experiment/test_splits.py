@@ -78,6 +78,11 @@ def test_the_digest_does_not_depend_on_the_order_of_the_cases():
     assert official_split(cases).digest == official_split(cases[::-1]).digest
 
 
+def test_folds_are_numbered_as_people_count_not_as_text_is_sorted():
+    cases = cohort(range(36), folds=[str(1 + n % 12) for n in range(36)])
+    assert official_split(cases).assigned == tuple(str(n % 12) for n in range(36))
+
+
 def test_an_official_split_has_one_fold_and_its_own_validation_part():
     words = ["train"] * 6 + ["val"] * 2 + ["test"] * 4
     split = official_split(cohort(range(12), folds=words))

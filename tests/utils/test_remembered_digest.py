@@ -11,6 +11,7 @@ import pytest
 
 from volbench._utils import remembered_digest as module
 from volbench._utils.cache_location import cache_root
+from volbench._utils.digest_memory import recall, remember
 from volbench._utils.digested_files import MAGIC, read_sealed, write_sealed
 from volbench._utils.remembered_digest import MEMORY, remembered_digest
 from volbench.datasets.medmnist import MedMNIST
@@ -98,6 +99,14 @@ def test_a_memory_that_was_changed_is_not_believed(tmp_path, hashed):
         write_sealed(memory, odd)
         as_another_process()
         assert remembered_digest(path) == first
+
+
+def test_what_another_version_remembered_is_not_believed(tmp_path):
+    memory = tmp_path / "memory"
+    remember(memory, 1, {"a": 1})
+    assert (recall(memory, 1), recall(memory, 2)) == ({"a": 1}, {})
+    remember(memory, 2, {"b": 2})
+    assert (recall(memory, 1), recall(memory, 2)) == ({}, {"b": 2})
 
 
 def test_a_file_whose_changes_may_not_show_yet_is_read_each_time(tmp_path, hashed, monkeypatch):

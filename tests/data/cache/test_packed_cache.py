@@ -74,6 +74,19 @@ def test_what_was_written_is_what_is_opened(folder):
     prepared.check()
 
 
+def test_each_mask_is_that_of_its_case_where_some_have_none(tmp_path):
+    rng = np.random.default_rng(1)
+    regions = [
+        None if index == 0 else rng.random((DEPTHS[index], 64, 64)) > 0.5 for index in (0, 1, 2)
+    ]
+    packed = [None if region is None else np.packbits(region, axis=-1) for region in regions]
+    prepared = write_prepared(tmp_path / "cache", description(), cases(), volumes(), packed)
+    assert prepared.mask(0) is None
+    for index in (1, 2):
+        assert np.array_equal(prepared.mask(index), regions[index])
+    prepared.check()
+
+
 def test_volumes_are_views_and_writing_to_one_never_reaches_the_file(folder):
     prepared = open_prepared(folder)
     assert isinstance(prepared.voxels, np.memmap)

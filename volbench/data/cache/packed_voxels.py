@@ -138,7 +138,7 @@ class Prepared:
     voxels: Float[np.ndarray, "slices channel size size"] = field(repr=False)
     checksums: tuple[Checksum, ...] = field(repr=False)
     card_fields: Mapping[str, str] = field(repr=False)
-    masks: UInt8[np.ndarray, "slices size _"] | None = field(repr=False, default=None)
+    masks: UInt8[np.ndarray, "masked_slices size _"] | None = field(repr=False, default=None)
     mask_checksums: tuple[int | None, ...] = field(repr=False, default=())
     ordered: bool = False
 
