@@ -44,7 +44,11 @@ class TestEncoder(Any):
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", LARGE)
 class TestLargeEncoder(Any):
-    pass
+    @pytest.fixture(autouse=True)
+    def _planes(self, spec):
+        # Five halvings leave one pixel of 32, which instance normalisation makes 0, gradient and all.
+        if spec == "nnunet_resenc":
+            self.planes = ((64, 64), (96, 64))
 
 
 def test_all_that_is_provided_is_under_test():
