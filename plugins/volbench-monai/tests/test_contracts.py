@@ -46,7 +46,7 @@ class TestEncoder(Any):
 class TestLargeEncoder(Any):
     @pytest.fixture(autouse=True)
     def _planes(self, spec):
-        # Five halvings leave one pixel of 32, which instance normalisation makes 0, gradient and all.
+        # Five halvings leave one pixel of 32, and instance normalisation makes it 0, always.
         if spec == "nnunet_resenc":
             self.planes = ((64, 64), (96, 64))
 
