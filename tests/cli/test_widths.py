@@ -14,6 +14,8 @@ from volbench._utils.text_table import BREAK, cells
 from volbench.cli.main import main
 from volbench.cli.profile_table import profile_text
 from volbench.cli.tuning_tables import show_tuning
+from volbench.crossval import dry_run
+from volbench.crossval.dry_run import try_plan
 from volbench.profiling.fold_timings import Timings
 from volbench.suite import load_suite
 from volbench.suite.index import Entry, write_entries
@@ -98,11 +100,18 @@ def run(folder, monkeypatch, *arguments):
 def at_width(folder):
     """What a command shows at a width; each is run once for all tests."""
     kept = {}
+    tried = []
+
+    def try_once(plan, **options):  # what it costs does not depend on the width
+        if not tried:
+            tried.append(try_plan(plan, **options))
+        return tried[0]
 
     def shown(name, width):
         if (name, width) not in kept:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("COLUMNS", str(width))
+                patch.setattr(dry_run, "try_plan", try_once)
                 kept[name, width] = run(folder, patch, *SHOWN[name])
         return kept[name, width]
 
