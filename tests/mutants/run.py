@@ -109,6 +109,7 @@ def main() -> int:
     if options.again:
         known = {key: kind for key, kind in known.items() if kind == CAUGHT}
     keys = {mutant: mutant.key for mutant in chosen}  # of the files as they are copied now
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # a timeout leaves no copy behind
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -158,6 +159,7 @@ def _tests_in_child(tests: tuple[str, ...], root: Path, limit_s: float) -> int |
     child = os.fork()
     if child == 0:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.stdout = sys.stderr = (root / ".out").open("w")
         os.dup2(sys.stdout.fileno(), 1)
         os.dup2(sys.stdout.fileno(), 2)

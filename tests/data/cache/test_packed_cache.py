@@ -74,16 +74,24 @@ def test_what_was_written_is_what_is_opened(folder):
     prepared.check()
 
 
-def test_each_mask_is_that_of_its_case_where_some_have_none(tmp_path):
+def regions():
+    """One of each case but the first, which has none."""
     rng = np.random.default_rng(1)
-    regions = [
-        None if index == 0 else rng.random((DEPTHS[index], 64, 64)) > 0.5 for index in (0, 1, 2)
-    ]
-    packed = [None if region is None else np.packbits(region, axis=-1) for region in regions]
-    prepared = write_prepared(tmp_path / "cache", description(), cases(), volumes(), packed)
+    return [None, *(rng.random((depth, 64, 64)) > 0.5 for depth in DEPTHS[1:])]
+
+
+@pytest.fixture
+def masked(tmp_path):
+    packed = [None if region is None else np.packbits(region, axis=-1) for region in regions()]
+    write_prepared(tmp_path / "masked", description(), cases(), volumes(), packed)
+    return tmp_path / "masked"
+
+
+def test_each_mask_is_that_of_its_case_where_some_have_none(masked):
+    prepared = open_prepared(masked)
     assert prepared.mask(0) is None
     for index in (1, 2):
-        assert np.array_equal(prepared.mask(index), regions[index])
+        assert np.array_equal(prepared.mask(index), regions()[index])
     prepared.check()
 
 
@@ -168,7 +176,14 @@ def test_a_newer_cache_asks_for_a_newer_volbench(folder):
 def test_one_bit_in_the_middle_is_found_by_a_whole_check(folder):
     flip(folder / "voxels.f16", 16384 * 3 + 9000)  # case c1 starts after three slices
     prepared = open_prepared(folder)
-    with pytest.raises(StateError, match="voxels of case 'c1' have changed"):
+    with pytest.raises(StateError, match="voxels of case 'c1' changed on disk"):
+        prepared.check()
+
+
+def test_one_bit_of_a_mask_is_found_by_a_whole_check(masked):
+    flip(masked / "masks.bits", 64 * 8 + 1000)  # case c2 starts after the one slice of c1
+    prepared = open_prepared(masked)
+    with pytest.raises(StateError, match="mask of case 'c2' changed on disk"):
         prepared.check()
 
 

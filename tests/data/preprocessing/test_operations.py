@@ -41,6 +41,15 @@ def test_resizing_agrees_with_an_independent_library(size):
         assert np.allclose(ours, np.asarray(theirs), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("size", [5, 8, 13, 32])
+def test_a_mask_is_resized_as_an_independent_library_does(size):
+    image, mask = noise((1, 3, 16, 16)), noise((3, 16, 16), seed=1) > 50
+    done = preprocess(scan(image, mask=mask), options(size=size))
+    for ours, given in zip(done.mask, mask, strict=True):
+        theirs = Image.fromarray(given).resize((size, size), Image.Resampling.NEAREST)
+        assert np.array_equal(ours, np.asarray(theirs))
+
+
 def test_slices_are_never_mixed():
     image = np.broadcast_to(np.array([0, 100, 7, 3.5]).reshape(1, 4, 1, 1), (1, 4, 20, 20))
     done = preprocess(scan(image), options(size=9))

@@ -188,7 +188,7 @@ class Prepared:
         for index, known in enumerate(self.mask_checksums):
             packed = self._packed_mask(index)
             if packed is not None and zlib.crc32(np.ascontiguousarray(packed).data) != known:
-                raise self._damaged(index)
+                raise self._damaged(index, "mask")
 
     @property
     def voxels_digest(self) -> str:
@@ -206,8 +206,10 @@ class Prepared:
             if ends_checksum(self.volume(index)) != checksum.ends:
                 raise self._damaged(index)
 
-    def _damaged(self, index: int) -> StateError:
-        return _damage(self.folder, f"the voxels of case {self.cases[index].name!r} have changed")
+    def _damaged(self, index: int, what: str = "voxels") -> StateError:
+        return _damage(
+            self.folder, f"the {what} of case {self.cases[index].name!r} changed on disk"
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
         # Pickling the memory map would send every voxel to every worker process.
