@@ -6,7 +6,14 @@ import torch
 from tests.crossval.test_profile import plan_for
 from tests.helpers.small import write_small
 from volbench.crossval import machine_sharing
-from volbench.crossval.machine_sharing import Sharing, fold_mb, folds_per_gpu, share_machine
+from volbench.crossval.machine_sharing import (
+    FoldLoad,
+    Sharing,
+    estimate_load,
+    fold_mb,
+    folds_per_gpu,
+    share_machine,
+)
 from volbench.errors import UsageError
 from volbench.training.device_and_precision import Compute, choose_compute, name_gpus
 
@@ -28,16 +35,21 @@ def two_gpus(monkeypatch):
 
 def test_small_batches_share_a_gpu_until_cores_run_out(plan, monkeypatch):
     monkeypatch.setattr(machine_sharing, "available_cores", lambda: 24)
-    assert folds_per_gpu(plan, GPU, free_mb=80_000, gpus=1) == 8
-    assert folds_per_gpu(plan, GPU, free_mb=80_000, gpus=2) == 4
-    assert folds_per_gpu(plan, GPU, free_mb=2_000, gpus=1) == 2
-    assert folds_per_gpu(plan, GPU, free_mb=100, gpus=1) == 1
+    load = estimate_load(plan, GPU)
+    assert folds_per_gpu(load, free_mb=80_000, gpus=1) == 8
+    assert folds_per_gpu(load, free_mb=80_000, gpus=2) == 4
+    assert folds_per_gpu(load, free_mb=2_000, gpus=1) == 2
+    assert folds_per_gpu(load, free_mb=100, gpus=1) == 1
 
 
 def test_large_batches_keep_a_gpu_busy_alone(plan, monkeypatch):
     monkeypatch.setattr(machine_sharing, "available_cores", lambda: 64)
     monkeypatch.setattr(machine_sharing, "_batch_pixels", lambda plan: 8 * 24 * 256 * 256)
-    assert folds_per_gpu(plan, GPU, free_mb=140_000, gpus=1) == 1
+    load = estimate_load(plan, GPU)
+    assert load.busy == pytest.approx(0.68, abs=0.01)
+    assert folds_per_gpu(load, free_mb=140_000, gpus=1) == 1
+    # What is measured counts as what was estimated.
+    assert folds_per_gpu(FoldLoad(load.memory_mb, busy=0.3), free_mb=140_000, gpus=1) == 3
 
 
 def test_memory_is_that_of_the_maps_kept_for_backward(plan):
@@ -55,6 +67,26 @@ def test_cuda_is_every_gpu_and_folds_are_dealt_out(plan):
     assert share_machine(plan, device="cuda:1").gpus == (1,)
     assert share_machine(plan, device="cuda:1,0").device(0) == "cuda:1"
     assert share_machine(plan, device="cuda", jobs=1).jobs == 1
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_what_others_use_of_a_gpu_changes_folds_at_a_time_but_no_threads(plan, monkeypatch):
+    alone = share_machine(plan, device="cuda:0")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 80 * 2**30))
+    beside = share_machine(plan, device="cuda:0")
+    assert (alone.jobs, beside.jobs) == (3, 1)
+    assert beside.compute == alone.compute  # which a checkpoint must fit
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_folds_at_a_time_may_grow_where_cores_allow_and_nobody_said_how_many(plan, monkeypatch):
+    monkeypatch.setattr(machine_sharing, "_batch_pixels", lambda plan: 8 * 24 * 256 * 256)
+    chosen = share_machine(plan, device="cuda:0")
+    assert (chosen.jobs, chosen.most, chosen.may_grow) == (1, 3, True)
+    assert not share_machine(plan, device="cuda:0", jobs=1).may_grow
+    assert not share_machine(plan, device="cpu").may_grow
+    monkeypatch.setattr(machine_sharing, "_transforms_on_cores", lambda plan: True)
+    assert not share_machine(plan, device="cuda:0").may_grow
 
 
 @pytest.mark.usefixtures("two_gpus")

@@ -46,6 +46,49 @@ def test_one_job_runs_in_this_process(tmp_path):
     assert ended["a"].value["pid"] == os.getpid()
 
 
+def test_more_tasks_run_at_a_time_once_it_is_resized(tmp_path):
+    tasks = [toy(str(n), "environment", name="HOME", seconds=0.2) for n in range(6)]
+    running, at_once, pids = set(), [], set()
+
+    def on_event(event):
+        if event.kind == "started":
+            running.add(event.key)
+            at_once.append(len(running))
+            return
+        running.remove(event.key)
+        pids.add(event.value["pid"])
+        if len(at_once) == 1:  # a first one has shown what it takes
+            executor.resize(3)
+
+    with Local().apart() as executor:
+        executor.submit(tasks, tmp_path, on_event)
+    assert at_once[0] == 1
+    assert max(at_once) == 3
+    assert len(pids) == 3
+    assert os.getpid() not in pids
+    with pytest.raises(SpecError, match="at least one task"):
+        executor.resize(0)
+
+
+def test_fewer_tasks_run_at_a_time_once_it_is_resized(tmp_path):
+    tasks = [toy(str(n), "environment", name="HOME", seconds=0.1) for n in range(6)]
+    running, left_behind = set(), []
+
+    def on_event(event):
+        if event.kind == "started":
+            running.add(event.key)
+            return
+        running.remove(event.key)
+        executor.resize(1)
+        left_behind.append(len(running))
+
+    with Local(jobs=3) as executor:
+        executor.submit(tasks, tmp_path, on_event)
+    assert left_behind[0] == 2  # not interrupted
+    assert left_behind[-3:] == [0, 0, 0]
+    assert len(left_behind) == 6
+
+
 def test_processes_are_kept_for_the_next_run(tmp_path):
     tasks = [toy(str(n), "environment", name="HOME") for n in range(2)]
     with Workers() as workers:

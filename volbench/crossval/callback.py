@@ -30,6 +30,9 @@ class Callback:
     def on_warning(self, text: str) -> None:
         """A remark for the user on this machine."""
 
+    def on_jobs(self, jobs: int, reason: str) -> None:
+        """From now on so many folds are trained at a time, more than before."""
+
     def on_features(self, done: int, total: int) -> None:
         """So many cases are encoded by a frozen encoder, before the folds start."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from volbench._utils.cpu import available_cores
+from volbench.augmentations.chain import build_augmentation
 from volbench.crossval.plan import Plan
 from volbench.interfaces import Encoder
 from volbench.plugins.registry import encoders
@@ -29,8 +30,24 @@ HOST_PIXELS = 6e6
 A step of rMC5 takes 1.6 ns per pixel there; drawing, augmenting and launching a batch takes 10 ms.
 """
 
+LEAST_BUSY = 0.01
+"""A GPU that seems idle has not been seen for long enough."""
+
 CORES_PER_FOLD = 3
 """Ten folds of the demo took 18.6 s five at a time, 19.6 s all at once: an H200 with 16 cores."""
+
+
+@dataclass(frozen=True)
+class FoldLoad:
+    """What a fold takes of a GPU.
+
+    Attributes:
+        memory_mb: Peak, the process included.
+        busy: Share of its time in which it keeps the GPU computing.
+    """
+
+    memory_mb: float
+    busy: float
 
 
 @dataclass(frozen=True)
@@ -39,13 +56,22 @@ class Sharing:
 
     Attributes:
         compute: Of a fold, on the first device.
-        jobs: Folds at a time, on all devices together.
+        jobs: Folds at a time, on all devices together, to begin with.
         gpus: Devices that folds are dealt out to; empty on a CPU.
+        most: Folds at a time that the cores can feed: what ``jobs`` may grow to.
+        free_mb: Memory of the first GPU before any fold.
     """
 
     compute: Compute
     jobs: int
     gpus: tuple[int, ...] = ()
+    most: int = 1
+    free_mb: float = 0.0
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether a measurement could allow more folds at a time."""
+        return self.most > self.jobs
 
     def device(self, number: int) -> str:
         """Device of the process of that number; a single one keeps the name that it was given."""
@@ -65,8 +91,10 @@ def share_machine(
     """Decide by the experiment and the machine, never by the folds left to do.
 
     On a CPU there is a fold per core: sums over threads differ in the last digits, so threads
-    must not depend on what a run that is continued has left. On GPUs as many folds run side by
-    side as their memory holds, cores feed, and as it takes to keep the device busy.
+    must not depend on what a run that is continued has left, nor on what others have left free of a
+    GPU. On GPUs as many folds run side by side as their memory holds, cores feed, and as it takes
+    to keep the device busy: by an estimate from shapes, until the first folds are measured
+    (`volbench.crossval.measured_jobs`).
 
     Raises:
         UsageError: the device is not there, or lacks what was asked for.
@@ -74,26 +102,38 @@ def share_machine(
     precision = plan.experiment.precision
     whole = choose_compute(device, precision, jobs=1)
     folds = len(plan.split.folds)
+    at_once = jobs or min(available_cores(), folds)
+    most, free_mb, at_first = at_once, 0.0, at_once
     gpus: tuple[int, ...] = ()
     if whole.device != "cpu":
         gpus = name_gpus(device)
-    if jobs is None:
-        jobs = min(available_cores(), folds)
-        if gpus:
-            free, _ = torch.cuda.mem_get_info(torch.device(whole.device))
-            jobs = min(folds, len(gpus) * folds_per_gpu(plan, whole, free / 2**20, len(gpus)))
+        if jobs is None:
+            load = estimate_load(plan, whole)
+            free, total = torch.cuda.mem_get_info(torch.device(whole.device))
+            free_mb = free / 2**20
+            at_once, at_first = (
+                min(folds, len(gpus) * folds_per_gpu(load, memory / 2**20, len(gpus)))
+                for memory in (total, free)
+            )
+            most = at_first
+            if not _transforms_on_cores(plan):  # which take all of them already
+                most = max(at_first, min(folds, len(gpus) * _fed_by_cores(len(gpus))))
     pays = choose_compile(compiled, whole.device)
-    chosen = choose_compute(device, precision, jobs=jobs, compiled=pays)
+    chosen = choose_compute(device, precision, jobs=at_once, compiled=pays)
     recorded = choose_graphs(graphs, chosen.device, compiled=pays)
-    return Sharing(replace(chosen, graphs=recorded), jobs, gpus)
+    return Sharing(replace(chosen, graphs=recorded), at_first, gpus, most, free_mb)
 
 
-def folds_per_gpu(plan: Plan, compute: Compute, free_mb: float, gpus: int) -> int:
-    """Folds that one GPU takes side by side; at least one."""
-    by_memory = MEMORY_SHARE * free_mb / fold_mb(plan, compute)
-    by_cores = available_cores() / CORES_PER_FOLD / gpus
-    by_work = 1 + HOST_PIXELS / _batch_pixels(plan)
-    return max(1, int(min(by_memory, by_cores, by_work)))
+def folds_per_gpu(load: FoldLoad, free_mb: float, gpus: int) -> int:
+    """Folds that one of so many GPUs takes side by side; at least one."""
+    by_memory = int(MEMORY_SHARE * free_mb / load.memory_mb)
+    by_work = int(1 / max(load.busy, LEAST_BUSY))
+    return max(1, min(by_memory, by_work, _fed_by_cores(gpus)))
+
+
+def estimate_load(plan: Plan, compute: Compute) -> FoldLoad:
+    """Estimate from shapes what a fold takes, before any has run."""
+    return FoldLoad(fold_mb(plan, compute), 1 / (1 + HOST_PIXELS / _batch_pixels(plan)))
 
 
 def fold_mb(plan: Plan, compute: Compute) -> float:
@@ -108,6 +148,14 @@ def fold_mb(plan: Plan, compute: Compute) -> float:
     maps = sum(SAVED_COPIES * size * math.prod(layer.output) for layer in layers)
     volume = 4 * batch * channels * longest * plane[0] * plane[1]
     return float(maps + 4 * volume + prepared.voxels.nbytes) / 2**20 + CONTEXT_MB
+
+
+def _fed_by_cores(gpus: int) -> int:
+    return max(1, available_cores() // (CORES_PER_FOLD * gpus))
+
+
+def _transforms_on_cores(plan: Plan) -> bool:
+    return build_augmentation(plan.experiment.recipe.training.augmentation).subject is not None
 
 
 def _batch_pixels(plan: Plan) -> float:

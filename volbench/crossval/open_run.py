@@ -285,6 +285,8 @@ def local_executor(sharing: Sharing, workers: Workers | None) -> Local:
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     names = [seen.split(",")[gpu] if seen else str(gpu) for gpu in sharing.gpus]
     local = Local(jobs=sharing.jobs, gpus=tuple(names) if len(names) > 1 else ())
+    if sharing.may_grow:
+        local = local.apart()
     return local if workers is None else local.sharing(workers)
 
 

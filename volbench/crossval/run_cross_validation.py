@@ -11,6 +11,7 @@ from volbench._utils.renamed_modules import renamed
 from volbench.crossval.callback import Callback, listener_of
 from volbench.crossval.dispatch import Done, Listener, do_tasks
 from volbench.crossval.fold_task import task_key
+from volbench.crossval.measured_jobs import MeasuredJobs
 from volbench.crossval.open_run import (
     OpenedRun,
     Outcome,
@@ -82,7 +83,8 @@ def run(
         folds: Folds to do; all by default.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: Folds at a time; by default one per core on a CPU, and as many on each GPU as its
-            memory, the cores and the work of a batch allow.
+            memory and the cores allow and keep it busy: by an estimate, then by what the first
+            folds take.
         checkpoint_seconds: Shortest time between two checkpoints of a fold.
         compiled: Whether encoders are compiled; ``auto`` does not, as it was never faster.
         graphs: Whether training steps are recorded as CUDA graphs; ``auto`` does it on a GPU.
@@ -121,13 +123,18 @@ def run(
     path = out / (name or plan.experiment.name)
     with ExitStack() as stack:
         build_trackers(settings.track)  # what is not installed is said before a folder is made
+        measured = None
         if executor is None:
             sharing = share(plan, settings)
-            executor = stack.enter_context(local_executor(sharing, workers))
+            local = local_executor(sharing, workers)
+            executor = stack.enter_context(local)
+            measured = MeasuredJobs(sharing, local, callback.on_jobs)
             opened = open_here(plan, path, asked, settings, sharing, callback)
         else:
             opened = open_run(plan, path, asked, settings, executor, callback)
         listener = stack.enter_context(_listening(opened, settings))
+        if measured is not None:
+            listener = measured.listening(listener)
         with opened.auditing():
             done = do_tasks(opened.tasks, executor, path / EXECUTOR, listener)
         for error in done.errors.values():

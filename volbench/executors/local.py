@@ -32,11 +32,9 @@ class Local(Executor):
     """
 
     def __init__(self, *, jobs: int = 1, gpus: tuple[int | str, ...] = ()) -> None:
-        if jobs < 1:
-            raise SpecError(f"local(jobs={jobs}): at least one task runs at a time; use jobs=1")
-        self.devices = [
-            str(gpus[number % len(gpus)]) if gpus else ANY_DEVICE for number in range(jobs)
-        ]
+        self._gpus = [str(gpu) for gpu in gpus] or [ANY_DEVICE]
+        self._in_this_process = jobs == 1 and not gpus
+        self.resize(jobs)
         self._owns_workers = True
         self._workers = Workers()
         self._stopping = Stopping()
@@ -47,10 +45,27 @@ class Local(Executor):
         self._owns_workers, self._workers = False, workers
         return self
 
+    def apart(self) -> "Local":
+        """Run a single task in a process of its own, too, so that others may join it."""
+        self._in_this_process = False
+        return self
+
+    def resize(self, jobs: int) -> None:
+        """Run so many tasks at a time; those beyond that are not interrupted.
+
+        Called by ``on_event``, it counts from the next task that begins.
+
+        Raises:
+            SpecError: there would be none.
+        """
+        if jobs < 1:
+            raise SpecError(f"local(jobs={jobs}): at least one task runs at a time; use jobs=1")
+        self.devices = [self._gpus[number % len(self._gpus)] for number in range(jobs)]
+
     def submit(self, tasks: Sequence[ExecutorTask], folder: Path, on_event: OnEvent) -> None:
         """Run tasks until each has ended."""
         with self._stopping.on_signals():
-            if self.devices == [ANY_DEVICE]:
+            if self._in_this_process:
                 self._run_here(tasks, on_event)
             else:
                 self._run_side_by_side(tasks, on_event)
@@ -86,10 +101,11 @@ class Local(Executor):
     def _run_side_by_side(self, tasks: Sequence[ExecutorTask], on_event: OnEvent) -> None:
         # Those that need their device for themselves come last, when the others leave it free.
         waiting = deque(sorted(tasks, key=lambda task: task.alone))
-        taken = self._workers.take(self.devices[: max(1, min(len(self.devices), len(tasks)))])
+        taken: list[Worker] = []
         asked = False
         try:
             while True:
+                taken += self._more(taken, waiting)
                 self._give(taken, waiting, on_event)
                 if not (busy := {w.connection: w for w in taken if w.task is not None}):
                     return
@@ -102,10 +118,16 @@ class Local(Executor):
         finally:
             self._workers.give_back(taken)
 
+    def _more(self, taken: Sequence[Worker], waiting: Collection[ExecutorTask]) -> list[Worker]:
+        """Workers for tasks that wait, where more may run than there are processes."""
+        busy = sum(worker.task is not None for worker in taken)
+        wanted = min(len(self.devices), busy + len(waiting))
+        return self._workers.take(self.devices[len(taken) : wanted])
+
     def _give(
         self, workers: Sequence[Worker], waiting: deque[ExecutorTask], on_event: OnEvent
     ) -> None:
-        for worker in workers:
+        for worker in workers[: len(self.devices)]:
             while worker.task is None and waiting:
                 if (event := self._refusal(waiting[0])) is not None:
                     waiting.popleft()

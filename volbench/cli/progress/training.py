@@ -93,6 +93,10 @@ class TrainingProgress(Closing, Callback):
         """Print a warning."""
         self.line.say(f"warning: {text}")
 
+    def on_jobs(self, jobs: int, reason: str) -> None:
+        """Print how many folds are trained at a time, and why."""
+        self.line.say(f"{reason}: {jobs} folds at a time")
+
     def on_audit(self) -> None:
         """Print that the shortcut baselines run."""
         self.line.say("running shortcut baselines on the same folds")
