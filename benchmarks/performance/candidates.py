@@ -131,13 +131,13 @@ def laid_out(
 
 
 def compiled(
-    candidates: Mapping[str, Candidate], *, limit_s: float
+    candidates: Mapping[str, Candidate], *, limit_s: float, ours: bool = True
 ) -> tuple[dict[str, Callable[[], None]], list[str]]:
-    """Compiled versions of both networks, those that compile here, and why others do not."""
+    """Compiled versions of both networks, or of the plain one, and why others do not compile."""
     wanted = {
         f"{name}, compiled": name
         for name in candidates
-        if name == OURS or (name.startswith(PLAIN) and name.endswith("channels last"))
+        if (name == OURS and ours) or is_best_plain(name)
     }
     found: dict[str, Callable[[], None]] = {}
     failures = []
@@ -152,13 +152,59 @@ def compiled(
     return found, failures
 
 
+def is_best_plain(name: str) -> bool:
+    """Whether this is the plain network in the layout that suits it."""
+    return name.startswith(PLAIN) and name.endswith("channels last")
+
+
 def recorded(
     candidates: Mapping[str, Candidate], *, limit_s: float
 ) -> tuple[dict[str, Callable[[], None]], list[str]]:
-    """Volbench's own network as volbench trains it on a GPU: recorded once, and replayed."""
-    candidate = candidates[OURS]
-    name = f"{OURS}, recorded"
-    graph = torch.cuda.CUDAGraph()
+    """Steps recorded once and replayed: volbench's, as it trains on a GPU, and the plain network's.
+
+    With a mask the plain network is left as it is: it reads the mask from the host.
+    """
+    steps: dict[str, Callable[[], None]] = {f"{OURS}, recorded": packed_step(candidates[OURS])}
+    steps |= {
+        f"{name}, recorded": candidate
+        for name, candidate in candidates.items()
+        if is_best_plain(name) and candidate.mask is None
+    }
+    found: dict[str, Callable[[], None]] = {}
+    failures = []
+    for name, step in steps.items():
+        replayed = Replayed(step)
+        if (reason := attempt(name, replayed.record, limit_s)) is None:
+            found[name] = replayed
+        else:
+            failures.append(reason)
+    return found, failures
+
+
+class Replayed:
+    """A step as a CUDA graph.
+
+    Args:
+        step: What is recorded; what it reads stays alive with it.
+    """
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self.step = step
+        self.graph = torch.cuda.CUDAGraph()
+
+    def record(self) -> None:
+        """Run it once as it is, which chooses algorithms, and record it."""
+        self.step()
+        with torch.cuda.graph(self.graph):
+            self.step()
+
+    def __call__(self) -> None:
+        """Run it again."""
+        self.graph.replay()
+
+
+def packed_step(candidate: Candidate) -> Callable[[], None]:
+    """Forward and backward of volbench's network, its batch packed before."""
     model = candidate.model
     packed = model.encoder.pack(candidate.volume, candidate.mask)
     mask = None if candidate.mask is None else candidate.mask.to(candidate.volume.device)
@@ -171,17 +217,7 @@ def recorded(
             output = model.classify(model.encoder.encode(*packed), mask)
         output.logits.float().sum().backward()
 
-    def record() -> None:
-        step()
-        with torch.cuda.graph(graph):
-            step()
-
-    def replay() -> None:
-        assert packed  # what the graph reads must not be freed
-        graph.replay()
-
-    reason = attempt(name, record, limit_s)
-    return ({name: replay}, []) if reason is None else ({}, [reason])
+    return step
 
 
 def attempt(name: str, call: Callable[[], object], limit_s: float) -> str | None:

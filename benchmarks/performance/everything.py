@@ -57,17 +57,22 @@ ON_CPU = {
     "scaling": ("scaling.py",),
     "ten-folds": ("ten_folds.py", "--rounds", "1"),
 }
-NETWORK = ("network.py", "--batch", "8", "--rounds", "8", "--precision", "bfloat16")
+NETWORK = (
+    *("network.py", "--batch", "8", "--rounds", "8", "--precision", "bfloat16"),
+    *("--compile", "plain", "--limit", "60"),
+)
 ON_GPU = {
-    "network-rmc5": (*NETWORK, "--part", "same", "lengths", "--no-compile"),
+    "network-rmc5": (*NETWORK, "--part", "same", "lengths"),
     "training-step": ("training_step.py",),
     "ten-folds": ("ten_folds.py", "--rounds", "1"),
-    "end-to-end": ("end_to_end.py", "--patients", "60", "--batch", "8", "--epochs", "6"),
+    "end-to-end": (
+        *("end_to_end.py", "--patients", "60", "--batch", "8", "--epochs", "6", "--limit", "60"),
+    ),
     "end-to-end-auc": LEARNING,
-    "network-r3d": (*NETWORK, "--encoder", "r3d", "--part", "same", "lengths", "--no-compile"),
-    "network-r2d": (*NETWORK, "--encoder", "r2d", "--part", "same", "--no-compile"),
-    "network-r2plus1d": (*NETWORK, "--encoder", "r2plus1d", "--part", "same", "--no-compile"),
-    "network-compiled": (*NETWORK, "--part", "same", "--limit", "90"),
+    "network-r3d": (*NETWORK, "--encoder", "r3d", "--part", "same"),
+    "network-r2d": (*NETWORK, "--encoder", "r2d", "--part", "same"),
+    "network-r2plus1d": (*NETWORK, "--encoder", "r2plus1d", "--part", "same"),
+    "network-r3d-lengths": (*NETWORK, "--encoder", "r3d", "--part", "lengths", "--no-compile"),
     "pipeline": ("pipeline.py", "--rounds", "20"),
     "network-precisions": ("network.py", "--batch", "8", "--rounds", "8", "--no-compile"),
     "scaling": ("scaling.py", "--patients", "32", "--size", "256"),

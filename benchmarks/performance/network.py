@@ -109,8 +109,10 @@ def measure(
         replayed, failures = recorded(candidates, limit_s=arguments.limit)
         candidates, notes = {**candidates, **replayed}, (*notes, *failures)
         work |= {name: work[name.rpartition(", ")[0]] for name in replayed}
-    if arguments.compile:
-        graphs, failures = compiled(candidates, limit_s=arguments.limit)
+    if arguments.compile != "none":
+        graphs, failures = compiled(
+            candidates, limit_s=arguments.limit, ours=arguments.compile == "all"
+        )
         work |= {name: work[name.rpartition(", ")[0]] for name in graphs}
         candidates, notes = {**candidates, **graphs}, (*notes, *failures)
     seconds = interleave(
@@ -233,9 +235,14 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     options.add_argument(
         "--compile",
-        action=argparse.BooleanOptionalAction,
-        default=torch.cuda.is_available(),
-        help="also compiled [on a GPU: yes]",
+        choices=("all", "plain", "none"),
+        nargs="?",
+        const="all",
+        default="all" if torch.cuda.is_available() else "none",
+        help="which networks are also measured compiled [on a GPU: all]",
+    )
+    options.add_argument(
+        "--no-compile", dest="compile", action="store_const", const="none", help="none of them"
     )
     options.add_argument(
         "--limit",

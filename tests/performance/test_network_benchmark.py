@@ -1,5 +1,6 @@
 """The network benchmark: the same network twice, and a script that runs where peers are missing."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -76,6 +77,38 @@ def test_other_logits_end_the_script_with_status_1(monkeypatch, capsys):
     arguments = [*TOY, "--part", "same", "--precision", "float32"]
     assert network.main(arguments) == 1
     assert "plain Conv3d, contiguous: logits in float32 differ by" in capsys.readouterr().err
+
+
+def test_on_a_gpu_the_plain_network_is_recorded_too_and_compiled_where_asked_for(monkeypatch):
+    class Graph:
+        def replay(self):
+            replays.append(self)
+
+    replays = []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph: contextlib.nullcontext())
+    volume = torch.randn(1, 1, 2, 16, 16)
+    found, failures = candidates.recorded(
+        candidates.same_network("r2d", volume, "float32"), limit_s=60
+    )
+    assert list(found) == ["volbench, recorded", "plain Conv3d, channels last, recorded"]
+    assert not failures
+    for step in found.values():
+        step()
+    assert len(set(replays)) == 2
+    ragged, lengths = torch.randn(2, 1, 3, 16, 16), [2, 3]
+    packed, _ = candidates.recorded(
+        candidates.unequal("r2d", ragged, lengths, "float32"), limit_s=60
+    )
+    assert list(packed) == ["volbench, recorded"]  # the plain one reads its mask from the host
+    for kind in (type(resnet.r2d(1)), torch.nn.Module):
+        monkeypatch.setattr(kind, "compile", lambda module: None)
+    plain = "plain Conv3d, channels last"
+    for ours, names in ((True, ["volbench", plain]), (False, [plain])):
+        compiled, _ = candidates.compiled(
+            candidates.same_network("r2d", volume, "float32"), limit_s=60, ours=ours
+        )
+        assert list(compiled) == [f"{name}, compiled" for name in names]
 
 
 def test_a_forced_layout_holds_for_a_volume_of_one_channel():
