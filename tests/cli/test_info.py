@@ -253,6 +253,10 @@ def test_help_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+FREE = ("training.augmentation", "tta.augmentation", "optimizer.encoder_lr_scale")
+"""Keys that take a spec, or no value."""
+
+
 def test_a_recipe_shows_every_key_with_its_default_and_meaning():
     result = CliRunner().invoke(command, ["standard", "--format", "json"])
     keys = {each["key"]: each for each in json.loads(result.stdout)["keys"]}
@@ -263,6 +267,7 @@ def test_a_recipe_shows_every_key_with_its_default_and_meaning():
         default = getattr(getattr(recipe, section), name)
         assert each["default"] == (list(default) if isinstance(default, tuple) else default)
         assert each["meaning"], key
+        assert each["allowed"] or key in FREE, key
     shown = CliRunner().invoke(command, ["standard"], env={"COLUMNS": "80"}).stdout
     assert "training.epochs" in shown
     assert max(map(len, shown.splitlines())) <= 80

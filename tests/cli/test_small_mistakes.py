@@ -78,7 +78,8 @@ def test_a_control_character_in_a_name_is_refused_and_shown_as_an_escape(name, c
     data = cohort("case", lambda n: f"{name}{n}")
     code, said = ended(capsys, *TINY, "--data", data, "--folds", "3", "--dry-run")
     assert code == 3
-    assert "holds a control character" in said
+    escaped = name.encode("unicode_escape").decode("ascii")
+    assert f"the cell '{escaped}0' holds a control character" in said
     assert name[1] not in said
 
 

@@ -253,5 +253,27 @@ def test_what_is_no_data_set_is_refused_with_what_would_be(tmp_path):
             open_dataset(text)
     with pytest.raises(DataError, match=r"did you mean .*manifest\.csv\?"):
         open_dataset(str(tmp_path))
-    with pytest.raises(SpecError, match="manifest"):
+    with pytest.raises(SpecError, match=r"\(did you mean 'path'\?\); its signature is man"):
         open_dataset("manifest(paht='x')")
+
+
+def test_a_folder_or_spreadsheet_given_as_data_is_answered_with_what_to_give(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, holds in {
+        "lab": "manifest.csv",
+        "run": "experiment.json",
+        "done": "index.json",
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / holds).write_text("", encoding="utf-8")
+    (tmp_path / "run" / "audit.csv").touch()
+    (tmp_path / "scans").mkdir()
+    for text, answer in {
+        "lab": "did you mean lab/manifest.csv?",
+        "run": "it is a run; give the data that it was trained on",
+        "./done": "it is a prepared folder, which .* give the manifest that it was made from",
+        "scans": "`volbench data manifest` writes one from a table and a folder",
+        "labels.xlsx": "`volbench data manifest labels.xlsx` writes a manifest from it",
+    }.items():
+        with pytest.raises(DataError, match=f"^'{text}' is not a data set; .*{answer}"):
+            open_dataset(text)

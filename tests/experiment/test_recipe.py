@@ -42,6 +42,13 @@ def test_a_recipe_that_is_its_own_base_is_refused(tmp_path):
         load_recipe(str(path))
 
 
+def test_none_undoes_what_a_recipe_sets_and_is_refused_where_a_value_is_needed():
+    limited = ("preprocessing.max_slices=8", "preprocessing.max_slices=None")
+    assert load_recipe("standard", limited).preprocessing.max_slices is None
+    with pytest.raises(SpecError, match=r"training\.epochs=.* valid integer"):
+        load_recipe("standard", ("training.epochs=None",))
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -202,7 +202,8 @@ def test_a_component_of_the_wrong_type_is_the_plugins_fault(install):
     [
         (
             "odd(gama=1)",
-            "aggregator odd(gama=1): got an unexpected keyword argument 'gama'; "
+            "aggregator odd(gama=1): got an unexpected keyword argument 'gama' "
+            "(did you mean 'gamma'?); "
             "its signature is odd(gamma=2.0)",
         ),
         ("odd(gamma=-1)", "aggregator odd(gamma=-1): gamma must not be negative"),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from volbench.cli.output import echo_note
+
 if TYPE_CHECKING:
     from volbench.data.preprocessing.options import Preprocessing
 
@@ -115,12 +117,16 @@ def chosen_preprocessing(data: str, recipe: str | None, settings: Sequence[str])
     """The preprocessing of `preprocessing_options`; of a prepared folder, what was done there."""
     from volbench.data.preparation import default_options
     from volbench.data.preprocessing.options import with_settings
+    from volbench.experiment.ineffective_settings import ineffective_options
     from volbench.experiment.recipe import load_recipe
 
     options = default_options(data)
     if recipe is not None:
         options = load_recipe(recipe, preprocessing=options).preprocessing
-    return with_settings(options, settings)
+    options = with_settings(options, settings)
+    for note in ineffective_options(settings, options):
+        echo_note(f"warning: {note}")
+    return options
 
 
 dry_run_option = click.option(

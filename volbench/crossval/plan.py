@@ -22,6 +22,7 @@ from volbench.experiment.experiment import (
     Tabular,
     parse_components,
 )
+from volbench.experiment.ineffective_settings import ineffective_settings
 from volbench.experiment.permuted_labels import permute_labels
 from volbench.experiment.recipe import Recipe, load_recipe
 from volbench.experiment.splits import FoldPartition, Split
@@ -145,11 +146,13 @@ def make_plan(
     resolved, notes = with_encoder_rate(resolved, encoder_spec)
     notes += tuple(prepared_notes(prepared))
     notes += _on_intensities(model.encoder, prepared.preprocessing.normalize)
+    resolved = resolved.model_copy(update={"preprocessing": prepared.preprocessing})
+    notes += ineffective_settings(overrides, resolved)
     experiment = Experiment(
         encoder=pinned,
         aggregator=aggregator_spec,
         loss=loss_sum,
-        recipe=resolved.model_copy(update={"preprocessing": prepared.preprocessing}),
+        recipe=resolved,
         source=prepared.source,
         data_digest=prepared.digest,
         split_digest=split.digest,

@@ -10,6 +10,7 @@ from volbench.plugins.registry import datasets
 from volbench.spec import Spec, parse
 
 ACCEPTED = "give the path of a manifest ending in .csv, or a spec such as phantom(patients=100)"
+SPREADSHEETS = (".xlsx", ".xlsm", ".tsv")
 
 
 def open_dataset(text: str) -> tuple[Dataset, Spec]:
@@ -27,6 +28,8 @@ def open_dataset(text: str) -> tuple[Dataset, Spec]:
     try:
         dataset = datasets.build(spec, Dataset)
     except UnknownComponentError as error:
+        if os.path.exists(text.strip()):
+            raise _no_data_set(text.strip()) from None
         raise UnknownComponentError(f"{error} Or {ACCEPTED}.") from None
     return dataset, spec if dataset.version is None else _with_version(spec, dataset.version)
 
@@ -78,7 +81,25 @@ def _spec_of(text: str) -> Spec:
 
 
 def _no_data_set(text: str) -> DataError:
-    path = Path(text)
-    inside = sorted(path.glob("*.csv")) if text and os.path.isdir(text) else []
-    hint = f"; did you mean {inside[0]}?" if inside else ""
-    return DataError(f"{text!r} is not a data set; {ACCEPTED}{hint}")
+    return DataError(f"{text!r} is not a data set; {_hint(Path(text)) if text else ACCEPTED}")
+
+
+def _hint(path: Path) -> str:
+    """What to give instead of a path that exists and is no data set."""
+    if path.suffix.lower() in SPREADSHEETS:
+        return f"`volbench data manifest {path}` writes a manifest from it"
+    if not path.is_dir():
+        return ACCEPTED
+    if (path / "manifest.csv").is_file():
+        return f"did you mean {path / 'manifest.csv'}?"
+    if (path / "experiment.json").is_file():
+        return "it is a run; give the data that it was trained on"
+    if (path / "index.json").is_file():
+        return (
+            "it is a prepared folder, which `volbench data prepare` verifies, `volbench data show` "
+            "draws and `volbench run` trains on; give the manifest that it was made from"
+        )
+    inside = sorted(path.glob("*.csv"))
+    if inside:
+        return f"{ACCEPTED}; did you mean {inside[0]}?"
+    return f"{ACCEPTED}; `volbench data manifest` writes one from a table and a folder of images"

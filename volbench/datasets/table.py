@@ -64,7 +64,7 @@ def table_of(lines: list[tuple[int, list[str]]], problems: list[str]) -> Table:
                 problems.append(f"separated by {name}; save it with commas")
                 return Table(problems=tuple(problems))
     problems += [
-        f"line {line}: the cell {printable(cell)!r} holds a control character; write it without"
+        f"line {line}: the cell '{printable(cell)}' holds a control character; write it without"
         for line, cells in lines
         for cell in cells
         if cell != printable(cell)

@@ -1,5 +1,6 @@
 """Training recipes as validated TOML: everything about training that is not a component."""
 
+import math
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -322,12 +323,12 @@ def _read_transforms(preprocessing: object) -> None:
 
 
 def _require_numbers(preprocessing: object) -> None:
-    """Refuse what would be taken for a number: ``true`` for 1, a text for what it spells."""
+    """Refuse what would be taken for a number: ``true`` for 1, a text for what it spells; NaN."""
     for key, value in preprocessing.items() if isinstance(preprocessing, dict) else ():
-        wrong = isinstance(value, bool) and key in NUMBERS
-        wrong |= isinstance(value, str) and key in NUMBERS and value != "auto"
-        if wrong:
-            raise SpecError(f"preprocessing.{key}={shown(value)} is not a number")
+        wrong = isinstance(value, bool) or (isinstance(value, str) and value != "auto")
+        wrong |= isinstance(value, float) and not math.isfinite(value)
+        if wrong and key in NUMBERS:
+            raise SpecError(f"preprocessing.{key}={shown(value)} is not a finite number")
 
 
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -374,13 +375,15 @@ def _keys() -> list[tuple[str, str]]:
 
 
 def _parse(text: str) -> object:
-    """Read a value as TOML does, or else as spec text; any other text stands for itself.
+    """Read a value as TOML does, or None, or else as spec text; other text stands for itself.
 
     Raises:
         SpecError: more than one line, of which all but the first would be lost.
     """
     if text != printable(text):
         raise SpecError(f"--set: the value {shown(text)} holds a line break or control character")
+    if text == "None":  # which TOML cannot write; it undoes what a recipe sets
+        return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin
 
+from volbench.data.preprocessing.options import RULES, Preprocessing
 from volbench.experiment.recipe import Recipe, load_recipe
 
 SEARCH = {
     "training.epochs": "integer(low=10, high=100, log=True)",
     "training.batch_size": "choice(among=(4, 8, 16))",
-    "training.augmentation": "choice(among=('none', 'flip', 'affine', 'rectal'))",
+    "training.augmentation": "choice(among=('none', 'flip', 'affine', 'lee2022'))",
     "optimizer.lr": "loguniform(low=1e-5, high=1e-2)",
     "optimizer.weight_decay": "loguniform(low=1e-4, high=0.3)",
     "schedule.warmup_fraction": "uniform(low=0, high=0.2)",
@@ -25,7 +26,7 @@ OTHER_MEANINGS = {
     "optimizer.name": "Optimiser; biases and normalisation are not decayed under adamw.",
     "optimizer.lr": "Largest learning rate, reached after the warm-up.",
     "optimizer.weight_decay": "Weight decay.",
-    "optimizer.momentum": "Momentum (sgd).",
+    "optimizer.momentum": "Momentum (sgd); the first beta of adamw.",
 }
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "up to"}
 ENTRY = re.compile(r"^ {8}(\w+(?:, \w+)*): (.*(?:\n {12,}.*|\n(?= {12}))*)", re.MULTILINE)
@@ -63,7 +64,7 @@ def recipe_info(name: str) -> list[RecipeKey]:
             key := f"{section}.{field}",
             getattr(getattr(recipe, section), field),
             meanings.get(field) or OTHER_MEANINGS.get(key, ""),
-            _allowed(annotation, metadata),
+            _allowed(annotation, metadata) or (RULES[field][0] if kind is Preprocessing else ""),
             SEARCH.get(key, ""),
         )
         for section, kind in _sections()
@@ -102,7 +103,7 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
         return ", ".join(map(str, get_args(annotation)))
     if annotation is bool:
         return "true, false"
-    words = ["whole"] if annotation is int else []
+    words = ["whole"] if annotation is int and metadata else []
     for each in (part for one in metadata for part in getattr(one, "metadata", [one])):
         words += [
             f"{word} {getattr(each, name):g}"

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from volbench._utils.network_error import is_network_error
-from volbench._utils.text import nearest
+from volbench._utils.text import did_you_mean, nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
 from volbench.plugins.discovery import Origin, installed, on_one_line
 from volbench.plugins.import_timeout import import_limit
@@ -98,7 +98,8 @@ class Registry(Named):
             bound = signature.bind(*context, **spec.kwargs)
         except TypeError as error:
             raise SpecError(
-                f"{self.kind} {spec}: {error}; its signature is {spec.name}{_options(signature)}"
+                f"{self.kind} {spec}: {error}{_nearest_option(spec, signature)}; "
+                f"its signature is {spec.name}{_options(signature)}"
             ) from None
         try:
             check_types(factory, spec)
@@ -281,14 +282,25 @@ def _may_be_the_values(error: BaseException, factory: Factory, spec: Spec) -> bo
     return isinstance(error, TypeError) and bool(unchecked)
 
 
-def _options(signature: inspect.Signature) -> str:
-    """Show the part of a signature that a spec can fill."""
-    options = [
-        str(parameter)
+def _nearest_option(spec: Spec, signature: inspect.Signature) -> str:
+    """A suggestion for the first option of ``spec`` that the signature does not have."""
+    known = [each.name for each in _keywords(signature)]
+    unknown = [name for name in spec.kwargs if name not in known]
+    hint = did_you_mean(unknown[0], known).strip() if unknown else ""
+    return hint and f" (d{hint[1:]})"
+
+
+def _keywords(signature: inspect.Signature) -> list[inspect.Parameter]:
+    """The part of a signature that a spec can fill."""
+    return [
+        parameter
         for parameter in signature.parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     ]
-    return f"({', '.join(options)})"
+
+
+def _options(signature: inspect.Signature) -> str:
+    return f"({', '.join(map(str, _keywords(signature)))})"
 
 
 def kinds_of(name: str) -> list[str]:

@@ -275,7 +275,7 @@ def check_values(values: Mapping[str, object]) -> None:
         SpecError: naming the key, what it may be, and the value.
     """
     for key, value in values.items():
-        allowed, is_allowed = _RULES[key]
+        allowed, is_allowed = RULES[key]
         if not is_allowed(value):
             raise SpecError(f"preprocessing.{key} must be {allowed}, but got {value!r}")
 
@@ -301,7 +301,7 @@ def _is_window(value: object) -> bool:
             return False
 
 
-_RULES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
+RULES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "size": (
         f"'auto' or an integer from 1 to {LARGEST}",
         lambda value: value == "auto" or _is_integer(value, 1, LARGEST),
@@ -336,3 +336,4 @@ _RULES: Mapping[str, tuple[str, Callable[[object], bool]]] = {
         lambda value: value in ("auto", "sform", "qform", "pixdim"),
     ),
 }
+"""What each option may be, in words and as a check."""

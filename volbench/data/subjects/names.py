@@ -12,7 +12,7 @@ def unprintable(case: Case) -> str | None:
     for what, text in texts:
         if text != printable(text):
             return (
-                f"case {printable(case.name)}: its {what} {printable(text)!r} holds a control "
+                f"case {printable(case.name)}: its {what} '{printable(text)}' holds a control "
                 "character; write it without"
             )
     return None
