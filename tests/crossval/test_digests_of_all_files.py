@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.tiny_run import TINY
 from volbench.crossval import make_plan, run
-from volbench.crossval.fold_task import read_timings
+from volbench.crossval.fold_files import read_timings
 from volbench.errors import StateError
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show_profile(outcome: "Outcome") -> None:
     """Print the time by section over all profiled folds, and the share of the roofline."""
-    from volbench.crossval.fold_task import read_timings
+    from volbench.crossval.fold_files import read_timings
     from volbench.profiling.fold_timings import add
 
     folds = [timings for fold in outcome.results if (timings := read_timings(outcome.path, fold))]

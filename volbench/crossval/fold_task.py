@@ -1,9 +1,8 @@
-"""One fold as a task: train, score, write its files."""
+"""One fold as a task: train, score, publish."""
 
 import logging
-import math
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from volbench._utils.process_end import hard_exits_raise
-from volbench.crossval.environment import describe_machine
 from volbench.crossval.fold_attempt import begin
+from volbench.crossval.fold_files import write_result
 from volbench.crossval.on_node import OnNode, decide
 from volbench.data.cache.features import StoredFeatures, open_features
 from volbench.data.cache.local_copy import copy_here
@@ -25,29 +24,19 @@ from volbench.errors import (
     TrainingError,
     VolbenchError,
 )
-from volbench.evaluation.items import gather
-from volbench.evaluation.metrics import area_under_curve
 from volbench.executors.worker import is_out_of_memory
 from volbench.experiment.experiment import Experiment, experiment_from_json, experiment_json
 from volbench.experiment.permuted_labels import permute_labels
 from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import ExecutorTask, TaskContext
-from volbench.profiling.fold_timings import Timings
 from volbench.runs.features_used import record_features_used
 from volbench.runs.folder import (
-    PREDICTIONS,
-    PROFILE,
-    FoldFolder,
     FoldResult,
-    RunFolder,
-    read_json,
 )
-from volbench.runs.predictions_file import Prediction, read_predictions
 from volbench.training.component_check import component_at_fault, third_party
 from volbench.training.device_and_precision import Compute
-from volbench.training.fold import FoldTrainer, Trained
+from volbench.training.fold import FoldTrainer
 from volbench.training.fold_reports import EpochReport, StepReport
-from volbench.training.inference import Scores
 from volbench.training.loss_terms import NotFiniteError
 
 logger = logging.getLogger(__name__)
@@ -192,7 +181,7 @@ def do_task(
                 attempt.log(f"out of memory: {reason}")
                 raise OutOfMemoryError(reason) from error
             return attempt.fail(reason, error)
-        _write_success(attempt.files, task, compute, prepared, trained)
+        write_result(attempt.files, task.fold, compute, prepared, trained)
         result = attempt.publish()
     logger.info("fold %d: finished in %.1f s", task.fold, result.seconds or 0.0)
     return result
@@ -326,38 +315,6 @@ def _ending_forbidden() -> Iterator[None]:
         raise TrainingError(f"a component ended the process (exit code {error.code})") from error
 
 
-def read_timings(run: Path, fold: int) -> Timings | None:
-    """Read where the time of a fold went; None if it was not profiled.
-
-    Raises:
-        StateError: the file is damaged.
-    """
-    folder = RunFolder(run).fold(fold)
-    path = folder.path / PROFILE
-    values = read_json(path)
-    if values is None:
-        return None
-    if (result := folder.result()) is not None:
-        folder.verify(result, only=PROFILE)
-    try:
-        return Timings(**values)
-    except TypeError as error:
-        raise StateError(f"{path} is damaged ({error}); delete it") from None
-
-
-def fold_auc(folder: FoldFolder) -> float:
-    """Held-out AUC of a finished fold; from its predictions where its record has none."""
-    result = folder.result()
-    if result is not None and result.auc is not None:
-        return result.auc
-    return _auc(*read_predictions((folder.path / PREDICTIONS).read_text(encoding="utf-8")))
-
-
-def _auc(rows: Sequence[Prediction], classes: Sequence[str]) -> float:
-    items = gather(rows, tuple(classes))
-    return area_under_curve(items.labels, items.probabilities)
-
-
 @lru_cache(maxsize=1)
 def _open_features(path: Path, prepared: Prepared) -> StoredFeatures:
     return open_features(path, prepared)
@@ -379,50 +336,3 @@ def _open(path: Path) -> Prepared:
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, VolbenchError) else f"{type(error).__name__}: {error}"
-
-
-def _write_success(
-    folder: FoldFolder, task: Task, compute: Compute, prepared: Prepared, trained: Trained
-) -> FoldResult:
-    rows = _rows(trained.scores, task, prepared)
-    auc = _auc(rows, prepared.classes)
-    result = FoldResult(
-        fold=task.fold,
-        status="finished",
-        seconds=round(trained.seconds, 3),
-        samples_per_second=round(trained.samples_per_second, 3),
-        peak_memory_mb=round(trained.peak_memory_mb, 1),
-        parameters=trained.parameters,
-        selected_epoch=trained.selected_epoch,
-        auc=None if math.isnan(auc) else auc,
-        device=compute.device,
-        precision=compute.precision,
-        threads=compute.threads,
-    )
-    validation = trained.validation
-    return folder.write_success(
-        result,
-        rows,
-        prepared.classes,
-        trained.history,
-        trained.model,
-        validation=() if validation is None else _rows(validation, task, prepared),
-        environment=describe_machine(compute),
-        profile=None if trained.timings is None else asdict(trained.timings),
-    )
-
-
-def _rows(scores: Scores, task: Task, prepared: Prepared) -> list[Prediction]:
-    return [
-        Prediction(
-            case=prepared.cases[index].name,
-            patient=prepared.cases[index].patient,
-            label=prepared.classes[label],
-            fold=task.fold,
-            slice=None if number < 0 else int(number),
-            probabilities=tuple(map(float, row)),
-        )
-        for index, number, label, row in zip(
-            scores.cases, scores.slices, scores.labels, scores.probabilities, strict=True
-        )
-    ]

@@ -10,7 +10,7 @@ import click
 from volbench._utils.text import plural, short_seconds
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
-from volbench.crossval.fold_task import fold_auc
+from volbench.crossval.fold_files import fold_auc
 from volbench.crossval.open_run import Outcome
 from volbench.crossval.plan import Plan
 from volbench.crossval.run_cross_validation import Callback
