@@ -117,7 +117,13 @@ def test_start_up_leaves_out_only_what_lacks_a_library(trained, compared, note, 
     monkeypatch.setattr(startup, "execute", execute)
     table = startup.measure(
         argparse.Namespace(
-            data="prepared", encoder="r2d", device="cpu", threads=1, rounds=1, clock="wall"
+            data="prepared",
+            encoder="r2d",
+            device="cpu",
+            threads=1,
+            rounds=1,
+            clock="wall",
+            toy=False,
         )
     )
     assert table.notes == [note]
