@@ -156,12 +156,23 @@ def everything(path):
     )
 
 
+def without_digest(run, name):
+    """Take a file out of those that digests.json vouches for."""
+    digests = json.loads((run / "digests.json").read_text())
+    digests["sha256"].pop(name)
+    (run / "digests.json").write_text(json.dumps(digests))
+
+
+@pytest.mark.parametrize("by_id", [False, True], ids=["by its digest", "by its id"])
 @pytest.mark.parametrize(
     ("key", "value"), [("folds", 1), ("encoder", "rmc5"), ("seed", 7), ("data_digest", "0" * 64)]
 )
-def test_an_experiment_that_was_edited_is_refused(key, value, world, tmp_path):
+def test_an_experiment_that_was_edited_is_refused(key, value, by_id, world, tmp_path):
     folder, _ = world
     shutil.copytree(folder / "run", tmp_path / "run")
+    if by_id:
+        without_digest(tmp_path / "run", "experiment.json")  # as in November 2026, before the 27th
+        load_run(tmp_path / "run")
     path = tmp_path / "run" / "experiment.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(StateError, match=r"experiment\.json was changed after the run wrote it"):
@@ -172,9 +183,7 @@ def test_a_run_that_lost_the_word_sealed_is_held_to_its_digests(world, tmp_path)
     folder, plan = world
     path = tmp_path / "run"
     shutil.copytree(folder / "run", path)
-    digests = json.loads((path / "digests.json").read_text())
-    digests["sha256"].pop("experiment.json")  # as in November 2026, before the 27th
-    (path / "digests.json").write_text(json.dumps(digests))
+    without_digest(path, "experiment.json")  # as in November 2026, before the 27th
     assert everything(path) == everything(folder / "run")
     asked = json.loads((path / "experiment.json").read_text())
     asked.pop("sealed")

@@ -121,10 +121,18 @@ def shorten(path, count):
     path.write_bytes(path.read_bytes()[:-count])
 
 
+def lengthen(path, count):
+    path.write_bytes(path.read_bytes() + bytes(count))
+
+
 DAMAGES = {
     "voxels cut": (
         lambda folder: shorten(folder / "voxels.f16", 2),
         "voxels.f16 has 131070 bytes where 131072 belong",
+    ),
+    "voxels appended": (
+        lambda folder: lengthen(folder / "voxels.f16", 2),
+        "voxels.f16 has 131074 bytes where 131072 belong",
     ),
     "voxels gone": (lambda folder: (folder / "voxels.f16").unlink(), "voxels.f16: No such file"),
     "first voxel": (lambda folder: flip(folder / "voxels.f16", 0), "voxels of case 'c0'"),

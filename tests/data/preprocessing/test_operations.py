@@ -35,7 +35,8 @@ def test_eight_bit_values_stay_exact_in_half_precision():
 @pytest.mark.parametrize("size", [5, 8, 13, 24])
 def test_resizing_agrees_with_an_independent_library(size):
     image = noise((1, 3, 16, 16))
-    done = preprocess(scan(image), options(size=size))
+    done = preprocess(scan(image, spacing_mm=(3.0, 0.5, 0.5)), options(size=size))
+    assert done.spacing_mm == pytest.approx((3, 8 / size, 8 / size))  # of 8 mm, as before
     for ours, given in zip(done.image[0], image[0], strict=True):
         theirs = Image.fromarray(given).resize((size, size), Image.Resampling.BILINEAR)
         assert np.allclose(ours, np.asarray(theirs), rtol=0, atol=1e-3)
