@@ -69,7 +69,7 @@ def largest_gap(
     random = np.random.default_rng(seed)
     as_large = 0
     for _ in range(permutations):
-        dealt = groups[first].copy()
+        dealt = groups[first]
         for label in (0, 1):
             own = np.flatnonzero(labels[first] == label)
             dealt[own] = dealt[random.permutation(own)]
