@@ -12,6 +12,7 @@ import pytest
 from volbench.errors import SpecError
 from volbench.executors.local import Local
 from volbench.executors.pool import Workers
+from volbench.interfaces import ExecutorTask
 from volbench.testing import ExecutorContract
 from volbench.testing.executors import toy
 
@@ -87,6 +88,22 @@ def test_fewer_tasks_run_at_a_time_once_it_is_resized(tmp_path):
     assert left_behind[0] == 2  # not interrupted
     assert left_behind[-3:] == [0, 0, 0]
     assert len(left_behind) == 6
+
+
+def test_what_waiting_processes_keep_of_a_device_is_free_for_a_task_that_runs_alone(tmp_path):
+    tasks = [toy(str(n), "environment", name="HOME", seconds=0.2) for n in range(3)]
+    (first, second, third) = tasks
+    alone = ExecutorTask("alone", third.function, third.payload, alone=True)
+    with Workers() as workers:
+        with Local(jobs=3).sharing(workers) as executor:
+            before = run(executor, tasks, tmp_path)
+        with Local(jobs=2).sharing(workers) as executor:
+            after = run(executor, [first, second, alone], tmp_path)
+        kept = {event.value["pid"] for event in before.values()}
+        assert {after[key].value["pid"] for key in ("0", "1")} <= kept
+        assert after["alone"].value["pid"] not in kept
+        # PyTorch keeps a GPU's memory for its process; that of all three has ended.
+        assert not [pid for pid in kept if Path(f"/proc/{pid}").exists()]
 
 
 def test_processes_are_kept_for_the_next_run(tmp_path):

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from volbench._utils.process_end import hard_exits_raise
 from volbench.crossval.fold_attempt import begin
 from volbench.crossval.fold_files import write_result
@@ -38,6 +40,7 @@ from volbench.training.device_and_precision import Compute
 from volbench.training.fold import FoldTrainer
 from volbench.training.fold_reports import EpochReport, StepReport
 from volbench.training.loss_terms import NotFiniteError
+from volbench.training.memory import give_back_to_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -183,6 +186,8 @@ def do_task(
             return attempt.fail(reason, error)
         write_result(attempt.files, task.fold, compute, prepared, trained)
         result = attempt.publish()
+    del trainer
+    give_back_to_gpu(torch.device(compute.device))
     logger.info("fold %d: finished in %.1f s", task.fold, result.seconds or 0.0)
     return result
 

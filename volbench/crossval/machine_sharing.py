@@ -1,6 +1,7 @@
 """Allocation of devices, threads and parallel folds on one machine."""
 
 import math
+import os
 from dataclasses import dataclass, replace
 
 import torch
@@ -73,6 +74,15 @@ class Sharing:
         """Whether a measurement could allow more folds at a time."""
         return self.most > self.jobs
 
+    @property
+    def pinned(self) -> tuple[str, ...]:
+        """What ``CUDA_VISIBLE_DEVICES`` is in processes that see one GPU each; empty for one."""
+        if len(self.gpus) < 2:
+            return ()
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        names = [name.strip() for name in seen.split(",")]
+        return tuple(names[gpu] if seen else str(gpu) for gpu in self.gpus)
+
     def device(self, number: int) -> str:
         """Device of the process of that number; a single one keeps the name that it was given."""
         if len(self.gpus) < 2:
@@ -87,6 +97,7 @@ def share_machine(
     jobs: int | None = None,
     compiled: Compile = "auto",
     graphs: Graphs = "auto",
+    tasks: int | None = None,
 ) -> Sharing:
     """Decide by the experiment and the machine, never by the folds left to do.
 
@@ -96,13 +107,21 @@ def share_machine(
     to keep the device busy: by an estimate from shapes, until the first folds are measured
     (`volbench.crossval.measured_jobs`).
 
+    Args:
+        plan: What one training takes is read off it.
+        device: As ``--device`` names it.
+        jobs: Trainings at a time where somebody has said so.
+        compiled: Whether encoders are compiled.
+        graphs: Whether steps are recorded.
+        tasks: Most trainings that could run at a time; by default the folds of the plan.
+
     Raises:
         UsageError: the device is not there, or lacks what was asked for.
     """
     precision = plan.experiment.precision
     whole = choose_compute(device, precision, jobs=1)
-    folds = len(plan.split.folds)
-    at_once = jobs or min(available_cores(), folds)
+    tasks = tasks or len(plan.split.folds)
+    at_once = jobs or min(available_cores(), tasks)
     most, free_mb, at_first = at_once, 0.0, at_once
     gpus: tuple[int, ...] = ()
     if whole.device != "cpu":
@@ -112,12 +131,12 @@ def share_machine(
             free, total = torch.cuda.mem_get_info(torch.device(whole.device))
             free_mb = free / 2**20
             at_once, at_first = (
-                min(folds, len(gpus) * folds_per_gpu(load, memory / 2**20, len(gpus)))
+                min(tasks, len(gpus) * folds_per_gpu(load, memory / 2**20, len(gpus)))
                 for memory in (total, free)
             )
             most = at_first
             if not _transforms_on_cores(plan):  # which take all of them already
-                most = max(at_first, min(folds, len(gpus) * _fed_by_cores(len(gpus))))
+                most = max(at_first, min(tasks, len(gpus) * _fed_by_cores(len(gpus))))
     pays = choose_compile(compiled, whole.device)
     chosen = choose_compute(device, precision, jobs=at_once, compiled=pays)
     recorded = choose_graphs(graphs, chosen.device, compiled=pays)

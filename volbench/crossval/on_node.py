@@ -8,7 +8,6 @@ records steps as graphs if it can, and finds or computes the tokens of a frozen 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from volbench.crossval.features import store_for_run
@@ -78,7 +77,7 @@ class OnNode:
         )
 
 
-_DECIDED: dict[tuple[str, Path, Compute], tuple[Compute, tuple[str, ...]]] = {}
+_DECIDED: dict[tuple[object, ...], tuple[Compute, tuple[str, ...]]] = {}
 
 
 def decide(
@@ -86,12 +85,14 @@ def decide(
 ) -> tuple[Compute, StoredFeatures | None, tuple[str, ...]]:
     """Try bfloat16 on this machine, and find or compute the tokens of a frozen encoder.
 
-    A process that does several folds of an experiment tries once.
+    A process tries once what several folds, or trials of a search, have in common.
 
     Returns:
         How to compute, the tokens, and remarks for the user.
     """
-    key = (experiment.id, prepared.folder, compute)
+    training = experiment.recipe.training
+    sizes = (prepared.folder, training.batch_size, training.augmentation)
+    key = (str(experiment.encoder), *sizes, compute)
     if key not in _DECIDED:
         chosen, faults = check_bfloat16(experiment, prepared, compute)
         _DECIDED[key] = chosen, tuple(faults)

@@ -1,7 +1,6 @@
 """A run whose folder is open: what is finished, what is left as tasks, how it is closed."""
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -265,14 +264,15 @@ def fold_tasks(
     ]
 
 
-def share(plan: Plan, settings: RunSettings) -> Sharing:
-    """What folds compute with on this machine."""
+def share(plan: Plan, settings: RunSettings, *, tasks: int | None = None) -> Sharing:
+    """What trainings compute with on this machine; see `share_machine`."""
     sharing = share_machine(
         plan,
         device=settings.device,
         jobs=settings.jobs,
         compiled=settings.compiled,
         graphs=settings.graphs,
+        tasks=tasks,
     )
     if len(sharing.gpus) < 2:
         return sharing
@@ -282,9 +282,7 @@ def share(plan: Plan, settings: RunSettings) -> Sharing:
 
 def local_executor(sharing: Sharing, workers: Workers | None) -> Local:
     """Processes of this machine; where there are several GPUs, each is pinned to one."""
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    names = [seen.split(",")[gpu] if seen else str(gpu) for gpu in sharing.gpus]
-    local = Local(jobs=sharing.jobs, gpus=tuple(names) if len(names) > 1 else ())
+    local = Local(jobs=sharing.jobs, gpus=sharing.pinned)
     if sharing.may_grow:
         local = local.apart()
     return local if workers is None else local.sharing(workers)

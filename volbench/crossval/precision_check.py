@@ -11,6 +11,7 @@ from volbench.experiment.experiment import Experiment
 from volbench.interfaces import Encoder
 from volbench.profiling.conv_trace import Convolution, convolutions_of
 from volbench.training.device_and_precision import Compute
+from volbench.training.memory import give_back_to_gpu
 from volbench.training.network import set_ways
 from volbench.training.precision_selftest import choose_way, find_faults, tell_fault
 from volbench.training.tta import build_views
@@ -44,7 +45,10 @@ def check_bfloat16(
             if (fault := tell_fault(layers, compute)) is not None:
                 return compute, [_go_on(fault)]
         return compute, []
-    return _fall_back(encoder, list(_layers(experiment, prepared, encoder, compute)), compute)
+    try:
+        return _fall_back(encoder, list(_layers(experiment, prepared, encoder, compute)), compute)
+    finally:
+        give_back_to_gpu(torch.device(compute.device))  # this process may train nothing
 
 
 def _fall_back(

@@ -12,7 +12,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from volbench.errors import SpecError
-from volbench.executors.pool import ANY_DEVICE, Worker, Workers
+from volbench.executors.pool import ANY_DEVICE, Worker, Workers, dealt_out
 from volbench.executors.worker import CallbackContext, Stopping, call_task
 from volbench.interfaces import Executor, ExecutorEvent, ExecutorTask
 
@@ -32,7 +32,7 @@ class Local(Executor):
     """
 
     def __init__(self, *, jobs: int = 1, gpus: tuple[int | str, ...] = ()) -> None:
-        self._gpus = [str(gpu) for gpu in gpus] or [ANY_DEVICE]
+        self._gpus = [str(gpu) for gpu in gpus]
         self._in_this_process = jobs == 1 and not gpus
         self.resize(jobs)
         self._owns_workers = True
@@ -60,7 +60,7 @@ class Local(Executor):
         """
         if jobs < 1:
             raise SpecError(f"local(jobs={jobs}): at least one task runs at a time; use jobs=1")
-        self.devices = [self._gpus[number % len(self._gpus)] for number in range(jobs)]
+        self.devices = dealt_out(jobs, self._gpus)
 
     def submit(self, tasks: Sequence[ExecutorTask], folder: Path, on_event: OnEvent) -> None:
         """Run tasks until each has ended."""
@@ -133,6 +133,8 @@ class Local(Executor):
                     waiting.popleft()
                     on_event(event)
                 elif _fits(waiting[0], worker, workers):
+                    if waiting[0].alone:
+                        self._workers.free(worker.device, workers)
                     on_event(ExecutorEvent(waiting[0].key, "started"))
                     worker.give(waiting.popleft())
                 else:

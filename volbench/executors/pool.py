@@ -28,6 +28,16 @@ ANY_DEVICE = ""
 """A worker that sees all devices, as its parent does."""
 
 
+def dealt_out(jobs: int, gpus: Sequence[str]) -> list[str]:
+    """Device of each of so many workers: the GPUs in turn, or any.
+
+    >>> dealt_out(3, ["0", "2"]), dealt_out(2, [])
+    (['0', '2', '0'], ['', ''])
+    """
+    names = gpus or [ANY_DEVICE]
+    return [names[number % len(names)] for number in range(jobs)]
+
+
 class Workers:
     """Processes that do tasks, kept from one run to the next; a context manager.
 
@@ -65,6 +75,19 @@ class Workers:
                 self._idle.append(worker)
             else:
                 worker.stop()
+
+    def free(self, device: str, taken: Sequence["Worker"]) -> None:
+        """Give back what waiting processes keep of a device's memory; those taken begin anew.
+
+        PyTorch keeps what a task has freed for the next one in its process, out of others' reach.
+        """
+        idle = [worker for worker in self._idle if worker.device == device]
+        self._idle = [worker for worker in self._idle if worker.device != device]
+        for worker in idle:
+            worker.stop()
+        for worker in taken:
+            if worker.device == device and worker.task is None:
+                worker.restart()
 
     def stop(self) -> None:
         """End all of them, side by side: leaving a GPU takes each a while."""

@@ -21,6 +21,7 @@ from volbench.spec import Spec
 from volbench.training.classifier import Classifier
 from volbench.training.device_and_precision import Compute
 from volbench.training.frozen import encode_each
+from volbench.training.memory import give_back_to_gpu
 from volbench.types import SliceMask, Tokens, Volume
 
 
@@ -114,7 +115,11 @@ def compute_tokens(
     device = compute.enter()
     encoder = encoder.to(device).eval()
     if device.type != "cpu":
-        yield from (_encode(encoder, prepared, compute, case) for case in _all(prepared))
+        try:
+            yield from (_encode(encoder, prepared, compute, case) for case in _all(prepared))
+        finally:  # the folds that are trained on them need the room, in other processes
+            encoder.to("cpu")
+            give_back_to_gpu(device)
         return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,5 +1,6 @@
 """Memory of the training process: allocator settings and peak usage."""
 
+import gc
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -73,3 +74,14 @@ def forget_peak(device: torch.device) -> None:
     give_back()  # what the last network left
     with suppress(OSError):  # not on Linux: the peak of the whole process has to do
         Path("/proc/self/clear_refs").write_text("5")
+
+
+def give_back_to_gpu(device: torch.device) -> None:
+    """Free what this process no longer uses of a GPU, for other processes to use.
+
+    PyTorch keeps freed memory for itself, that of recorded steps until it has none left; and a
+    training whose steps were recorded is freed only when Python looks for circles.
+    """
+    if device.type == "cuda" and torch.cuda.memory_reserved(device):
+        gc.collect()
+        torch.cuda.empty_cache()

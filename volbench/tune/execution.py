@@ -42,7 +42,7 @@ class Execution:
                 device=self.compute.device,
                 threads=self.compute.threads,
                 compiled="off",
-                graphs="off",
+                graphs="auto",
                 features="auto",
             ),
             checkpoint_seconds=self.checkpoint_seconds,

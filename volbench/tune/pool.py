@@ -1,12 +1,13 @@
 """Trainings side by side that are handed out one at a time, because the next follows from the last.
 
-The processes and what they do are those of a run: `executors.pool`, `crossval.task`.
+The processes and what they do are those of a run: `executors.pool`, `crossval.fold_task`.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 
 from volbench.crossval.fold_attempt import forget, record_failure
 from volbench.crossval.fold_task import STEP, Task, do_task, executor_task
@@ -23,51 +24,117 @@ OnEpoch = Callable[[Task, EpochReport], bool]
 OnStep = Callable[[Task, StepReport], None]
 """Called within epochs that take long."""
 
+OnRetry = Callable[[Task, str], None]
+"""Called with the reason why a training is done once more."""
+
 
 def train(
     feed: Callable[[], Task | None],
     *,
-    jobs: int,
+    devices: Sequence[str],
     on_epoch: OnEpoch,
     on_step: OnStep = lambda task, report: None,
+    on_retry: OnRetry = lambda task, reason: None,
     workers: Workers | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Task, FoldResult | None]]:
-    """Train what ``feed`` hands out, ``jobs`` at a time; ends when nothing runs and none comes.
+    """Train what ``feed`` hands out; ends when nothing runs and none comes.
 
-    A single job runs in this process, and keeps its state after an epoch if ``should_stop``.
     Yields each task with its result; None for one that was ended by ``on_epoch``.
+
+    Args:
+        feed: Hands out the next training; None while there is none.
+        devices: A process for each, which sees that GPU only. A single one that may see any is
+            this process, which keeps its state after an epoch if ``should_stop``.
+        on_epoch: Called after each epoch; returns whether to continue training.
+        on_step: Called within epochs that take long.
+        on_retry: Called where one runs out of memory, which is tried again without others beside.
+        workers: Processes that outlive this; by default it starts its own and ends them.
+        should_stop: Asked after each epoch.
     """
-    if jobs == 1:
+    if list(devices) == [ANY_DEVICE]:
         while (task := feed()) is not None:
             yield task, _here(task, on_epoch, on_step, should_stop)
         return
     with ExitStack() as stack:
         workers = workers or stack.enter_context(Workers())
-        taken = workers.take([ANY_DEVICE] * jobs)
-        doing: dict[Worker, Task] = {}
+        taken = workers.take(devices)
+        side_by_side = _SideBySide(workers, taken, feed, on_epoch, on_step, on_retry)
         try:
-            while True:
-                for worker in taken:
-                    if worker.task is None and (task := feed()) is not None:
-                        doing[worker] = task
-                        worker.give(executor_task(task, wait=True))
-                busy = {worker.connection: worker for worker in taken if worker.task is not None}
-                if not busy:
-                    return
+            while busy := side_by_side.begin():
                 for connection in wait(list(busy)):
-                    worker = busy[connection]  # type: ignore[index]
-                    task, event = doing[worker], worker.receive()
-                    if event.kind != "progress":
-                        yield task, _result(task, event)
-                    elif STEP in event.value:
-                        on_step(task, StepReport(**event.value[STEP]))
-                    elif not on_epoch(task, EpochReport(**event.value)):
-                        worker.restart()
-                        forget(task.run, task.fold)
-                        yield task, None
+                    yield from side_by_side.hear(busy[connection])  # type: ignore[index]
         finally:
             workers.give_back(taken)
+
+
+class _SideBySide:
+    """What runs, and what is to run alone."""
+
+    def __init__(
+        self,
+        pool: Workers,
+        workers: Sequence[Worker],
+        feed: Callable[[], Task | None],
+        on_epoch: OnEpoch,
+        on_step: OnStep,
+        on_retry: OnRetry,
+    ) -> None:
+        self._pool = pool
+        self._workers = workers
+        self._feed = feed
+        self._on_epoch = on_epoch
+        self._on_step = on_step
+        self._on_retry = on_retry
+        self._doing: dict[Worker, Task] = {}
+        self._again: deque[Task] = deque()
+        self._alone: Task | None = None
+
+    def begin(self) -> dict[Connection, Worker]:
+        """Give idle workers what there is to do; those that are busy, by connection."""
+        if self._again:
+            if not self._busy():
+                self._alone = self._again.popleft()
+                self._pool.free(self._workers[0].device, self._workers)
+                self._give(self._workers[0], self._alone)
+        elif self._alone is None:
+            for worker in self._workers:
+                if worker.task is None and (task := self._feed()) is not None:
+                    self._give(worker, task)
+        return self._busy()
+
+    def hear(self, worker: Worker) -> Iterator[tuple[Task, FoldResult | None]]:
+        """Take what a worker says; yield its task once that has ended."""
+        task, event = self._doing[worker], worker.receive()
+        if event.kind == "progress":
+            if STEP in event.value:
+                self._on_step(task, StepReport(**event.value[STEP]))
+                return
+            if self._on_epoch(task, EpochReport(**event.value)):
+                return
+            worker.restart()
+            forget(task.run, task.fold)
+            result = None
+        elif event.kind == "out_of_memory" and task is not self._alone and self._shared():
+            self._again.append(task)
+            self._on_retry(task, f"out of memory ({event.reason}); it is tried again alone")
+            return
+        else:
+            result = _result(task, event)
+        if task is self._alone:
+            self._alone = None
+        yield task, result
+
+    def _busy(self) -> dict[Connection, Worker]:
+        return {worker.connection: worker for worker in self._workers if worker.task is not None}
+
+    def _shared(self) -> bool:
+        """Whether processes share a device, or the memory of the machine."""
+        return len(self._workers) > 1
+
+    def _give(self, worker: Worker, task: Task) -> None:
+        self._doing[worker] = task
+        worker.give(executor_task(task, wait=True))
 
 
 class _Ended(BaseException):

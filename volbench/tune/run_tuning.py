@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ from volbench._utils.atomic_io import FolderLock
 from volbench._utils.cache_location import cache_root
 from volbench._utils.cpu import available_cores
 from volbench.crossval.environment import describe_data, describe_environment
-from volbench.crossval.open_run import OPENING_S
+from volbench.crossval.machine_sharing import Sharing
+from volbench.crossval.open_run import OPENING_S, share
+from volbench.crossval.settings import RunSettings
 from volbench.crossval.tracking import build_trackers
 from volbench.errors import TrainingError
-from volbench.executors.pool import Workers
+from volbench.executors.pool import ANY_DEVICE, Workers, dealt_out
 from volbench.runs.folder import AUDIT, RunFolder
 from volbench.training.checkpoint import CHECKPOINT_SECONDS
-from volbench.training.device_and_precision import choose_compute
+from volbench.training.device_and_precision import Compute
 from volbench.tune.execution import Execution
 from volbench.tune.leased_trials import JOURNAL, TrialLeases, open_journal
 from volbench.tune.outcome import TuningOutcome, find_outcome, write_outcome
@@ -65,8 +68,9 @@ def tune(
         storage: URL of a database; ``journal``: a file in the run folder that needs no locks of
             the file system, for machines that share nothing but a disk; by default a SQLite file
             there.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        jobs: Trainings at a time; by default one per core on a CPU, one on a GPU.
+        device: ``auto``, ``cpu``, ``cuda`` for every GPU, ``cuda:1`` or ``cuda:0,2``.
+        jobs: Trainings at a time; by default one per core on a CPU, and as many on each GPU as
+            memory, cores and work promise to allow.
         heartbeat_s: Seconds between two signs of life of a trial.
         checkpoint_seconds: Shortest time between two checkpoints of a training.
         local_copy: Folder on each machine's own disk that the prepared data are copied to, once for
@@ -86,11 +90,10 @@ def tune(
     build_trackers(track)  # what is not installed is said before a folder is made
     callback = callback or TuningCallback()
     experiment = tuning.plan.experiment
-    compute = choose_compute(device, experiment.precision, jobs=1)
-    if jobs is None:
-        jobs = available_cores() if compute.device == "cpu" else 1
-    compute = choose_compute(compute.device, experiment.precision, jobs=jobs)
-    environment = _without_password(describe_environment(compute, jobs=jobs))
+    settings = RunSettings(device=device, jobs=jobs)
+    sharing = share(tuning.plan, settings, tasks=available_cores())
+    compute, devices = _places(sharing)
+    environment = _without_password(describe_environment(compute, jobs=len(devices)))
     folder = RunFolder(out / (name or experiment.name))
     with ExitStack() as stack:
         if track:
@@ -132,7 +135,7 @@ def tune(
                 stopped=stopped,
             )
             try:
-                _do(work, jobs, callback, workers, stopped, preempted)
+                _do(work, devices, callback, workers, stopped, preempted)
             finally:
                 work.release()
         for search in searches:
@@ -148,9 +151,16 @@ def tune(
     return outcome
 
 
+def _places(sharing: Sharing) -> tuple[Compute, list[str]]:
+    """How trainings compute, and a process for each; a single one is trained in this process."""
+    if sharing.jobs == 1:
+        return replace(sharing.compute, device=sharing.device(0)), [ANY_DEVICE]
+    return sharing.compute, dealt_out(sharing.jobs, sharing.pinned)
+
+
 def _do(
     work: TuningWorker,
-    jobs: int,
+    devices: Sequence[str],
     callback: TuningCallback,
     workers: Workers | None,
     stopped: Callable[[], bool],
@@ -160,9 +170,10 @@ def _do(
     while True:
         for task, result in train(
             work.next_task,
-            jobs=jobs,
+            devices=devices,
             on_epoch=work.on_epoch,
             on_step=work.on_step,
+            on_retry=work.on_retry,
             workers=workers,
             should_stop=preempted,
         ):

@@ -124,6 +124,12 @@ class TuningWorker:
         """Hear of steps within an epoch."""
         self.callback.on_step(task, report, self.busy[(task.run, task.fold)])
 
+    def on_retry(self, task: Task, reason: str) -> None:
+        """Hear that a training is done once more."""
+        trial = self.busy[(task.run, task.fold)]
+        what = f"fold {task.fold}" if trial is None else f"trial {trial.place}, fold {task.fold}"
+        self.callback.on_warning(f"{what}: {reason}")
+
     @property
     def is_over(self) -> bool:
         """Whether every study and every outer fold has ended, in any process."""
