@@ -128,6 +128,27 @@ def test_seconds_between_checkpoints_are_a_number(capsys):
     assert "not a finite number" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--auc", "0,85"), "'--auc': '0,85' is not a number; write 0.85."),
+        (("--auc", "high"), "'--auc': 'high' is not a number."),
+        (("--candidates", "2,5"), "'--candidates': '2,5' is not a whole number."),
+    ],
+)
+def test_a_text_that_is_no_number_is_told_so_in_plain_words(words, said, capsys):
+    code, line = ended(capsys, "plan", "phantom", *words)
+    assert code == 2
+    assert said in line
+
+
+def test_a_command_to_type_next_quotes_what_a_shell_would_split(tmp_path, capsys):
+    folder = tmp_path / "my data"
+    main(["data", "phantom", str(folder), "--patients", "2"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert said.endswith(f"next: volbench data check '{folder}/manifest.csv'\n")
+
+
 def test_a_terminal_without_unicode_gets_escapes(monkeypatch):
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(buffer, encoding="cp1252"))

@@ -48,6 +48,8 @@ def test_repeats_are_runs_with_the_next_seeds_and_other_folds_and_finished_ones_
     first, _ = volbench_run(folder, "repeats", "--name", "a")
     loaded, said = volbench_run(folder, "repeats", "--name", "a", "--repeats", "2")
     assert "finished already: 2 folds" in said
+    (compare,) = [line for line in said.splitlines() if line.startswith("compare with")]
+    assert compare == f"compare with: volbench compare {folder / 'repeats'} --repeats"
     assert [run.name for run in loaded] == ["a", "a-repeat2"]
     assert len({run.experiment["split_digest"] for run in loaded}) == 2
     assert loaded[0].results == first[0].results  # kept, not trained again
@@ -66,6 +68,10 @@ def test_shares_are_runs_of_one_executor_that_learn_from_fewer_patients(folder):
     assert loaded[1].experiment["train_share"] == 0.5
     assert len({run.experiment["split_digest"] for run in loaded}) == 1
     assert said.count("2 finished folds") == 2
+    table = show([compare_runs(loaded, resamples=100)], "md").splitlines()
+    head = next(line for line in table if "| AUC |" in line)
+    assert "train share" in head  # rows that differ in it are told apart by it, not by hashes
+    assert "run" not in head.replace("|", " ").split()
 
 
 def test_permuted_labels_are_other_data_whose_name_every_table_shows(folder):

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from tests.helpers.written_runs import CLASSES, write_run
 from volbench.cli.main import main
-from volbench.errors import DataError
+from volbench.errors import DataError, UsageError
 from volbench.evaluation import gather
 from volbench.evaluation.statistics import Assumptions, delong, plan_designs, power_of_design
 from volbench.evaluation.statistics.planning import variance_of_area, variance_of_difference
@@ -267,3 +267,13 @@ def test_one_run_tells_no_correlation(pilots):
     assert done.exit_code == 3
     assert "no two complete runs" in done.output
     assert "--correlation" in done.output
+
+
+@pytest.mark.parametrize(
+    ("changed", "share"),
+    [({"power": 0.01}, "3.17 %"), ({"training_luck": 1000.0}, "93.3 %"), ({"alpha": 0.9999}, "100 %")],
+)
+def test_a_power_that_is_reached_without_a_difference_is_refused(changed, share):
+    with pytest.raises(UsageError, match=f"where there is none in {share} of studies") as caught:
+        plan_designs([18, 42], assumptions=replace(Assumptions(), **changed))
+    assert "give a larger power" in str(caught.value)

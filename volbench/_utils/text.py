@@ -1,6 +1,7 @@
 """Wording shared by all messages: counted nouns, and suggestions for misspelt names."""
 
 import re
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 from unicodedata import category
@@ -45,6 +46,15 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     by_folded = {one.casefold(): one for one in sorted(known, reverse=True)}
     matches = get_close_matches(name.casefold(), by_folded, n=1)
     return by_folded[matches[0]] if matches else None
+
+
+def command_line(*words: object) -> str:
+    """A command as it can be typed again: what a shell would split or expand is quoted.
+
+    >>> command_line("volbench", "compare", "my runs")
+    "volbench compare 'my runs'"
+    """
+    return shlex.join(map(str, words))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

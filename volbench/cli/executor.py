@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench._utils.text import command_line
+
 if TYPE_CHECKING:
     from volbench.interfaces import Executor
 
@@ -33,7 +35,7 @@ def open_executor(on: str, path: Path | None) -> "Iterator[Executor | None]":
         except KeyboardInterrupt:
             if not executor.detaches:
                 raise
-            look = "" if path is None else f", or look: volbench status {path}"
+            look = "" if path is None else f", or look: {command_line('volbench', 'status', path)}"
             click.echo(
                 f"volbench: detached; the tasks go on. Attach again with the same command{look}",
                 err=True,

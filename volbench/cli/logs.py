@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from volbench._utils.text import command_line
+
 
 @click.command("logs", short_help="Print the log of a fold, and why it failed.")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -23,6 +25,7 @@ def command(run: Path, fold: int, attempt: int | None) -> None:
     found = list(logs(run, fold, attempt=attempt))
     if not found:
         which = "" if attempt is None else f", attempt {attempt}"
-        raise UsageError(f"{run} has no log of fold {fold}{which}; see volbench status {run}")
+        status = command_line("volbench", "status", run)
+        raise UsageError(f"{run} has no log of fold {fold}{which}; see {status}")
     for path, text in found:
         click.echo(f"==> {path} <==\n{text}")

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import traceback
@@ -16,6 +17,9 @@ from volbench._utils.plain_signs import HANDLER
 from volbench._utils.text import printable
 from volbench.cli.groups import DEBUG_VARIABLE, LazyGroup
 from volbench.errors import StorageError, UsageError, VolbenchError
+
+_NO_NUMBER = re.compile(r"('[^']*') is not a valid (integer|float)(?: range)?\.")
+"""What click says of a text that is no number, in the words of its own classes."""
 
 
 class Volbench(LazyGroup):
@@ -62,7 +66,17 @@ def _said(error: click.ClickException) -> str:
 
         shown = example(context)
         message += f" For example: {shown}" if shown else ""
+    elif isinstance(error, click.BadParameter):
+        message = _NO_NUMBER.sub(_as_number, message)
     return f"{message} (see {context.command_path} --help)"
+
+
+def _as_number(found: re.Match[str]) -> str:
+    text, kind = found.groups()
+    told = f"{text} is not {'a whole number' if kind == 'integer' else 'a number'}"
+    decimal = re.fullmatch(r"'([+-]?\d+),(\d+)'", text)
+    point = f"{decimal[1]}.{decimal[2]}" if decimal and kind == "float" else ""
+    return f"{told}; write {point}." if point else f"{told}."
 
 
 def _terminate(number: int, frame: object) -> None:

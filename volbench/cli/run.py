@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from volbench._utils.fork_server import begin_imports
+from volbench._utils.text import command_line
 from volbench.cli.executor import open_executor
 from volbench.cli.options import (
     check_name,
@@ -171,7 +172,8 @@ def command(
     if dry_run:
         _show_plans(plans, only, settings, on)
         return
-    outcomes = _train(plans, only, settings, on)
+    compare = command_line("volbench", "compare", out, *["--repeats"] * (max(repeats, seeds) > 1))
+    outcomes = _train(plans, only, settings, on, compare)
     if profile:
         from volbench.cli.profile_table import show_profile
 
@@ -215,14 +217,18 @@ def _show_plans(
 
 
 def _train(
-    plans: "Mapping[Path, Plan]", only: tuple[int, ...], settings: "RunSettings", on: str
+    plans: "Mapping[Path, Plan]",
+    only: tuple[int, ...],
+    settings: "RunSettings",
+    on: str,
+    compare: str,
 ) -> "list[Outcome]":
     """Train the runs one after another here, or all their folds as tasks of one executor."""
     first = next(iter(plans))
     with open_executor(on, first) as executor:
         if executor is not None and len(plans) > 1:
-            return _train_together(plans, only, settings, executor)
-        return _train_in_turn(plans, only, settings, executor)
+            return _train_together(plans, only, settings, executor, compare)
+        return _train_in_turn(plans, only, settings, executor, compare)
 
 
 def _train_in_turn(
@@ -230,12 +236,14 @@ def _train_in_turn(
     only: tuple[int, ...],
     settings: "RunSettings",
     executor: "Executor | None",
+    compare: str,
 ) -> "list[Outcome]":
     from volbench.cli.progress.training import TrainingProgress
     from volbench.crossval.run_cross_validation import run
     from volbench.executors.pool import Workers
 
     outcomes = []
+    *_, last = plans
     with Workers() as workers:  # which are not started anew for each run
         for path, plan in plans.items():
             with TrainingProgress() as progress:
@@ -249,7 +257,7 @@ def _train_in_turn(
                     executor=executor,
                     **vars(settings),
                 )
-            progress.summarise(outcome)
+            progress.summarise(outcome, compare=compare if path == last else None)
             outcomes.append(outcome)
     return outcomes
 
@@ -259,6 +267,7 @@ def _train_together(
     only: tuple[int, ...],
     settings: "RunSettings",
     executor: "Executor",
+    compare: str,
 ) -> "list[Outcome]":
     from volbench.cli.progress.together import TogetherProgress, finished_folds
     from volbench.cli.progress.training import outcome_lines
@@ -280,5 +289,5 @@ def _train_together(
             raise outcome
         click.echo("\n".join(outcome_lines(outcome)))
         outcomes.append(outcome)
-    click.echo(f"compare with: volbench compare {first.parent}")
+    click.echo(f"compare with: {compare}")
     return outcomes

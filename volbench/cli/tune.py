@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from volbench._utils.text import command_line
 from volbench.cli.executor import open_executor
 from volbench.cli.options import (
     FiniteRange,
@@ -229,7 +230,8 @@ def command(
         raise click.exceptions.Exit(INTERRUPTED)
     page = write_page(outcome.path)
     click.echo(show_tuning(outcome.path), nl=False)
-    click.echo(f"plots: {page}\ncompare with: volbench compare {outcome.path.parent}")
+    compare = command_line("volbench", "compare", outcome.path.parent)
+    click.echo(f"plots: {page}\ncompare with: {compare}")
     echo_curves(track)
     if outcome.errors:
         raise click.exceptions.Exit(FOLD_FAILED)

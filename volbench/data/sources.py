@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from volbench._utils.text import command_line
 from volbench.errors import DataError, SpecError, UnknownComponentError, UsageError
 from volbench.interfaces import Dataset
 from volbench.plugins.registry import datasets
@@ -87,7 +88,8 @@ def _no_data_set(text: str) -> DataError:
 def _hint(path: Path) -> str:
     """What to give instead of a path that exists and is no data set."""
     if path.suffix.lower() in SPREADSHEETS:
-        return f"`volbench data manifest {path}` writes a manifest from it"
+        command = command_line("volbench", "data", "manifest", path)
+        return f"`{command}` writes a manifest from it"
     if not path.is_dir():
         return ACCEPTED
     if (path / "manifest.csv").is_file():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from volbench._utils.geometries import GEOMETRIES
-from volbench._utils.text import nothing_there
+from volbench._utils.text import command_line, nothing_there
 from volbench.datasets.table import ManifestRow, Table, read_table
 from volbench.errors import DataError
 
@@ -26,7 +26,8 @@ class ManifestError(DataError):
 
     def __init__(self, path: Path, problems: Sequence[str]) -> None:
         others = len(problems) - 1
-        more = f" (and {others} more: volbench data check {path})" if others else ""
+        check = command_line("volbench", "data", "check", path)
+        more = f" (and {others} more: {check})" if others else ""
         super().__init__(f"{path}: {problems[0]}{more}")
         self.problems = tuple(problems)
 

@@ -22,6 +22,7 @@ UNKNOWN = object()
 HEADINGS = {
     "aggregator": "agg",
     "recipe": "recipe",
+    "train_share": "train share",
     "tuning": "tuned",
     "optimizer.name": "optimizer",
     "optimizer.lr": "rate",
@@ -155,6 +156,7 @@ def _settings(experiment: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key in PLAIN:
         if key in experiment:
             yield key, experiment[key]
+    yield "train_share", experiment.get("train_share", 1.0)  # written where it is less
     yield "tuning", "yes" if experiment.get("tuning") else "no"
 
 

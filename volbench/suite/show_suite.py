@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from volbench._utils.text import plural
+from volbench._utils.text import command_line, plural
 from volbench.errors import StateError, UsageError, VolbenchError
 from volbench.leaderboard.published.base import TextTable
 from volbench.leaderboard.published.lee2022 import Rectal2022
@@ -275,5 +275,5 @@ def _way_out(suite: Suite) -> str:
         return (
             f"say at which scale (--scale {' or '.join(suite.scales)}), or name its folder (--out)"
         )
-    scale = f" --scale {suite.scale}" if suite.scale else ""
-    return f"start it with volbench suite run {suite.path}{scale}"
+    scale = ("--scale", suite.scale) if suite.scale else ()
+    return f"start it with {command_line('volbench', 'suite', 'run', suite.path, *scale)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench._utils.text import command_line
 from volbench.cli.options import chosen_preprocessing, preprocessing_options
 from volbench.cli.output import (
     chosen_format,
@@ -70,7 +71,7 @@ def command(
     if found.unreadable:
         raise DataError(
             f"{data}: {found.unreadable} of {found.cases} volumes cannot be read; "
-            f"volbench data check {data} lists them"
+            f"{command_line('volbench', 'data', 'check', data)} lists them"
         )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from volbench._utils.text import command_line
 from volbench.cli.output import echo_note, positive_note
 
 SHOWN = 3
@@ -85,7 +86,7 @@ def command(
     patients = plural(len({case.patient for case in cases}), "patient")
     positive = positive_note(written.manifest.classes)
     click.echo(f"wrote {output}: {plural(len(cases), 'case')} of {patients}; {shown}{positive}")
-    click.echo(f"next: volbench data check {output}")
+    click.echo(f"next: {command_line('volbench', 'data', 'check', output)}")
 
 
 def _patterns(images: tuple[str, ...]) -> dict[str, str]:

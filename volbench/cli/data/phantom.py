@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from volbench._utils.text import command_line
+
 
 def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[int, int]:
     """Parse a number or a range such as 3-6."""
@@ -94,4 +96,5 @@ def command(
         raise UsageError(str(error)) from None
     with counter("writing", "volumes") as report:
         manifest = export(phantom, out, form=form, report=report)
-    click.echo(f"wrote {manifest}: {patients} cases; next: volbench data check {manifest}")
+    check = command_line("volbench", "data", "check", manifest)
+    click.echo(f"wrote {manifest}: {patients} cases; next: {check}")

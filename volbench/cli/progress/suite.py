@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from volbench._utils.text import plural
+from volbench._utils.text import command_line, plural
 from volbench._utils.text_table import Column, draw_table, output_width, paragraph
 from volbench.cli.output import echo_note, facts_text
 from volbench.cli.progress.closing import Closing
@@ -209,7 +209,8 @@ class SuiteProgress(Closing, SuiteCallback):
         for result in failed:
             click.echo(f"failed: {self.labels[result.candidate]}: {result.error}")
         if any(not variant.main for variant in variants):
-            click.echo(f"compare with: volbench compare {out or self.suite.out} --repeats")
+            words = ("volbench", "compare", out or self.suite.out, "--repeats")
+            click.echo(f"compare with: {command_line(*words)}")
         if not any(variant.main for variant in variants):  # of which there are no tables
             return
         words = ["volbench", "suite", "show", str(self.suite.path)]

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import click
 
-from volbench._utils.text import plural, short_seconds
+from volbench._utils.text import command_line, plural, short_seconds
 from volbench.cli.progress.closing import Closing
 from volbench.cli.progress.trainings import TrainingsLine, fold_label
 from volbench.crossval.fold_files import fold_auc
@@ -101,16 +101,15 @@ class TrainingProgress(Closing, Callback):
         """Print that the shortcut baselines run."""
         self.line.say("running shortcut baselines on the same folds")
 
-    def summarise(self, outcome: Outcome) -> None:
-        """Print the outcome of the run and the command that compares it."""
+    def summarise(self, outcome: Outcome, *, compare: str | None) -> None:
+        """Print the outcome of the run and the command that compares it, if it is the last."""
         mean = f"mean AUC {fmean(self.aucs):.3f} over " if self.aucs else ""
         click.echo("\n".join(outcome_lines(outcome, mean=mean)))
-        if len(outcome.failed) < len(outcome.results):
-            click.echo(f"compare with: volbench compare {outcome.path.parent}")
-        else:
-            click.echo(
-                f"see why with: volbench logs {outcome.path} --fold {outcome.failed[0].fold}"
-            )
+        if len(outcome.failed) == len(outcome.results):
+            words = ("volbench", "logs", outcome.path, "--fold", outcome.failed[0].fold)
+            click.echo(f"see why with: {command_line(*words)}")
+        elif compare is not None:
+            click.echo(f"compare with: {compare}")
 
 
 def outcome_lines(outcome: Outcome, *, mean: str = "") -> list[str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench._utils.text import command_line
 from volbench.cli.executor import open_executor
 from volbench.cli.options import (
     device_option,
@@ -164,7 +165,8 @@ def command(
 
     failed = [run_one(suite) for suite in suites]
     if len(suites) > 1 and not dry_run:
-        click.echo(f"volbench suite show {file} compares over all {len(suites)} data sets.")
+        show = command_line("volbench", "suite", "show", file)
+        click.echo(f"{show} compares over all {len(suites)} data sets.")
     if not dry_run:
         echo_curves(track)
     if any(failed):

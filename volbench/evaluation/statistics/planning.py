@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize, stats
 
-from volbench.errors import DataError
+from volbench.errors import DataError, UsageError
 from volbench.evaluation.statistics.cross_validated import FACTOR
 
 Designs: TypeAlias = Literal["folds", "repeats", "random"]
@@ -90,6 +90,7 @@ def plan_designs(
 
     Raises:
         DataError: fewer than two classes, or one with fewer than two patients.
+        UsageError: a power that a test reaches without any difference.
 
     >>> ten = plan_designs([168, 399])[1]
     >>> ten.options, ten.trainings, round(ten.detectable, 3)
@@ -211,6 +212,12 @@ def _detectable(
             alpha=alpha,
         )
 
+    if (of_none := given.power - missing(0.0)) >= given.power:
+        raise UsageError(
+            f"with training luck {given.training_luck:g} at level {alpha:g}, {design.options} "
+            f"claims a difference where there is none in {100 * of_none:.3g} % of studies, which "
+            f"is not below the power {given.power:g}; give a larger power, or less luck"
+        )
     if missing(LARGEST_DIFFERENCE) > 0:
         return None
     return float(optimize.brentq(missing, 0.0, LARGEST_DIFFERENCE, xtol=1e-5))
