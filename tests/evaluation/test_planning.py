@@ -271,9 +271,12 @@ def test_one_run_tells_no_correlation(pilots):
 
 @pytest.mark.parametrize(
     ("changed", "share"),
-    [({"power": 0.01}, "3.17 %"), ({"training_luck": 1000.0}, "93.3 %"), ({"alpha": 0.9999}, "100 %")],
+    [
+        ({"power": 0.01}, "3.17 %"),
+        ({"training_luck": 1000.0}, "93.3 %"),
+        ({"alpha": 0.9999}, "100 %"),
+    ],
 )
 def test_a_power_that_is_reached_without_a_difference_is_refused(changed, share):
-    with pytest.raises(UsageError, match=f"where there is none in {share} of studies") as caught:
+    with pytest.raises(UsageError, match=f"there is none in {share} of .*; give a larger power"):
         plan_designs([18, 42], assumptions=replace(Assumptions(), **changed))
-    assert "give a larger power" in str(caught.value)
