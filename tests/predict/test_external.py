@@ -1,6 +1,7 @@
 """Runs on patients they never saw: against scikit-learn, `predict` and pairs by hand."""
 
 import json
+import math
 import random
 import re
 from dataclasses import replace
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from sklearn.metrics import recall_score, roc_auc_score
 
 from tests.helpers.volumes_on_disk import image, write
+from tests.helpers.written_runs import write_rival
 from tests.predict.trained_runs import label, train, voxels, write_csv, write_volumes
 from volbench.cli.main import main
 from volbench.errors import DataError
@@ -191,6 +193,44 @@ def test_every_option_of_the_command_reaches_the_evaluation(runs, elsewhere, mon
         "columns": ("scanner", "site"), "seed": 7, "device": "cpu", "precision": "float32",
         "anyway": True, "jobs": 3,
     }  # fmt: skip
+
+
+def test_of_a_folder_the_runs_of_clinical_columns_are_left_out_and_named(
+    elsewhere, tmp_path, monkeypatch
+):
+    """As ``run --tabular`` writes them beside the run of the network."""
+    asked = []
+
+    def note(paths, manifest, **options):
+        asked.append([path.name for path in paths])
+        raise DataError("seen")
+
+    monkeypatch.setattr(external, "evaluate", note)
+    for name in ("image", "columns"):
+        path = write_rival(tmp_path, name) / "experiment.json"
+        tabular = {} if name == "image" else {"tabular": {"columns": ["age"], "fused": False}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | tabular))
+    data = ["--data", str(elsewhere)]
+    done = CliRunner().invoke(main, ["evaluate", str(tmp_path), *data])
+    assert asked == [["image"]]
+    assert "left out, as they predict from clinical columns: columns" in done.stderr
+    CliRunner().invoke(main, ["evaluate", str(tmp_path / "columns"), *data])
+    assert asked[1:] == [["columns"]]  # asked for by name: refused where it is opened
+
+
+def test_parts_that_are_separated_completely_recalibrate_nothing_and_are_told(
+    runs, elsewhere, monkeypatch
+):
+    real = external.calibration_line
+
+    def inner_parts_are_separated(labels, probabilities):
+        line = real(labels, probabilities)
+        return line if len(labels) == NEW else replace(line, slope=math.nan, offset=math.nan)
+
+    monkeypatch.setattr(external, "calibration_line", inner_parts_are_separated)
+    (run,) = evaluate(runs[:1], elsewhere, resamples=50).runs
+    assert math.isnan(run.recalibrated_brier)
+    assert external.NOT_RECALIBRATED in run.warnings
 
 
 @pytest.mark.parametrize(

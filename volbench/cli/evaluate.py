@@ -1,5 +1,6 @@
 """`volbench evaluate`: runs on labelled patients they never saw."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -78,11 +79,11 @@ def command(
     from volbench.predict.external import evaluate
     from volbench.report.external_json import external_json
     from volbench.report.external_tables import external_tables
-    from volbench.runs.load import find_runs
 
+    runs = _with_networks(paths)
     with counter("evaluating", "runs") as on_run:
         found = evaluate(
-            find_runs(paths),
+            runs,
             manifest,
             threshold=threshold,
             columns=columns,
@@ -109,3 +110,19 @@ def command(
         draw = markdown if style == "md" else partial(terminal, color=color)
         text = "\n".join(draw(part.title, part.cells, part.notes) for part in tables)
     emit(text, output)
+
+
+def _with_networks(paths: Sequence[Path]) -> list[Path]:
+    """The runs to evaluate; of a folder, those of clinical columns are left out, and named."""
+    from volbench.runs.folder import RunFolder
+    from volbench.runs.load import find_runs
+
+    runs = find_runs(paths)
+    without = [
+        run for run in runs if run not in paths and RunFolder(run).experiment().get("tabular")
+    ]
+    if without and len(without) < len(runs):
+        names = ", ".join(run.name for run in without)
+        echo_note(f"note: left out, as they predict from clinical columns: {names}")
+        return [run for run in runs if run not in without]
+    return runs

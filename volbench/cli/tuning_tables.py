@@ -58,7 +58,7 @@ def _words(summary: TuningSummary) -> list[str]:
     if found["outer_auc"] is not None:
         lines.append(
             f"Outer AUC {found['outer_auc']:.3f}, inner AUC of the winners "
-            f"{found['inner_auc']:.3f}: optimism {found['optimism']:+.3f}. Choosing raises the "
+            f"{found['inner_auc']:.3f}: optimism {found['optimism']:+z.3f}. Choosing raises the "
             "inner AUC; training on fewer cases lowers it."
         )
     if found["selected_on_these_data"]:
@@ -105,4 +105,4 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _number(value: float | None, *, signed: bool = False) -> str:
-    return "" if value is None else f"{value:+.3f}" if signed else f"{value:.3f}"
+    return "" if value is None else f"{value:+z.3f}" if signed else f"{value:.3f}"

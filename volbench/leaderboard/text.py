@@ -314,3 +314,17 @@ def _power(design: PowerAnalysis, pairs: int) -> str:
 def test_name(found: Comparison) -> str:
     """What the test that decides is called."""
     return NAMES[found.decided_by or "delong"]
+
+
+def p_value(p: float) -> str:
+    """A p value with its sign; a digit more where three would round it up to the level.
+
+    >>> p_value(0.0312), p_value(0.0497), p_value(0.00002)
+    ('p = 0.031', 'p = 0.0497', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.{digits_of_p(p)}f}"
+
+
+def digits_of_p(p: float) -> int:
+    """Decimal places that leave a p value on its side of the level."""
+    return 4 if 0.0495 <= p < 0.05 else 3

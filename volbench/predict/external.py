@@ -44,6 +44,11 @@ from volbench.runs.load import LoadedRun
 Span = tuple[float, float, float]
 """An estimate with the ends of its 95 % interval; NaN where there is none."""
 
+NOT_RECALIBRATED = (
+    "not recalibrated: its inner validation parts lack a class, or separate the classes "
+    "completely, which no line fits"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class ExternalRun:
@@ -63,7 +68,7 @@ class ExternalRun:
             intervals by the bootstrap.
         calibration: Of two classes: intercept and slope on the external cases.
         recalibrated_brier: Brier score once probabilities are recalibrated by a line that was
-            fitted on the inner validation parts; NaN without those.
+            fitted on the inner validation parts; NaN without those, or where no line fits.
         strata: By column and group, the number of cases and the AUC.
         warnings: What a reader must know.
     """
@@ -196,6 +201,8 @@ class _Scored:
         threshold = _threshold(run, self.rule)
         line, better = self._calibration(mean, run)
         warnings = (*self.ensemble.warnings, *(w for one in self.predicted for w in one.warnings))
+        if line is not None and run.validation and math.isnan(better):
+            warnings += (NOT_RECALIBRATED,)
         return ExternalRun(
             name=run.name,
             experiment_id=str(run.experiment["id"]),
@@ -254,6 +261,8 @@ class _Scored:
         if len(set(labels.tolist())) < 2:
             return line, math.nan
         learned = calibration_line(labels, np.array([row.probabilities[1] for row in inner]))
+        if not math.isfinite(learned.slope):
+            return line, math.nan
         positive = recalibrated(mean[:, 1], learned)
         return line, brier(self.labels, np.stack([1 - positive, positive], axis=1))
 

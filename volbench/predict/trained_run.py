@@ -87,8 +87,10 @@ def load_trained(path: Path, *, folds: Sequence[int] | None = None) -> TrainedRu
     """
     run = load_run(path)
     if run.columns:
-        beside = "" if not run.uses_images else "; use the run of its network, which lies beside it"
-        raise UsageError(f"{path} predicts from clinical columns and holds no network{beside}")
+        way_out = "use the run of its network, which lies beside it"
+        if not run.uses_images:
+            way_out = "give the run of a network"
+        raise UsageError(f"{path} predicts from clinical columns and holds no network; {way_out}")
     missing = _missing(run)
     finished = [fold for fold in sorted(run.predictions) if fold not in missing]
     if folds is not None:

@@ -23,7 +23,7 @@ def _runs(found: ExternalEvaluation) -> TextTable:
         "AUC": [f"{run.auc[0]:.3f}" for run in found.runs],
         "95 %": [interval(*run.auc[1:]) for run in found.runs],
         "internal": [f"{run.internal:.3f}" for run in found.runs],
-        "change": [f"{run.drop[0]:+.3f}" for run in found.runs],
+        "change": [f"{run.drop[0]:+z.3f}" for run in found.runs],
         "95 % ": [interval(*run.drop[1:], signed=True) for run in found.runs],
         "single\nfolds": [f"{run.by_fold.min():.2f} to {run.by_fold.max():.2f}"
                           for run in found.runs],
@@ -57,11 +57,12 @@ def _metrics(found: ExternalEvaluation) -> TextTable:
     ]
     if all(run.calibration for run in found.runs):
         lines = [run.calibration for run in found.runs if run.calibration]
-        cells["calibr.\nintercept"] = [f"{line.intercept:+.2f}" for line in lines]
+        cells["calibr.\nintercept"] = [f"{line.intercept:+z.2f}" for line in lines]
         cells["slope"] = [f"{line.slope:.2f}" for line in lines]
         cells["Brier"] = [f"{run.metrics['brier'][0]:.3f}" for run in found.runs]
         if not all(math.isnan(run.recalibrated_brier) for run in found.runs):
-            cells["recali-\nbrated"] = [f"{run.recalibrated_brier:.3f}" for run in found.runs]
+            briers = [run.recalibrated_brier for run in found.runs]
+            cells["recali-\nbrated"] = ["" if math.isnan(b) else f"{b:.3f}" for b in briers]
             notes.append(
                 "Calibration: 0 and 1 are perfect. recalibrated: Brier score by a line fitted on "
                 "the inner validation parts, not on these cases."
@@ -74,7 +75,7 @@ def _pairs(found: ExternalEvaluation) -> TextTable:
     cells: dict[str, list[str]] = {
         "run": [pair.first for pair in pairs],
         "against": [pair.second for pair in pairs],
-        "diff.": [f"{pair.difference[0]:+.3f}" for pair in pairs],
+        "diff.": [f"{pair.difference[0]:+z.3f}" for pair in pairs],
         "95 %": [interval(*pair.difference[1:], signed=True) for pair in pairs],
         "p\n(Holm)": [p_text(pair.p_holm) for pair in pairs],
         "verdict": [pair.verdict for pair in pairs],

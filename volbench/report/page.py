@@ -11,11 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 import volbench
-from volbench.leaderboard.text import is_one_part, test_name
+from volbench.leaderboard.text import is_one_part, p_value, test_name
 from volbench.report.external_section import ExternalSection
 from volbench.report.report_row import number, signed
 from volbench.report.section import ReportSection
-from volbench.report.text import p_value
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -7,7 +7,7 @@ from volbench._utils.text import plural
 from volbench.audit.features import EVERYTHING, STRATUM
 from volbench.evaluation.statistics import LARGEST_DIFFERENCE
 from volbench.leaderboard.statistics.comparison import Comparison, Pair
-from volbench.leaderboard.text import copies_notes
+from volbench.leaderboard.text import copies_notes, p_value
 from volbench.report.report_row import ReportRow, number, signed
 from volbench.runs.load import LoadedRun
 
@@ -302,15 +302,6 @@ def _unfinished(rows: Sequence[ReportRow]) -> list[str]:
                 "only, and it was not compared."
             )
     return found
-
-
-def p_value(p: float) -> str:
-    """A p value with its sign; a digit more where three would round it up to the level.
-
-    >>> p_value(0.0312), p_value(0.0497), p_value(0.00002)
-    ('p = 0.031', 'p = 0.0497', 'p < 0.001')
-    """
-    return "p < 0.001" if p < 0.001 else f"p = {p:.{4 if 0.0495 <= p < 0.05 else 3}f}"
 
 
 def _count(value: int) -> str:

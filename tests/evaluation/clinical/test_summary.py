@@ -1,6 +1,7 @@
 """The clinical summary of run folders, against their files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tests.helpers.written_runs import write_rival
 from volbench.cli.main import main
 from volbench.errors import UsageError
 from volbench.evaluation.clinical.summary import clinical_summary
+from volbench.leaderboard.render.clinical import clinical_json, clinical_tables
 from volbench.runs.load import load_run
 
 
@@ -55,6 +57,30 @@ def test_without_an_inner_part_nothing_is_calibrated(tmp_path):
     found = clinical_summary(load_run(path), resamples=100)
     assert found.calibration[1] is None
     assert found.conformal is None
+
+
+def test_an_inner_part_that_no_line_fits_is_told_instead_of_passing_for_recalibrated(tmp_path):
+    path = write_rival(tmp_path, "sure", signal=50.0)
+    found = clinical_summary(load_run(path), resamples=100)
+    assert found.unfitted == (0, 1, 2, 3, 4)
+    assert found.calibration[1] is None
+    said = " ".join(CliRunner().invoke(main, ["clinical", str(path)]).stdout.split())
+    assert "Not recalibrated: the classes of every inner validation part are completely" in said
+    some = replace(found, unfitted=(1, 3), calibration=(found.calibration[0],) * 2)
+    (table,) = [part for part in clinical_tables(some) if part.title == "Calibration"]
+    assert "Folds 1, 3: left as they are" in table.notes[0]
+    assert clinical_json(some)["folds_not_recalibrated"] == [1, 3]
+
+
+def test_a_value_that_rounds_to_zero_has_no_sign(tmp_path):
+    found = clinical_summary(load_run(write_rival(tmp_path, "plain")), resamples=100)
+    tiny = replace(found.curve[0], gain=(-1e-6, -1e-5, 1e-6))
+    (table,) = [
+        part
+        for part in clinical_tables(replace(found, curve=(tiny,)))
+        if part.title == "Decision curve"
+    ]
+    assert table.cells["gain"] == ["0.000 (0.000 to 0.000)"]
 
 
 def test_an_unknown_column_and_a_run_without_folds_are_refused(run, tmp_path):

@@ -209,8 +209,8 @@ class SuiteProgress(Closing, SuiteCallback):
         for result in failed:
             click.echo(f"failed: {self.labels[result.candidate]}: {result.error}")
         if any(not variant.main for variant in variants):
-            words = ("volbench", "compare", out or self.suite.out, "--repeats")
-            click.echo(f"compare with: {command_line(*words)}")
+            compare = command_line("volbench", "compare", out or self.suite.out, "--repeats")
+            click.echo(f"compare with: {compare}")
         if not any(variant.main for variant in variants):  # of which there are no tables
             return
         words = ["volbench", "suite", "show", str(self.suite.path)]

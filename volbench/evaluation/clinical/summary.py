@@ -99,7 +99,10 @@ class ClinicalSummary:
 
     Attributes:
         items: What is scored.
-        calibration: As they are, and recalibrated; the second is None without inner parts.
+        calibration: As they are, and recalibrated; the second is None without inner parts, or
+            where no line can be fitted on any of them.
+        unfitted: Folds whose inner part is separated completely, so that no line can be fitted on
+            it and their probabilities stay as they are.
         curve: The decision curve.
         sensitivity: At the threshold, with its interval.
         specificity: At the threshold, with its interval.
@@ -119,6 +122,7 @@ class ClinicalSummary:
     selective: RiskCoverage
     conformal: Conformal | None
     gaps: dict[str, SubgroupGap]
+    unfitted: tuple[int, ...] = ()
 
 
 def clinical_summary(
@@ -165,10 +169,12 @@ def clinical_summary(
         list(clusters_of(items.labels, np.array(items.patients)).draws(resamples, seed))
     )
     rates = _rates(items, weights) if two else None
+    calibration, unfitted = _calibration(items, run) if two else (None, ())
     return ClinicalSummary(
         run=run,
         items=items,
-        calibration=_calibration(items, run) if two else None,
+        calibration=calibration,
+        unfitted=unfitted,
         curve=_curve(items, weights, alpha) if two else (),
         sensitivity=_span(rates[0], alpha) if rates else None,
         specificity=_span(rates[1], alpha) if rates else None,
@@ -184,17 +190,26 @@ def _inner(run: LoadedRun, fold: int, unit: Unit) -> Items | None:
     return gather(rows, run.classes, unit=unit) if rows else None
 
 
-def _calibration(items: Items, run: LoadedRun) -> tuple[Calibrated, Calibrated | None]:
+def _calibration(
+    items: Items, run: LoadedRun
+) -> tuple[tuple[Calibrated, Calibrated | None], tuple[int, ...]]:
+    """As they are and recalibrated, and the folds on which no line could be fitted."""
     positive = items.probabilities[:, 1].copy()
+    unfitted: list[int] = []
     for fold in np.unique(items.folds):
         inner = _inner(run, int(fold), items.unit)
         if inner is None or len(np.unique(inner.labels)) < 2:
-            return _calibrated(items), None
+            return (_calibrated(items), None), ()
         line = calibration_line(inner.labels, inner.probabilities[:, 1])
+        if not math.isfinite(line.slope):
+            unfitted.append(int(fold))
+            continue
         mine = items.folds == fold
         positive[mine] = recalibrated(positive[mine], line)
+    if len(unfitted) == len(np.unique(items.folds)):
+        return (_calibrated(items), None), tuple(unfitted)
     better = replace(items, probabilities=np.stack([1 - positive, positive], axis=1))
-    return _calibrated(items), _calibrated(better)
+    return (_calibrated(items), _calibrated(better)), tuple(unfitted)
 
 
 def _calibrated(items: Items) -> Calibrated:

@@ -52,6 +52,7 @@ def clinical_json(found: ClinicalSummary) -> dict[str, Any]:
         ],
         "calibration": before and asdict(before),
         "recalibrated": after and asdict(after),
+        "folds_not_recalibrated": list(found.unfitted),
         "aurc": found.selective.area,
         "best_aurc": found.selective.best_area,
         "risk_by_coverage": [_risk_at(found, share) for share in COVERAGES],
@@ -108,19 +109,36 @@ def _calibration(found: ClinicalSummary) -> TextTable | None:
     rows = [("as it is", before), *([("recalibrated", after)] if after else [])]
     cells = {
         "run": [name for name, _ in rows],
-        "intercept": [f"{each.line.intercept:+.2f}" for _, each in rows],
+        "intercept": [f"{each.line.intercept:+z.2f}" for _, each in rows],
         "slope": [f"{each.line.slope:.2f}" for _, each in rows],
         "Brier": [f"{each.brier:.3f}" for _, each in rows],
         "log loss": [f"{each.log_loss:.3f}" for _, each in rows],
     }
-    notes = [
-        "0 and 1 are perfect; a slope below 1: too sure. Recalibrated on the inner validation part "
-        "of each fold, judged on the held-out cases."
-        if after
-        else "0 and 1 are perfect; a slope below 1: too sure. Without an inner validation part of "
-        "both classes in every fold there is nothing to recalibrate on."
-    ]
-    return TextTable("Calibration", cells, notes)
+    perfect = "0 and 1 are perfect; a slope below 1: too sure."
+    return TextTable("Calibration", cells, [f"{perfect} {_recalibration(found)}"])
+
+
+def _recalibration(found: ClinicalSummary) -> str:
+    """On what was recalibrated; or why not, or not in all folds."""
+    assert found.calibration is not None
+    recalibrated = found.calibration[1] is not None
+    said = "Recalibrated on the inner validation part of each fold, judged on the held-out cases."
+    if not found.unfitted and not recalibrated:
+        return (
+            "Without an inner validation part of both classes in every fold there is nothing to "
+            "recalibrate on."
+        )
+    if not found.unfitted:
+        return said
+    separated = "completely separated, which no line fits"
+    if not recalibrated:
+        return f"Not recalibrated: the classes of every inner validation part are {separated}."
+    folds = "Fold" if len(found.unfitted) == 1 else "Folds"
+    listed = ", ".join(map(str, found.unfitted))
+    return (
+        f"{said} {folds} {listed}: left as they are, as the classes of the inner part are "
+        f"{separated}."
+    )
 
 
 def _selective(found: ClinicalSummary) -> TextTable:
@@ -179,8 +197,8 @@ def _risk_at(found: ClinicalSummary, share: float) -> float:
 def _text(span: Span) -> str:
     value, low, high = span
     if math.isnan(low):
-        return f"{value:.3f}"
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+        return f"{value:z.3f}"
+    return f"{value:z.3f} ({low:z.3f} to {high:z.3f})"
 
 
 def _ends(span: Sequence[float] | None) -> dict[str, float] | None:

@@ -14,6 +14,7 @@ from volbench.leaderboard.statistics.run_scores import Estimate
 from volbench.leaderboard.text import (
     DAGGER,
     DOUBLE_DAGGER,
+    digits_of_p,
     headline_notes,
     pair_notes,
     shortcut_notes,
@@ -71,7 +72,7 @@ def _headline(found: Comparison, names: Sequence[str] | None, *, stacked: bool) 
             ]
     if not all(math.isnan(row.optimism) for row in rows):
         gaps = [row.optimism for row in rows]
-        cells["optimism"] = ["" if math.isnan(gap) else f"{gap:+.3f}" for gap in gaps]
+        cells["optimism"] = ["" if math.isnan(gap) else f"{gap:+z.3f}" for gap in gaps]
     cells["M par"] = [_number(row.cost.parameters, 1e6, 2) for row in rows]
     if found.one_machine:
         cells["s/fold"] = [_seconds(row.cost.seconds) for row in rows]
@@ -131,7 +132,7 @@ def _pairs(found: Comparison, *, all_pairs: bool) -> TextTable:
         heading = f"Against {row_labels(rows)[found.against]}"
         cells, _ = identities([rows[pair.first] for pair in shown])
         cells = cells or {"encoder": [rows[pair.first].encoder for pair in shown]}
-    cells["diff."] = [f"{pair.difference:+.3f}" for pair in shown]
+    cells["diff."] = [f"{pair.difference:+z.3f}" for pair in shown]
     cells["95 %"] = [interval(pair.low, pair.high, signed=True) for pair in shown]
     cells["p\n(Holm)"] = [p_text(pair.p_holm) for pair in shown]
     if any(not math.isnan(pair.p_delong) for pair in shown):
@@ -150,22 +151,22 @@ def interval(low: float, high: float, *, signed: bool = False) -> str:
     """
     if math.isnan(low) or math.isnan(high):
         return ""
-    form = "+.3f" if signed else ".3f"
+    form = "+z.3f" if signed else "z.3f"
     low_text, high_text = (f"{end:{form}}".replace("0.", ".", 1) for end in (low, high))
     return f"{low_text} to {high_text}"
 
 
 def p_text(p: float) -> str:
-    """Show a p value; nothing where there is none.
+    """Show a p value, with a digit more where three would round it up to the level.
 
-    >>> p_text(0.0004), p_text(0.0312), p_text(1.0)
-    ('<.001', '.031', '1')
+    >>> p_text(0.0004), p_text(0.0312), p_text(0.0497), p_text(1.0), p_text(float("nan"))
+    ('<.001', '.031', '.0497', '1', '')
     """
     if math.isnan(p):
         return ""
     if p < 0.001:
         return "<.001"
-    return "1" if p > 0.9995 else f"{p:.3f}".removeprefix("0")
+    return "1" if p > 0.9995 else f"{p:.{digits_of_p(p)}f}".removeprefix("0")
 
 
 def _brief(rows: Sequence[Candidate]) -> list[str]:

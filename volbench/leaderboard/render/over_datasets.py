@@ -38,7 +38,7 @@ def over_tables(found: OverDataSetsTable) -> list[TextTable]:
     compared: dict[str, list[str]] = {
         "run": [pair.first.text for pair in pairs],
         "against": [pair.second.text for pair in pairs],
-        "diff.": [f"{pair.overall.difference:+.3f}" for pair in pairs],
+        "diff.": [f"{pair.overall.difference:+z.3f}" for pair in pairs],
         "95 %": [interval(pair.overall.low, pair.overall.high, signed=True) for pair in pairs],
         "between\nSD": [f"{pair.overall.between:.3f}" for pair in pairs],
         "p\n(Holm)": [p_text(pair.p_holm) for pair in pairs],

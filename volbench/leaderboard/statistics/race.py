@@ -91,12 +91,12 @@ class Stop:
         if self.kind == "settled":
             return (
                 f"stopped {after}: settled, because the others would hardly show a difference (the "
-                f"likeliest is to {self.against}: {self.difference:+.3f} AUC so far, chance "
+                f"likeliest is to {self.against}: {self.difference:+z.3f} AUC so far, chance "
                 f"{self.chance:.2f})"
             )
         return (
             f"stopped {after}: shown worse than "
-            f"{self.against} (difference {self.difference:+.3f} AUC, z {self.z:.2f}, boundary "
+            f"{self.against} (difference {self.difference:+z.3f} AUC, z {self.z:.2f}, boundary "
             f"{-self.boundary:.2f} for {self.candidates} candidates, level {self.alpha:g} over all "
             "looks)"
         )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from volbench.evaluation.metrics import metrics_for
-from volbench.leaderboard.text import NAMES
+from volbench.leaderboard.text import NAMES, p_value
 from volbench.model_card.answers.answer import Answer
 from volbench.model_card.answers.data import PLACE
 from volbench.model_card.markdown import counted, estimate, number, safe, span
@@ -166,9 +166,10 @@ def shortcut(facts: RunFacts) -> str:
     if against is None:
         return f"{said}; not compared."
     verdict = "is shown to be better" if against.beaten else "is NOT shown to be better"
+    interval = f"95 % interval {against.low:+z.3f} to {against.high:+z.3f}"
     return (
-        f"{said}; the model {verdict} (difference {against.difference:+.3f}, 95 % interval "
-        f"{against.low:+.3f} to {against.high:+.3f}, {NAMES[against.test]}, p = {against.p:.3f})."
+        f"{said}; the model {verdict} (difference {against.difference:+z.3f}, {interval}, "
+        f"{NAMES[against.test]}, {p_value(against.p)})."
     )
 
 
