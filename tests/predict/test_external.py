@@ -228,7 +228,7 @@ def test_parts_that_are_separated_completely_recalibrate_nothing_and_are_told(
         return line if len(labels) == NEW else replace(line, slope=math.nan, offset=math.nan)
 
     monkeypatch.setattr(external, "calibration_line", inner_parts_are_separated)
-    (run,) = evaluate(runs[:1], elsewhere, resamples=50).runs
+    (run,) = evaluate(runs[:1], elsewhere, resamples=100).runs
     assert math.isnan(run.recalibrated_brier)
     assert external.NOT_RECALIBRATED in run.warnings
 
