@@ -154,6 +154,14 @@ def test_an_error_ends_as_one_line_and_its_exit_code(kind, capsys):
     assert capsys.readouterr().err == "volbench: the thing is 3 mend it\n"
 
 
+WAY_OUT = ": free some, or use another --device"
+
+
+def test_what_nobody_foresaw_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match="odd"):
+        failing(RuntimeError("odd")).main(["fail"])
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
@@ -162,6 +170,16 @@ def test_an_error_ends_as_one_line_and_its_exit_code(kind, capsys):
         (OSError(28, "No space left on device", "runs/x"), 6, "No space left on device: runs/x"),
         (PermissionError(13, "Permission denied", "runs"), 6, "Permission denied: runs"),
         (OSError("odd"), 6, "odd"),
+        (OSError(12, "Cannot allocate memory"), 1, f"[Errno 12] Cannot allocate memory{WAY_OUT}"),
+        (MemoryError(), 1, f"out of memory{WAY_OUT}"),
+        (
+            RuntimeError(
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of "
+                "15.78 GiB of which 3.75 MiB is free."
+            ),
+            1,
+            f"CUDA out of memory. Tried to allocate 2.00 GiB{WAY_OUT}",
+        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )

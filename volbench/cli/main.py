@@ -16,7 +16,7 @@ from volbench import __version__
 from volbench._utils.plain_signs import HANDLER
 from volbench._utils.text import printable
 from volbench.cli.groups import DEBUG_VARIABLE, LazyGroup
-from volbench.errors import StorageError, UsageError, VolbenchError
+from volbench.errors import OutOfMemoryError, StorageError, UsageError, VolbenchError
 
 _NO_NUMBER = re.compile(r"('[^']*') is not a valid (integer|float)(?: range)?\.")
 """What click says of a text that is no number, in the words of its own classes."""
@@ -44,11 +44,25 @@ class Volbench(LazyGroup):
             _end(str(error), error.exit_code)
         except (KeyboardInterrupt, click.Abort):
             _end("interrupted; rerun the same command to resume", 130)
-        except OSError as error:
-            where = f": {error.filename}" if error.filename else ""
-            of_a_name = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)  # says nothing of a disk
-            code = UsageError.exit_code if of_a_name else StorageError.exit_code
-            _end(f"{error.strerror or error}{where}", code)
+        except Exception as error:
+            told = _of_the_machine(error)
+            if told is None:
+                raise
+            _end(*told)
+
+
+def _of_the_machine(error: Exception) -> tuple[str, int] | None:
+    """Line and exit code of what a disk or memory refuses; None if it is something else."""
+    from volbench._utils.out_of_memory import is_out_of_memory, tell_out_of_memory
+
+    if is_out_of_memory(error):
+        return tell_out_of_memory(error), OutOfMemoryError.exit_code
+    if not isinstance(error, OSError):
+        return None
+    where = f": {error.filename}" if error.filename else ""
+    of_a_name = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)  # says nothing of a disk
+    code = UsageError.exit_code if of_a_name else StorageError.exit_code
+    return f"{error.strerror or error}{where}", code
 
 
 def _said(error: click.ClickException) -> str:

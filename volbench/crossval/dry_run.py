@@ -5,13 +5,14 @@ import traceback
 from dataclasses import asdict
 from pathlib import Path
 
+from volbench._utils.out_of_memory import is_out_of_memory, tell_out_of_memory
 from volbench._utils.subprocesses import Answer, run_in_subprocess, serve
 from volbench.crossval.fold_task import Task
 from volbench.crossval.open_run import fold_tasks
 from volbench.crossval.plan import Plan
 from volbench.crossval.settings import RunSettings
 from volbench.data.cache.packed_voxels import open_prepared
-from volbench.errors import PluginError, VolbenchError
+from volbench.errors import OutOfMemoryError, PluginError, VolbenchError
 from volbench.runs.folder import RunFolder
 from volbench.training.component_check import TrialCost, try_components
 from volbench.training.device_and_precision import Compute, choose_compute
@@ -65,5 +66,12 @@ def _try(values: Answer) -> Answer:
         )
         return asdict(try_components(trainer))
     except VolbenchError as error:
-        told = traceback.format_exc()
-        return {"error": str(error), "exit_code": error.exit_code, "traceback": told}
+        return _failure(str(error), error.exit_code)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return _failure(tell_out_of_memory(error), OutOfMemoryError.exit_code)
+
+
+def _failure(reason: str, exit_code: int) -> Answer:
+    return {"error": reason, "exit_code": exit_code, "traceback": traceback.format_exc()}

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from volbench._utils.out_of_memory import is_out_of_memory
 from volbench._utils.process_end import hard_exits_raise
 from volbench.crossval.fold_attempt import begin
 from volbench.crossval.fold_files import write_result
@@ -26,7 +27,6 @@ from volbench.errors import (
     TrainingError,
     VolbenchError,
 )
-from volbench.executors.worker import is_out_of_memory
 from volbench.experiment.experiment import Experiment, experiment_from_json, experiment_json
 from volbench.experiment.permuted_labels import permute_labels
 from volbench.experiment.splits import FoldPartition

@@ -10,13 +10,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from volbench.errors import OutOfMemoryError, PreemptedError, VolbenchError
+from volbench._utils.out_of_memory import is_out_of_memory
+from volbench.errors import PreemptedError, VolbenchError
 from volbench.interfaces import ExecutorEvent, ExecutorTask, TaskContext
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 """What asks for a checkpoint: an end announced by the system, and SLURM's warning before it."""
-
-_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 class Stopping:
@@ -102,21 +101,6 @@ def resolve(function: str) -> Callable[[Mapping[str, Any], TaskContext], Mapping
     module, _, name = function.partition(":")
     found: Callable[..., Mapping[str, Any]] = getattr(importlib.import_module(module), name)
     return found
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: Python's, PyTorch's, CUDA's or the system's.
-
-    >>> is_out_of_memory(RuntimeError("CUDA error: out of memory")), is_out_of_memory(KeyError("x"))
-    (True, False)
-    """
-    if isinstance(error, MemoryError | OutOfMemoryError):
-        return True
-    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    text = str(error).lower()
-    return named or (
-        isinstance(error, RuntimeError | OSError) and any(said in text for said in _MEMORY_TEXTS)
-    )
 
 
 def describe_exit(code: int) -> str:
