@@ -1,25 +1,32 @@
 """Clinical columns: alone, and fused with a network, on the network's own folds."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 
 from tests.helpers.small import write_small
+from volbench._utils.seeds import derive_seed
 from volbench.audit import read_audit
 from volbench.audit.columns import number_column, text_column
 from volbench.cli.main import main
 from volbench.crossval.late_fusion import CaseTable, fit_columns, fit_fusion, log_ratios
-from volbench.errors import UsageError
+from volbench.crossval.tabular import scores_by_case
+from volbench.errors import DataError, UsageError
 from volbench.experiment.splits import FoldPartition
 from volbench.leaderboard import compare_runs, find_runs, load_run
 from volbench.model_card import card_markdown
 from volbench.predict.trained_run import load_trained
 from volbench.report import make_report
-from volbench.runs.folder import FUSION
+from volbench.runs.folder import FUSION, MODEL, RunFolder
+from volbench.runs.load import read_history
+from volbench.runs.predictions_file import Prediction
 
 OPTIONS = (
     *("run", "--encoder", "r2d(width=2)", "--agg", "max", "--loss", "cross_entropy"),
@@ -107,7 +114,7 @@ def test_columns_count_in_the_id_and_images_alone_keep_theirs(runs):
     assert found["networkcolumns"].experiment["tabular"]["columns"] == ["age", "cea"]
 
 
-def test_the_same_command_again_fits_nothing_and_other_scores_of_the_network_fit_anew(runs, data):
+def test_the_same_command_again_fits_nothing(runs, data):
     out, _, _ = runs
     fused = loaded(out)["networkcolumns"].path
     before = (fused / "folds/00/result.json").read_bytes()
@@ -117,6 +124,43 @@ def test_the_same_command_again_fits_nothing_and_other_scores_of_the_network_fit
     network = load_run(out / "image").results[0]
     assert told["network"] == network.sha256["predictions.csv"]
     assert [term.split(":")[0] for term in told["terms"]] == ["network", "columns"]
+
+
+def test_other_scores_of_the_network_are_fused_anew(runs, data, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(runs[0], out)
+    fused, network = loaded(out)["networkcolumns"], load_run(out / "image")
+    rows = network.predictions[0]
+    swapped = [replace(row, probabilities=row.probabilities[::-1]) for row in rows]
+    place = RunFolder(out / "image").fold(0)
+    place.write_success(
+        replace(network.results[0], sha256={}),
+        swapped,
+        network.classes,
+        read_history(network, 0).to_dict("records"),
+        (place.path / MODEL).read_bytes(),
+        validation=network.validation[0],
+    )
+    code, _, heard = volbench(*OPTIONS, *data, "--tabular", "age,cea", "--out", out)
+    assert code == 0, heard
+    again = loaded(out)["networkcolumns"]
+    assert again.predictions[0] != fused.predictions[0]
+    assert again.predictions[1] == fused.predictions[1]
+    told = json.loads((again.path / "folds/00" / FUSION).read_text())
+    assert told["network"] == load_run(out / "image").results[0].sha256["predictions.csv"]
+
+
+def test_a_networks_scores_are_found_by_case_whatever_the_order_of_its_rows():
+    rows = [
+        Prediction(case, f"patient {case}", "A", 0, number, (1 - p, p))
+        for case, p in {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}.items()
+        for number in (0, 1)
+    ]
+    for given in (rows, rows[::-1]):
+        found = scores_by_case(given, ("A", "B"), ["c", "a", "d", "b"])
+        assert found[:, 1] == pytest.approx([0.3, 0.1, 0.4, 0.2])
+    with pytest.raises(DataError, match="the network has predicted other cases than this fold"):
+        scores_by_case(rows, ("A", "B"), ["c", "a", "d"])
 
 
 def test_report_and_card_say_what_was_fitted_on_what(runs):
@@ -177,6 +221,29 @@ def cohort(cases=400, classes=2):
         tuple(range(2 * each)), tuple(range(2 * each, 3 * each)), tuple(range(3 * each, cases))
     )
     return table, part, network
+
+
+def test_the_inner_part_is_predicted_by_a_model_that_does_not_know_it():
+    table, part, _ = cohort()
+    blind = fit_columns(table, FoldPartition(part.train, (), part.validation), seed=0)
+    assert np.array_equal(fit_columns(table, part, seed=0).validation, blind.test)
+
+
+def test_a_patient_of_the_inner_part_is_predicted_by_a_fusion_of_other_patients():
+    table, part, network = cohort()
+    patients = np.array([f"p{n // 4}" for n in range(len(table.labels))])  # with cases of both
+    table = CaseTable(table.columns, table.labels, patients, table.classes)
+    inner, test = list(part.validation), list(part.test)
+    fused = fit_fusion(table, part, (network[inner], network[test]), seed=0)
+    own = fit_columns(table, FoldPartition(part.train, (), part.validation), seed=0).test
+    both = np.concatenate([log_ratios(network[inner]), log_ratios(own)], axis=1)
+    truth = table.labels[inner]
+    divided = StratifiedGroupKFold(5, shuffle=True, random_state=derive_seed(0, "fusion") % 2**32)
+    for rest, held_out in divided.split(both, truth, patients[inner]):
+        scaler = StandardScaler().fit(both[rest])
+        model = LogisticRegression().fit(scaler.transform(both[rest]), truth[rest])
+        expected = model.predict_proba(scaler.transform(both[held_out]))
+        assert fused.validation[held_out] == pytest.approx(expected, abs=1e-6)
 
 
 def test_poisoned_labels_of_held_out_cases_change_no_prediction():

@@ -217,13 +217,8 @@ class TabularRuns:
         )
 
     def _scores(self, rows: Sequence[Prediction], wanted: Sequence[int]) -> Probabilities:
-        """What a network says of cases, in the order wanted; of slices, their mean by case."""
-        items = gather(rows, self.prepared.classes, unit="case")
-        found = {names[0]: place for place, names in enumerate(items.cases)}
         names = [self.prepared.cases[index].name for index in wanted]
-        if set(names) != found.keys():
-            raise DataError("late fusion: the network has predicted other cases than this fold has")
-        return np.asarray(items.probabilities[[found[name] for name in names]])
+        return scores_by_case(rows, self.prepared.classes, names)
 
     def _write(
         self,
@@ -262,6 +257,21 @@ class TabularRuns:
             )
             for index, row in zip(indices, found, strict=True)
         ]
+
+
+def scores_by_case(
+    rows: Sequence[Prediction], classes: tuple[str, ...], names: Sequence[str]
+) -> Probabilities:
+    """What a network says of cases, in the order of their names; of slices, their mean by case.
+
+    Raises:
+        DataError: the rows are of other cases than those.
+    """
+    items = gather(rows, classes, unit="case")
+    found = {cases[0]: place for place, cases in enumerate(items.cases)}
+    if set(names) != found.keys():
+        raise DataError("late fusion: the network has predicted other cases than this fold has")
+    return np.asarray(items.probabilities[[found[name] for name in names]])
 
 
 def _is_there(folder: RunFolder, fold: int, network: str | None) -> bool:

@@ -2,15 +2,20 @@
 
 import bz2
 import gzip
+import re
 import zlib
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
 
 from tests.helpers.volumes_on_disk import SHAPE, case, voxels
 from volbench.data.formats.integrity import files_of, stored
+from volbench.data.formats.itk_image import from_itk
+from volbench.data.formats.reader import read_volume
 from volbench.data.reading import fingerprint, read_case
 from volbench.errors import DataError
 
@@ -118,6 +123,7 @@ METAS = {
         "v.raw", "BinaryData = True\nCompressedData = True\n", v=zlib.compress(RAW)
     ),
     "header before the voxels": meta("v.raw", "HeaderSize = 5\n", v=b"12345" + RAW),
+    "bytes counted from the end of a file": meta("v.raw", "HeaderSize = -1\n", v=b"any" + RAW),
     "a list of planes": meta("LIST\n" + "\n".join(PARTS), **PLANES),
     "numbered planes": meta("v%d.raw 1 6 1", **PLANES),
 }
@@ -163,6 +169,84 @@ def test_every_file_of_a_variant_is_known_without_reading_its_voxels(title, tmp_
     paths[-1].unlink()
     with pytest.raises(DataError, match=f"/{paths[-1].name}: "):
         files_of(paths[0])
+
+
+TURNED = Rotation.from_euler("xyz", (10, -20, 30), degrees=True).as_matrix()
+OFFSET = (7.0, -11.0, 13.0)
+
+
+def oblique_nrrd(**fields: str) -> dict[str, bytes]:
+    axes = [f"({','.join(map(str, axis))})" for axis in (TURNED * (0.5, 0.6, 3.0)).T]
+    head = {
+        **{"type": "int16", "dimension": "3", "sizes": "10 12 6", "encoding": "raw"},
+        **{"space": "left-posterior-superior", "space directions": " ".join(axes)},
+        **{"space origin": f"({','.join(map(str, OFFSET))})", "endian": "little"},
+        **fields,
+    }
+    lines = ["NRRD0004", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+    order = ">" if head["endian"] == "big" else "<"
+    return {"a.nrrd": "\n".join(lines).encode() + ARRAY.astype(f"{order}i2").tobytes()}
+
+
+def oblique_meta(kind: str = "<i2", **fields: str) -> dict[str, bytes]:
+    head = {
+        **{"ObjectType": "Image", "NDims": "3", "BinaryData": "True", "DimSize": "10 12 6"},
+        **{"TransformMatrix": " ".join(map(str, TURNED.T.ravel()))},
+        **{"Offset": " ".join(map(str, OFFSET)), "ElementSpacing": "0.5 0.6 3"},
+        **{"ElementType": "MET_SHORT", **fields, "ElementDataFile": "LOCAL"},
+    }
+    lines = [*(f"{name} = {value}" for name, value in head.items()), ""]
+    return {"a.mha": "\n".join(lines).encode() + ARRAY.astype(kind).tobytes()}
+
+
+AS_ITK = {
+    **{
+        f"an NRRD in {space}": oblique_nrrd(space=space)
+        for space in (
+            *("left-posterior-superior", "LPS", "right-anterior-superior", "RAS"),
+            *("left-anterior-superior", "LAS"),
+        )
+    },
+    "a big-endian NRRD": oblique_nrrd(endian="big"),
+    "a MetaImage": oblique_meta(),
+    "a big-endian MetaImage": oblique_meta(">i2", BinaryDataByteOrderMSB="True"),
+    "a big-endian MetaImage by its elements": oblique_meta(">i2", ElementByteOrderMSB="True"),
+    "a MetaImage of longs": oblique_meta("<i4", ElementType="MET_LONG"),
+    "a MetaImage of unsigned longs": oblique_meta("<u4", ElementType="MET_ULONG"),
+    "a MetaImage of longer longs": oblique_meta("<i8", ElementType="MET_LONG_LONG"),
+    "a MetaImage of doubles": oblique_meta("<f8", ElementType="MET_DOUBLE"),
+}
+
+
+@pytest.mark.parametrize("title", AS_ITK)
+def test_voxels_and_their_places_are_those_that_itk_reads(title, tmp_path):
+    path = laid_out(tmp_path, AS_ITK[title])[0]
+    ours = read_volume(path)
+    theirs = from_itk(sitk.ReadImage(str(path)), path, "")
+    np.testing.assert_array_equal(ours.voxels, theirs.voxels)
+    np.testing.assert_array_equal(ours.voxels, ARRAY.T)
+    np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (oblique_nrrd(**{"space units": '"m" "m" "m"'}), "its space units are m; save it in mm"),
+        (oblique_nrrd(**{"Type": "uint16"}), "its header gives 'type' twice"),
+        (
+            oblique_nrrd(
+                **{"dimension": "4", "sizes": "3 10 12 2"},
+                **{"space directions": "none (0.5,0,0) (0,0.6,0) (0,0,3)"},
+            ),
+            "3 numbers per voxel (RGB or vectors); give one file per channel",
+        ),
+        (oblique_meta(HeaderSize="-7"), "its header gives the HeaderSize -7"),
+    ],
+)
+def test_what_a_header_says_of_units_fields_and_colours_is_believed(files, reason, tmp_path):
+    path = laid_out(tmp_path, files)[0]
+    with pytest.raises(DataError, match=re.escape(reason)):
+        read_volume(path)
 
 
 def test_rare_encodings_are_read_and_checked_for_length(tmp_path):

@@ -18,6 +18,7 @@ from volbench.evaluation.clinical import (
     predictive_values,
     recalibrated,
     risk_coverage,
+    subgroups,
 )
 
 
@@ -67,6 +68,8 @@ def test_net_benefit_is_counted_by_hand():
         true = sum(1 for y, q in zip(labels, p, strict=True) if q >= t and y)
         false = sum(1 for y, q in zip(labels, p, strict=True) if q >= t and not y)
         assert value == pytest.approx(true / 50 - false / 50 * t / (1 - t))
+    at = net_benefit(np.array([1, 0]), np.array([0.5, 0.4]), np.array([0.5]))
+    assert at.item() == 0.5  # who is at the threshold is treated
     often = np.random.default_rng(1).integers(0, 3, 50)
     (weighted,) = net_benefit(labels, p, thresholds, weights=1.0 * often[None])
     (repeated,) = net_benefit(np.repeat(labels, often), np.repeat(p, often), thresholds)
@@ -118,6 +121,18 @@ def test_conformal_sets_cover_each_class_as_promised_whatever_the_probabilities_
     assert (mean < 0.85).all(), mean
 
 
+@pytest.mark.parametrize(("cases", "alpha", "rank"), [(9, 0.2, 2), (19, 0.1, 2), (99, 0.29, 29)])
+def test_the_class_is_in_the_set_from_the_kth_smallest_probability_on(cases, alpha, rank):
+    """k = floor(alpha (n + 1)), which is whole here but not always in floating point."""
+    known = np.arange(1, cases + 1) / (cases + 1)
+    own = np.stack([1 - known, known], axis=1)
+    calibration = np.concatenate([own, own[:, ::-1]])
+    labels = np.repeat([1, 0], cases)
+    new = np.array([known[rank - 1], known[rank - 1] - 1e-9])
+    sets = conformal_sets(labels, calibration, np.stack([1 - new, new], axis=1), alpha=alpha)
+    assert sets[:, 1].tolist() == [True, False]
+
+
 def test_few_calibration_cases_promise_nothing_and_none_is_refused():
     p = np.array([[0.9, 0.1], [0.2, 0.8]])
     assert conformal_sets(np.array([0, 1]), p, p, alpha=0.1).all()
@@ -141,5 +156,34 @@ def test_the_largest_gap_is_found_where_there_is_one_and_rarely_where_there_is_n
 
 
 def test_groups_that_are_too_small_are_no_groups():
-    with pytest.raises(DataError, match="fewer than two have 5 cases of each class"):
+    with pytest.raises(DataError, match="fewer than two have 5 patients of each class"):
         largest_gap(np.tile([0, 1], 10), np.zeros(20), np.repeat(["a", "b"], [16, 4]))
+
+
+def test_more_slices_of_the_same_patients_change_no_gap():
+    random = np.random.default_rng(0)
+    labels, groups, patients = np.tile([0, 1], 30), np.repeat(list("abc"), 20), np.arange(60)
+    score = labels + random.normal(size=60)
+    known = largest_gap(labels, score, groups, permutations=99)
+    again = [np.repeat(each, 3) for each in (labels, score, groups)]
+    found = largest_gap(*again, clusters=np.repeat(patients, 3), permutations=99)
+    assert (found.p, found.gap) == pytest.approx((known.p, known.gap))
+    few = np.repeat(["a", "b"], [52, 8])  # four patients of each class, of three slices each
+    with pytest.raises(DataError, match="fewer than two have 5 patients"):
+        largest_gap(again[0], again[1], np.repeat(few, 3), clusters=np.repeat(patients, 3))
+
+
+def test_patients_are_dealt_to_groups_within_their_class():
+    """A group of more cancers is no group of a better AUC: chance alone keeps its share."""
+    labels = np.repeat([0, 1, 0, 1], [30, 6, 6, 30])
+    groups = np.repeat(["a", "b"], 36)
+    dealt = []
+
+    def watch(labels, scores, groups, counted):
+        dealt.append(np.bincount(labels[groups == "a"], minlength=2).tolist())
+        return {"a": 0.5, "b": 0.6}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subgroups, "_areas", watch)
+        largest_gap(labels, np.zeros(72), groups, permutations=20)
+    assert dealt == [[30, 6]] * 21

@@ -319,9 +319,9 @@ def _gap(items: Items, run: LoadedRun, column: str, seed: int) -> SubgroupGap:
 
 
 def _span(values: Float[np.ndarray, " draw"], alpha: float) -> Span:
-    """The first value, and the middle of the others; of those that are defined."""
+    """The first value, and the middle of the others; of those that are defined, if any is."""
     drawn = values[1:][~np.isnan(values[1:])]
-    if len(drawn) < len(values[1:]) / 2:
+    if not len(drawn):
         return float(values[0]), math.nan, math.nan
     low, high = np.quantile(drawn, [alpha / 2, 1 - alpha / 2])
     return float(values[0]), float(low), float(high)
