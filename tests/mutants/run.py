@@ -60,9 +60,13 @@ class Mutant:
     @property
     def key(self) -> str:
         """Identify the fault, its source and its tests as they are."""
-        names = sorted({test.partition("::")[0] for test in self.tests})
-        files = [self.file, *(name for name in names if (ROOT / name).is_file())]
-        content = [(ROOT / name).read_text(encoding="utf-8") for name in files]
+        paths = [ROOT / name for name in sorted({test.partition("::")[0] for test in self.tests})]
+        tests = [
+            each
+            for path in paths
+            for each in (sorted(path.rglob("*.py")) if path.is_dir() else [path])
+        ]
+        content = [path.read_text(encoding="utf-8") for path in (ROOT / self.file, *tests)]
         text = json.dumps([self.old, self.new, self.tests, *content])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 

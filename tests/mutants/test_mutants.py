@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from tests.mutants import run as runner
 from tests.mutants.run import CAUGHT, ROOT, SURVIVED, read_mutants, report
 
 MUTANTS = read_mutants()
@@ -36,6 +37,20 @@ def test_the_tests_of_every_fault_exist():
             assert path.exists(), test
             if function:
                 assert f"def {function.partition('[')[0]}(" in path.read_text(encoding="utf-8")
+
+
+def test_a_fault_is_tried_again_when_a_test_of_its_room_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "ROOT", tmp_path)
+    (tmp_path / "two.py").write_text("two = 2\n")
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "test_two.py").write_text("def test_two(): pass\n")
+    for tests in (("room",), ("room/test_two.py",), ("room/test_two.py::test_two",)):
+        mutant = runner.Mutant("two.py", "2", "3", "wrong", tests)
+        before = mutant.key
+        assert mutant.key == before
+        with (tmp_path / "room" / "test_two.py").open("a") as file:
+            file.write("# another\n")
+        assert mutant.key != before
 
 
 @pytest.mark.parametrize(("new", "kind"), [("return 3", CAUGHT), ("return 1 + 1", SURVIVED)])
