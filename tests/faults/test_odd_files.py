@@ -1,15 +1,11 @@
 """Odd but valid files: right voxels in the right place, none refused."""
 
 import numpy as np
-import pytest
 
 from tests.faults.odd_files import everything
 from tests.helpers.volumes_on_disk import case
 from volbench.data.reading import fingerprint, read_with_fingerprint
 from volbench.errors import DataError
-
-EVERY = 9
-"""Of the whole set, every so manieth file is in the quick tests."""
 
 
 def problem(odd, folder):
@@ -35,24 +31,15 @@ def problem(odd, folder):
     return None if digest == fingerprint(case(path)) else "two fingerprints"
 
 
-def campaign(files, folder):
+def test_every_odd_but_valid_file_is_read_right(tmp_path):
+    files = list(everything())
+    assert len(files) >= 180
     wrong = [
         f"{odd.name}: {found}"
         for number, odd in enumerate(files)
-        if (found := problem(odd, folder / str(number)))
+        if (found := problem(odd, tmp_path / str(number)))
     ]
     refused = sum(": refused: " in line for line in wrong)
     others = len(wrong) - refused
     print(f"\nodd but valid files: {len(files)}; refused {refused}; other wrong: {others}")
     assert not wrong, "\n".join(wrong)
-
-
-def test_odd_but_valid_files_are_read_right(tmp_path):
-    campaign(list(everything())[::EVERY], tmp_path)
-
-
-@pytest.mark.slow
-def test_every_odd_but_valid_file_is_read_right(tmp_path):
-    files = list(everything())
-    assert len(files) >= 180
-    campaign(files, tmp_path)
