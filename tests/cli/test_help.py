@@ -40,6 +40,15 @@ def test_every_command_and_option_has_a_help_text(context):
     assert not missing
 
 
+@pytest.mark.parametrize("context", CONTEXTS, ids=NAMES)
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_no_option_takes_for_a_number_what_is_none(context, text):
+    for option in context.command.params:
+        if isinstance(option.type, click.types.FloatParamType | click.types.IntParamType):
+            with pytest.raises(click.BadParameter):
+                option.type.convert(text, option, context)
+
+
 @pytest.mark.parametrize("context", GROUPS, ids=[context.command_path for context in GROUPS])
 def test_no_short_help_is_cut_at_eighty_columns(context):
     shown = context.command.get_help(context)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.helpers.small import write_small
 from tests.helpers.volumes_on_disk import image, voxels, write
 from volbench.cli.main import main
 from volbench.errors import SpecError, UsageError
@@ -138,6 +139,20 @@ def test_seconds_between_checkpoints_are_a_number(capsys):
 )
 def test_a_text_that_is_no_number_is_told_so_in_plain_words(words, said, capsys):
     code, line = ended(capsys, "plan", "phantom", *words)
+    assert code == 2
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fold", "7"), "--fold 7: the folds are numbered 0 to 2"),
+        (("--repeats", "99999999999999999999"), "is not in the range 1<=x<=1000"),
+    ],
+)
+def test_a_dry_run_refuses_folds_and_repeats_that_cannot_be(words, said, tmp_path, capsys):
+    data = str(write_small(tmp_path / "data", cases=12).folder)
+    code, line = ended(capsys, *TINY, "--data", data, "--folds", "3", "--dry-run", *words)
     assert code == 2
     assert said in line
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from volbench.cli.options import FiniteRange
 from volbench.cli.output import chosen_format, emit, output_options
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ FORMATS = ("table", "md", "json")
     "--prevalence",
     "prevalences",
     multiple=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     metavar="P",
     help="Also predictive values where this share of patients is positive; repeatable.",
 )
@@ -34,7 +35,7 @@ FORMATS = ("table", "md", "json")
     "--missed",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     metavar="COST",
     help="Cost of a missed patient; a false alarm costs 1.",
 )
@@ -50,7 +51,7 @@ FORMATS = ("table", "md", "json")
     "conformal_alpha",
     default=0.1,
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=FiniteRange(0, 1, min_open=True, max_open=True),
     help="Share of each class that conformal prediction sets may miss.",
 )
 @click.option("--unit", type=click.Choice(["case", "slice", "patient"]), help="What is scored.")

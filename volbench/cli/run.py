@@ -200,6 +200,8 @@ def _show_plans(
     from volbench.crossval.settings import EXECUTOR
 
     first = next(iter(plans))
+    for plan in plans.values():
+        asked_folds(plan, only or None)
     click.echo("trying every component on a few cases", err=True)
     cost = try_plan(plans[first], device=settings.device)
     with open_executor(on, first) as executor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from volbench._utils.text_table import Column, is_narrow
+from volbench.cli.options import FiniteRange
 from volbench.cli.output import chosen_format, emit, output_options, table_text
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ STYLES = {"done": "green", "failed": "red", "running": "cyan", "stale": "yellow"
 @click.option("--watch", is_flag=True, help="Repeat until nothing runs or waits; Ctrl-C to leave.")
 @click.option(
     "--every",
-    type=click.FloatRange(0.1),
+    type=FiniteRange(0.1),
     default=5.0,
     show_default=True,
     metavar="SECONDS",

@@ -5,6 +5,9 @@ from typing import TypeVar
 
 import click
 
+MOST = 1000
+"""Runs of one command; each takes all its folds, so that more is a slip."""
+
 Function = TypeVar("Function", bound=Callable[..., None])
 
 
@@ -42,7 +45,7 @@ def variant_options(function: Function) -> Function:
 _OPTIONS: tuple[Callable[[Function], Function], ...] = (
     click.option(
         "--repeats",
-        type=click.IntRange(1),
+        type=click.IntRange(1, MOST),
         default=1,
         show_default=True,
         metavar="N",
@@ -50,7 +53,7 @@ _OPTIONS: tuple[Callable[[Function], Function], ...] = (
     ),
     click.option(
         "--seeds",
-        type=click.IntRange(1),
+        type=click.IntRange(1, MOST),
         default=1,
         show_default=True,
         metavar="N",

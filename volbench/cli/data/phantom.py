@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from volbench._utils.text import command_line
+from volbench.cli.options import FiniteRange
 
 
 def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tuple[int, int]:
@@ -36,7 +37,7 @@ def _slices(ctx: click.Context, param: click.Parameter, value: str) -> int | tup
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the cohort.")
 @click.option(
     "--difficulty",
-    type=float,
+    type=FiniteRange(),
     default=0.1,
     show_default=True,
     help="From 0 (learnable from a hundred small volumes) to 1 (needs hundreds of large ones).",
