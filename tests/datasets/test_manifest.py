@@ -156,6 +156,18 @@ MALFORMED = {
         TWO.replace("benign", "1").replace("malignant", "1.0"),
         "'1' and '1.0' look like",
     ),
+    "a composed letter": (
+        TWO.replace("benign", "b\u00f6se").replace("malignant", "bo\u0308se"),
+        "look like one class",
+    ),
+    "an invisible sign": (
+        TWO + "c.nii,benign\ufeff,p3\n",
+        "look like one class",
+    ),
+    "an image as a mask": (
+        "image,mask,label,patient\na.nii,,x,p\nb.nii,./b.nii,y,q\nc.nii,a.nii,y,r\n",
+        "line 3: the mask ./b.nii is the image of line 3; give its own file",
+    ),
     "capitals": (TWO + "c.nii,Benign,p3\n", "the labels 'Benign' and 'benign' look like one class"),
     "slices by name": (
         "image,label,patient,representative\na,x,p,3;first\nb,y,q,\n",

@@ -256,6 +256,38 @@ def test_a_division_by_time_that_cannot_be_is_refused(text, error, message):
         choose_split(text, cases, 0)
 
 
+def test_a_class_with_too_few_patients_is_named():
+    cases = cohort([0, 1, 2, 3, 4, 6, 8])  # classes by the parity of the patient
+    for folds, said in {
+        "3": "class 'T3' has 2 patients, fewer than 3 folds; use --folds 2",
+        "random(splits=4)": "",
+    }.items():
+        if said:
+            with pytest.raises(DataError, match=said):
+                choose_split(folds, cases, 0, ("T2", "T3"))
+        with pytest.raises(DataError, match="class 'T3' has one patient only"):
+            choose_split(folds, cases[:3], 0, ("T2", "T3"))
+
+
+@pytest.mark.parametrize("odd", ["nan", "inf"])
+def test_a_time_that_is_no_number_is_refused(odd):
+    cases = with_strata(year=[odd, *"123456789"])
+    with pytest.raises(DataError, match=f"year '{odd}' is neither a number nor a date"):
+        choose_split("time(column='year', test=0.2)", cases, 0)
+
+
+def test_years_and_dates_are_not_mixed():
+    cases = with_strata(year=["2019-05-01", *(str(2010 + n) for n in range(9))])
+    with pytest.raises(DataError, match=r"year is a date in case .* and a number in case"):
+        choose_split("time(column='year', test=0.2)", cases, 0)
+
+
+def test_sites_that_look_like_one_are_not_left_out_apart():
+    cases = with_strata(site=["North", "north ", *["South"] * 8])
+    with pytest.raises(DataError, match="'North' and 'north' look like one, which would"):
+        choose_split("site", cases, 0)
+
+
 def test_random_splits_are_stratified_and_disjoint_in_patients_each_on_its_own():
     cases = cohort([n // 2 for n in range(120)])
     split = random_splits(cases, 8, 0.1, seed=3)

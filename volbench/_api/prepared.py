@@ -79,7 +79,7 @@ class PreparedData:
             raise UsageError(f"split must be one of {', '.join(PARTS)}, but got {split=}")
         if split == "all":
             return tuple(range(len(self.cases)))
-        division = choose_split(folds, self.cases, seed)
+        division = choose_split(folds, self.cases, seed, self.classes)
         if fold not in division.folds:
             there = ", ".join(map(str, division.folds))
             raise UsageError(f"split={split!r} needs a fold of {there}, but got {fold=}")

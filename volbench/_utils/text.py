@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
-from unicodedata import category
+from unicodedata import category, normalize
 
 
 def plural(count: int, noun: str) -> str:
@@ -46,6 +46,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     by_folded = {one.casefold(): one for one in sorted(known, reverse=True)}
     matches = get_close_matches(name.casefold(), by_folded, n=1)
     return by_folded[matches[0]] if matches else None
+
+
+def looks(text: str) -> str:
+    """What is left of a text without case, spaces, invisible characters and Unicode forms.
+
+    >>> looks("T2") == looks("t 2") == looks("T2\u200b") == looks("\uff342")
+    True
+    """
+    plain = normalize("NFKC", text).casefold()
+    return "".join(one for one in plain if not one.isspace() and category(one) != "Cf")
 
 
 def command_line(*words: object) -> str:

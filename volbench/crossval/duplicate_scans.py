@@ -11,6 +11,7 @@ from volbench.data.duplicates import (
     Pair,
     equal_pairs,
     look_alikes,
+    missing_texts,
     names_of,
     separated,
     similar_pairs_cached,
@@ -62,6 +63,7 @@ def check_copies(
     notes = [f"equal volumes, as allowed: {names_of(refused, names)}"] if refused else []
     if alike:
         notes.append(f"patients that look like one: {_listed(alike)}; write one if they are")
+    notes += missing_texts(prepared.classes, owners)
     near = separated(similar_pairs_cached(prepared, cache or cache_root()), sides)
     if near := [pair for pair in near if pair not in set(equal)]:
         notes.append(

@@ -53,5 +53,5 @@ class Shared:
         """
         key = (folds, f"{prepared.folder} {prepared.digest}", seed)
         if key not in self._splits:
-            self._splits[key] = choose_split(folds, prepared.cases, seed)
+            self._splits[key] = choose_split(folds, prepared.cases, seed, prepared.classes)
         return self._splits[key]

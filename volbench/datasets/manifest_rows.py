@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from volbench._utils.geometries import GEOMETRIES
-from volbench._utils.text import command_line, nothing_there
+from volbench._utils.text import command_line, looks, nothing_there
 from volbench.datasets.table import ManifestRow, Table, read_table
 from volbench.errors import DataError
 
@@ -140,7 +140,7 @@ def column_problems(
 
 
 def repeats(table: Table, columns: Sequence[str], folder: Path) -> list[str]:
-    """Names and image files that stand in the table twice."""
+    """Names and image files that stand in the table twice; images given as masks."""
     problems = []
     names: dict[str, int] = {}
     files: dict[str, int] = {}
@@ -155,6 +155,12 @@ def repeats(table: Table, columns: Sequence[str], folder: Path) -> list[str]:
             if path in files:
                 problems.append(f"line {row.line}: the image {text} is on line {files[path]} too")
             files.setdefault(path, row.line)
+    for row in table.rows:
+        mask = row.cells.get("mask")
+        if mask and (line := files.get(_real(folder, mask, folders))):
+            problems.append(
+                f"line {row.line}: the mask {mask} is the image of line {line}; give its own file"
+            )
     return problems
 
 
@@ -176,7 +182,7 @@ def classes_of(
     problems = []
     same: dict[object, str] = {}
     for label in found:
-        key = _number(label) if _number(label) is not None else label.lower()
+        key = _number(label) if _number(label) is not None else looks(label)
         if same.setdefault(key, label) != label:
             problems.append(
                 f"the labels {same[key]!r} and {label!r} look like one class; write one"

@@ -12,6 +12,7 @@ import numpy as np
 
 from volbench._utils.regular_file import read_regular
 from volbench._utils.seeds import derive_seed
+from volbench._utils.text import looks
 from volbench.data.cache.packed_voxels import PreparedCase
 from volbench.errors import DataError, UsageError
 from volbench.experiment.splits import (
@@ -33,18 +34,26 @@ MOST_GROUPS = 50
 """Values of a column that can be left out one at a time; more are rather numbers than groups."""
 
 
-def make_split(cases: Sequence[PreparedCase], folds: int, seed: int) -> Split:
+def make_split(
+    cases: Sequence[PreparedCase], folds: int, seed: int, classes: Sequence[str] = ()
+) -> Split:
     """Divide into folds, stratified by class, patients kept together.
+
+    Args:
+        cases: What is divided.
+        folds: How many.
+        seed: Of the division.
+        classes: Their names, for messages.
 
     Raises:
         DataError: a class has fewer patients than folds.
     """
-    fewest = min(patients_per_class(cases).values())
+    fewest, rarest = _rarest(cases, classes)
     if fewest < folds:
         raise DataError(
-            f"a class has {fewest} patients, fewer than {folds} folds; use --folds {max(2, fewest)}"
+            f"{rarest} has {fewest} patients, fewer than {folds} folds; use --folds {fewest}"
             if fewest > 1
-            else "a class has one patient only; no fold could be both trained and tested on it"
+            else f"{rarest} has one patient only; no fold could be both trained and tested on it"
         )
     assigned = stratified(cases, folds, derive_seed(seed, "folds"))
     return Split(tuple(cases), tuple(map(str, assigned)))
@@ -91,14 +100,21 @@ def leave_one_out(cases: Sequence[PreparedCase], column: str) -> Split:
     Folds are numbered in the order of the values.
 
     Raises:
-        DataError: a case has no value, a patient has several, or there are fewer than two values
-            or as many as patients.
+        DataError: a case has no value, a patient has several, two values look like one, or there
+            are fewer than two values or as many as patients.
     """
     values = [case.strata.get(column, "").strip() for case in cases]
     missing = [case.name for case, value in zip(cases, values, strict=True) if not value]
     if missing:
         raise DataError(f"case {missing[0]!r} has no {column} {and_more(missing)}")
     known = sorted(set(values))
+    first: dict[str, str] = {}
+    for value in known:
+        if (other := first.setdefault(looks(value), value)) != value:
+            raise DataError(
+                f"--folds {column}: the values {other!r} and {value!r} look like one, which would "
+                "be trained on and held out; write one"
+            )
     if not 2 <= len(known) <= MOST_GROUPS:
         raise DataError(
             f"--folds {column}: the column has {len(known)} value{'s' * (len(known) != 1)}; "
@@ -107,7 +123,9 @@ def leave_one_out(cases: Sequence[PreparedCase], column: str) -> Split:
     return Split(tuple(cases), tuple(str(known.index(value)) for value in values))
 
 
-def hold_out_latest(cases: Sequence[PreparedCase], column: str, test: float) -> Split:
+def hold_out_latest(
+    cases: Sequence[PreparedCase], column: str, test: float, classes: Sequence[str] = ()
+) -> Split:
     """Train on earlier patients and hold out the latest ones, as one fold 0.
 
     Args:
@@ -115,11 +133,20 @@ def hold_out_latest(cases: Sequence[PreparedCase], column: str, test: float) -> 
         column: Its values are numbers, or dates written as ``2026-11-27``. A patient is as late as
             the last of their cases.
         test: Share of the patients that is held out; all of one time are on the same side.
+        classes: Their names, for messages.
 
     Raises:
-        DataError: a case has no such value, or a class is missing on one of the two sides.
+        DataError: a case has no such value, some have dates and others numbers, or a class is
+            missing on one of the two sides.
     """
     moments = {case.name: _moment(case, column) for case in cases}
+    dated = [case.name for case in cases if _number_in(case, column) is None]
+    if 0 < len(dated) < len(cases):
+        other = next(case.name for case in cases if case.name not in set(dated))
+        raise DataError(
+            f"--folds time: {column} is a date in case {dated[0]!r} and a number in case "
+            f"{other!r}; write all of them alike"
+        )
     last: dict[str, float] = {}
     for case in cases:
         last[case.patient] = max(moments[case.name], last.get(case.patient, -math.inf))
@@ -128,15 +155,21 @@ def hold_out_latest(cases: Sequence[PreparedCase], column: str, test: float) -> 
     late = [last[case.patient] >= start for case in cases]
     for side, what in ((True, "held out"), (False, "to train on")):
         there = {case.label for case, is_late in zip(cases, late, strict=True) if is_late == side}
-        if there != {case.label for case in cases}:
+        if missing := {case.label for case in cases} - there:
             raise DataError(
-                f"--folds time: a class has no patient {what}, with the latest {test:g} of the "
-                "patients held out; choose another share for test="
+                f"--folds time: {_named(min(missing), classes)} has no patient {what}, with the "
+                f"latest {test:g} of the patients held out; choose another share for test="
             )
     return Split(tuple(cases), tuple("0" if is_late else TRAIN for is_late in late))
 
 
-def random_splits(cases: Sequence[PreparedCase], splits: int, test: float, seed: int) -> Split:
+def random_splits(
+    cases: Sequence[PreparedCase],
+    splits: int,
+    test: float,
+    seed: int,
+    classes: Sequence[str] = (),
+) -> Split:
     """Hold out a random share of the patients, stratified by class, several times over.
 
     Each split is drawn on its own, so a patient may be held out several times or never. The folds
@@ -147,13 +180,14 @@ def random_splits(cases: Sequence[PreparedCase], splits: int, test: float, seed:
         splits: How many.
         test: Share of the patients of each class that a split holds out; one at least.
         seed: Seed of all of them.
+        classes: Their names, for messages.
 
     Raises:
         DataError: a class has one patient only.
     """
-    fewest = min(patients_per_class(cases).values())
+    fewest, rarest = _rarest(cases, classes)
     if fewest < 2:
-        raise DataError("a class has one patient only; no split could train and test on it")
+        raise DataError(f"{rarest} has one patient only; no split could train and test on it")
     strata = patients_by_classes(cases)
     held_out: dict[str, list[int]] = defaultdict(list)
     for split in range(splits):
@@ -198,7 +232,9 @@ def read_split(path: Path, cases: Sequence[PreparedCase]) -> Split:
     return Split(tuple(cases), _numbered([case.name for case in cases], folds))
 
 
-def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
+def choose_split(
+    text: str, cases: Sequence[PreparedCase], seed: int, classes: Sequence[str] = ()
+) -> Split:
     """Understand ``--folds``.
 
     Args:
@@ -208,6 +244,7 @@ def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
         cases: What is divided.
         seed: Seed of the division into a number of folds, or of random splits; the others draw
             nothing.
+        classes: Their names, for messages.
 
     Raises:
         UsageError: it is none of these.
@@ -217,15 +254,15 @@ def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
             raise UsageError(f"--folds {text[:20]}...: more folds than any data set has cases")
         if int(text) < 2:
             raise UsageError(f"--folds {text}: cross-validation needs at least 2 folds")
-        return make_split(cases, int(text), seed)
+        return make_split(cases, int(text), seed, classes)
     if text == "official":
         return official_split(cases)
     if text.endswith(".csv"):
         return read_split(Path(text), cases)
     if text.startswith("time("):
-        return _by_time(text, cases)
+        return _by_time(text, cases, classes)
     if text.startswith("random("):
-        return _by_random(text, cases, seed)
+        return _by_random(text, cases, seed, classes)
     columns = sorted({column for case in cases for column in case.strata})
     if text in columns:
         return leave_one_out(cases, text)
@@ -237,7 +274,7 @@ def choose_split(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
     )
 
 
-def _by_time(text: str, cases: Sequence[PreparedCase]) -> Split:
+def _by_time(text: str, cases: Sequence[PreparedCase], classes: Sequence[str]) -> Split:
     arguments = dict(parse(text).kwargs)
     column, test = arguments.pop("column", None), arguments.pop("test", 0.2)
     if arguments or not isinstance(column, str) or not isinstance(test, float) or not 0 < test < 1:
@@ -245,10 +282,12 @@ def _by_time(text: str, cases: Sequence[PreparedCase]) -> Split:
             f"--folds {text!r}: write time(column='year', test=0.2), with a column of the data and "
             "the share of patients to hold out"
         )
-    return hold_out_latest(cases, column, test)
+    return hold_out_latest(cases, column, test, classes)
 
 
-def _by_random(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
+def _by_random(
+    text: str, cases: Sequence[PreparedCase], seed: int, classes: Sequence[str]
+) -> Split:
     arguments = dict(parse(text).kwargs)
     splits, test = arguments.pop("splits", 15), arguments.pop("test", 0.1)
     if arguments or type(splits) is not int or not isinstance(test, float):
@@ -260,15 +299,32 @@ def _by_random(text: str, cases: Sequence[PreparedCase], seed: int) -> Split:
         raise UsageError(
             f"--folds {text!r}: splits must be 2 to {MOST_SPLITS}, and test above 0 and at most 0.5"
         )
-    return random_splits(cases, splits, test, seed)
+    return random_splits(cases, splits, test, seed, classes)
+
+
+def _rarest(cases: Sequence[PreparedCase], classes: Sequence[str]) -> tuple[int, str]:
+    """Patients of the class with the fewest, and that class by name."""
+    counts = patients_per_class(cases)
+    label = min(counts, key=lambda each: (counts[each], each))
+    return counts[label], _named(label, classes)
+
+
+def _named(label: int, classes: Sequence[str]) -> str:
+    return f"class {classes[label]!r}" if label < len(classes) else "a class"
+
+
+def _number_in(case: PreparedCase, column: str) -> float | None:
+    try:
+        number = float(case.strata.get(column, ""))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _moment(case: PreparedCase, column: str) -> float:
     value = case.strata.get(column, "").strip()
-    try:
-        return float(value)
-    except ValueError:
-        pass
+    if (number := _number_in(case, column)) is not None:
+        return number
     try:
         return float(date.fromisoformat(value[:10]).toordinal())
     except ValueError:

@@ -85,6 +85,15 @@ def test_two_spellings_of_a_patient_warn_and_are_refused_with_one_image(tmp_path
     assert (done.exit_code, "two spellings of one patient" in done.output) == (3, True)
 
 
+def test_a_patient_called_like_a_missing_value_warns_where_data_are_checked_and_prepared(tmp_path):
+    manifest = cohort(tmp_path, patients={0: "nan", 2: "nan"})
+    for command in ("check", "prepare"):
+        done = call("data", command, manifest, "--jobs", "1")
+        said = " ".join(done.output.split())
+        assert done.exit_code == 0
+        assert said.count("warning: patient 'nan' may be a value that was missing") == 1
+
+
 @pytest.mark.parametrize("name", ["scaled", "mirrored", "mirrored slices", "shifted", "resampled"])
 def test_near_copies_are_found_and_other_patients_are_not(name):
     volumes = [blobs(number) for number in range(30)]

@@ -67,7 +67,7 @@ def command(
     options = chosen_preprocessing(data, recipe, settings)
     with counter("preparing", "cases") as on_case:
         prepared = prepare(data, options, on_case=on_case)
-    split = choose_split(folds, prepared.cases, seed)
+    split = choose_split(folds, prepared.cases, seed, prepared.classes)
     with counter("reading", "cases") as on_case, counter("auditing", "fits") as on_fit:
         found = audit(prepared, split, seed=seed, on_case=on_case, on_fit=on_fit)
     scores = score_audit(found)

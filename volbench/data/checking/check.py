@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from volbench._utils.renamed_modules import renamed
+from volbench._utils.text import plural
 from volbench.data.checking.survey import OnCase, Surveyed, VolumeFacts, survey
-from volbench.data.duplicates import look_alikes, names_of, similar_pairs
+from volbench.data.duplicates import look_alikes, missing_texts, names_of, similar_pairs
 from volbench.data.formats.series_files import beside_series
 from volbench.data.preprocessing.information import FLAT
 from volbench.data.preprocessing.options import Preprocessing
@@ -135,7 +136,9 @@ def _doubtful(dataset: Dataset, cases: Sequence[Case]) -> Iterator[str]:
     patients = {label: {c.patient for c in cases if c.label == label} for label in dataset.classes}
     for label, members in patients.items():
         if len(members) < FEW_PATIENTS:
-            yield (f"class {label!r} has {len(members)} patients; ten folds cannot all hold one")
+            count = plural(len(members), "patient")
+            yield f"class {label!r} has {count}; ten folds cannot all hold one"
+    yield from missing_texts(dataset.classes, (case.patient for case in cases))
     labels = _values(cases, lambda case: case.label)
     mixed = sorted(patient for patient, found in labels.items() if len(found) > 1)
     if mixed:
