@@ -9,9 +9,13 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
+from tests.faults.odd_files import Stored, enhanced
 from tests.helpers.volumes_on_disk import SHAPE, case, image, voxels, write, write_series
 from volbench.data.checking.check import check
 from volbench.data.formats.itk_image import from_itk
@@ -323,6 +327,48 @@ def test_padding_is_not_taken_for_a_measurement(tmp_path):
     assert read.min() == lowest
     assert (read[:, :2] == lowest).all()
     np.testing.assert_array_equal(read[3, 2:], 2 * (voxels(SHAPE[1:])[2:] + 3000) - 1024)
+
+
+@pytest.mark.parametrize("limits", [(-2000, -1990), (-1990, -2000)])
+def test_padding_may_be_a_range_of_values(limits, tmp_path):
+    def pad(number, made):
+        pixels = voxels(SHAPE[1:], "<i2") + 1000 * number
+        pixels[0], pixels[1] = -2000, -1995
+        made.PixelRepresentation = 1
+        made.PixelPaddingValue, made.PixelPaddingRangeLimit = limits
+        made.PixelData = pixels.astype("<i2").tobytes()
+        return made
+
+    read = read_case(case(write_series(tmp_path / "s", change=pad))).image[0]
+    lowest = voxels(SHAPE[1:])[2:].min()
+    assert (read[:, :2] == lowest).all()
+    assert read.min() == lowest
+
+
+def test_a_table_of_values_says_what_stored_pixels_mean(tmp_path):
+    def look_up(number, made):
+        table = Dataset()
+        table.LUTDescriptor = [1000, 0, 16]  # so many entries, the first stands for 0
+        table.LUTData = (np.arange(1000) * 7 + 5).tolist()
+        for keyword in ("LUTDescriptor", "LUTData"):
+            table[keyword].VR = "US"
+        made.ModalityLUTSequence = Sequence([table])
+        made.PixelData = (voxels(SHAPE[1:], "<u2") + 100 * number).astype("<u2").tobytes()
+        return made
+
+    read = read_case(case(write_series(tmp_path / "s", change=look_up))).image[0]
+    np.testing.assert_array_equal(read[3], 7 * (voxels(SHAPE[1:]) + 300.0) + 5)
+
+
+@pytest.mark.parametrize("syntax", ["RLE", "JPEG 2000", "JPEG-LS"])
+def test_more_compressed_streams_than_frames_are_refused(syntax, tmp_path):
+    path, *_ = enhanced(tmp_path, 1, syntax, Stored(12, signed=False), alone=True)
+    made = pydicom.dcmread(path)
+    made.NumberOfFrames = made.NumberOfFrames - 1
+    made.PerFrameFunctionalGroupsSequence.pop()
+    made.save_as(path)
+    with pytest.raises(DataError, match=r"volume\.dcm: corrupt, .* for 4 frames"):
+        read_case(case(path))
 
 
 @pytest.mark.parametrize(
