@@ -564,6 +564,11 @@ def _dicoms() -> Iterator[Odd]:
             f"dicom: {name}",
             lambda folder, c=change: classic(folder, 50, "explicit", twelve, c),
         )
+    for name in ("left-justified bits", "an overlay in unused bits"):
+        yield Odd(
+            f"dicom: {name}, RLE",
+            lambda folder, c=changes[name]: classic(folder, 51, "RLE", twelve, c),
+        )
     for name in ("{:d}", "1.2.840.99.{:d}", "I{:07d}", "slice-{:d}.IMA"):
         yield Odd(
             f"dicom named {name}",
