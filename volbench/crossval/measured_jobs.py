@@ -150,9 +150,10 @@ class MeasuredJobs:
         )
         jobs = gpus * folds_per_gpu(load, self._sharing.free_mb, gpus)
         jobs = min(jobs, self._sharing.most)
+        device = "GPU" if gpus == 1 else "GPUs"
         reason = (
-            f"{plural(self._sharing.jobs, 'fold')} at a time kept the GPU busy for {busy:.0%} of "
-            f"the time and took {load.memory_mb / 1000:.1f} GB each"
+            f"{plural(self._sharing.jobs, 'fold')} at a time kept the {device} busy for {busy:.0%} "
+            f"of the time and took {load.memory_mb / 1000:.1f} GB each"
         )
         logger.info("%s; %d are allowed, %d run", reason, jobs, self._sharing.jobs)
         if jobs > self._sharing.jobs:
