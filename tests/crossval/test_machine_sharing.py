@@ -15,6 +15,7 @@ from volbench.crossval.machine_sharing import (
     share_machine,
 )
 from volbench.errors import UsageError
+from volbench.training import device_and_precision
 from volbench.training.device_and_precision import Compute, choose_compute, name_gpus
 
 GPU = Compute("cuda", "bfloat16", 4)
@@ -71,10 +72,13 @@ def test_cuda_is_every_gpu_and_folds_are_dealt_out(plan):
 
 @pytest.mark.usefixtures("two_gpus")
 def test_what_others_use_of_a_gpu_changes_folds_at_a_time_but_no_threads(plan, monkeypatch):
+    monkeypatch.setattr(device_and_precision, "available_cores", lambda: 16)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     alone = share_machine(plan, device="cuda:0")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 80 * 2**30))
     beside = share_machine(plan, device="cuda:0")
     assert (alone.jobs, beside.jobs) == (3, 1)
+    assert alone.compute.threads == 5
     assert beside.compute == alone.compute  # which a checkpoint must fit
 
 

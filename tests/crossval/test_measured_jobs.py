@@ -108,6 +108,7 @@ def test_an_idle_gpu_takes_more_folds_and_the_user_is_told(begin):
         (0.3, {"free_mb": 5_000.0}, 2),  # 1.95 GB each, of four fifths
         (0.3, {"free_mb": 1_000.0}, 1),
         (0.6, {"jobs": 2}, 3),  # together; so one takes three tenths
+        (0.3, {"jobs": 2, "free_mb": 1_000.0}, 2),  # what runs has shown that it fits
         (1.0, {"jobs": 2}, 2),  # however busy it is, what runs at a time is never made less
         (0.3, {"jobs": 2, "gpus": (0, 1), "most": 4}, 4),
     ],
@@ -132,14 +133,14 @@ def test_within_a_long_epoch_steps_are_looked_at(begin):
 
 
 def test_nothing_is_measured_while_a_fold_begins(begin):
-    folds = begin(busy=0.1, jobs=2)
+    folds = begin(busy=0.3, jobs=2)
     folds.start(0, 1)
     folds.epochs(0, count=SAMPLES)
     assert not folds.looks
     folds.epochs(1)
     folds.end(1)
     folds.epochs(0, count=SAMPLES)
-    assert folds.jobs == 5
+    assert folds.jobs == 3  # one of them alone keeps it busy for three tenths of the time
     assert "2 folds at a time" in folds.told[0][1]
 
 

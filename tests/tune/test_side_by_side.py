@@ -18,6 +18,7 @@ from volbench.tune import pool, run_tuning, tune
 from volbench.tune.execution import Execution
 
 CPU = Compute("cpu", "float32", 1)
+EPOCH = {"fold": 0, "epoch": 1, "epochs": 2, "loss": 0.1, "auc": None}
 
 
 class Scripted(Worker):
@@ -31,12 +32,19 @@ class Scripted(Worker):
     def give(self, task):
         self.task = task
         self.log.append(("begins", task.key))
-        self.other_end.send(ExecutorEvent(task.key, self.answers[task.key].pop(0)))
+        self._answer(task.key)
+
+    def _answer(self, key):
+        kind = self.answers[key].pop(0)
+        value = EPOCH if kind == "progress" else {}
+        self.other_end.send(ExecutorEvent(key, kind, value))
 
     def receive(self):
         event = self.connection.recv()
         if event.kind in TERMINAL_EVENTS:
             self.task = None
+        else:
+            self._answer(event.key)
         self.log.append((event.kind, event.key))
         return event
 
@@ -85,7 +93,12 @@ def trained(tasks, answers, monkeypatch, devices=("0", "0")):
 
 
 def test_a_training_that_runs_out_of_memory_is_tried_again_alone(tasks, monkeypatch):
-    answers = {0: ["out_of_memory", "done"], 1: ["done"], 2: ["done"], 3: ["done"]}
+    answers = {
+        0: ["out_of_memory", "progress", "done"],
+        1: ["progress", "progress", "done"],
+        2: ["done"],
+        3: ["done"],
+    }
     ended, log, said = trained(tasks, answers, monkeypatch)
     assert sorted(ended) == [(0, "finished"), (1, "finished"), (2, "finished"), (3, "finished")]
     assert said == [(0, "out of memory (); it is tried again alone")]
@@ -96,7 +109,8 @@ def test_a_training_that_runs_out_of_memory_is_tried_again_alone(tasks, monkeypa
     assert not running  # what had begun beside it has ended
     # What the processes had kept of the device's memory is given back before.
     assert log[again - 2 : again] == [("anew", "0"), ("anew", "0")]
-    assert log[again + 1] == ("done", "run/0")  # and nothing begins beside it
+    # And nothing begins beside it.
+    assert log[again + 1 : again + 3] == [("progress", "run/0"), ("done", "run/0")]
 
 
 def test_one_that_runs_out_of_memory_alone_has_failed(tasks, monkeypatch):
