@@ -2,6 +2,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -13,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tests.report.made_runs import RECIPE, write_run
 from tests.report.page_reading import Page
 from volbench.cli.main import main
+from volbench.data.preprocessing.options import Preprocessing, with_settings
 from volbench.leaderboard import load_run
 from volbench.leaderboard.statistics.compare import compare_runs
 from volbench.report import make_report
@@ -89,6 +91,19 @@ def test_the_report_points_to_a_look_at_the_volumes(tmp_path):
     write_run(tmp_path, "one", source="phantom(patients=9)")
     page = Page(make_report([load_run(tmp_path / "one")]))
     assert "volbench data show 'phantom(patients=9)'" in page.words
+
+
+def test_that_look_has_the_preprocessing_of_the_networks(tmp_path):
+    path = write_run(tmp_path, "one", source="phantom(patients=9)") / "experiment.json"
+    wide = Preprocessing(size=48, crop="box", box_mm=30, normalize="window", window=(-160, 240))
+    values = json.loads(path.read_text())
+    values["recipe"] = {**values.get("recipe", {}), "preprocessing": wide.values()}
+    path.write_text(json.dumps(values))
+    said = Page(make_report([load_run(tmp_path / "one")])).words
+    words = shlex.split(said.partition("masks and crops: ")[2].partition(" Leaderboard")[0])
+    assert words[:4] == ["volbench", "data", "show", "phantom(patients=9)"]
+    settings = words[5::2]
+    assert with_settings(Preprocessing(), settings).digest == wide.digest
 
 
 def test_the_contents_lead_to_every_section(two):

@@ -42,7 +42,8 @@ def ran(tmp_path_factory):
 def test_every_experiment_runs_on_every_data_set_in_a_folder_of_its_own(ran):
     folder, _, found = ran
     assert found.exit_code == 0, found.output
-    assert "compares over all 2 data sets" in found.output
+    show = f"volbench suite show {folder / 'suite.toml'} --out {folder / 'out'}"
+    assert f"{show} compares over all 2 data sets" in found.output
     for place in ("1-north", "2-south"):
         assert len(list((folder / "out" / place).glob("*/experiment.json"))) == 2
 

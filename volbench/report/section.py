@@ -1,13 +1,16 @@
 """Report section of one comparison."""
 
-import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
 
+from volbench._utils.text import command_line
+from volbench.data.preprocessing.options import as_settings, from_values
+from volbench.errors import SpecError
 from volbench.experiment.experiment import data_argument
 from volbench.leaderboard.statistics.comparison import Comparison
 from volbench.report import candidate_figures as rows
@@ -90,8 +93,12 @@ class ReportSection:
     @property
     def look(self) -> str:
         """The command that shows the volumes as networks see them."""
-        source = data_argument(self.comparison.first_run.experiment["source"])
-        return f"volbench data show {shlex.quote(source)}"
+        experiment = self.comparison.first_run.experiment
+        words = ["volbench", "data", "show", data_argument(experiment["source"])]
+        with suppress(SpecError):  # a key of another version
+            options = from_values(experiment.get("recipe", {}).get("preprocessing", {}))
+            words += [word for text in as_settings(options) for word in ("--set", text)]
+        return command_line(*words)
 
     @property
     def against(self) -> str:

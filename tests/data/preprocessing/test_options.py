@@ -3,7 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from volbench.data.preprocessing.options import Preprocessing, from_values, with_settings
+from volbench.data.preprocessing.options import (
+    Preprocessing,
+    as_settings,
+    from_values,
+    with_settings,
+)
 from volbench.errors import DataError, SpecError
 from volbench.interfaces import Card, Case, Dataset, Files
 
@@ -62,6 +67,13 @@ CHANGES = {
 @pytest.mark.parametrize(("key", "value"), CHANGES.items())
 def test_every_option_that_has_an_effect_is_in_the_digest(key, value):
     assert replace(FULL, **{key: value}).digest != FULL.digest
+
+
+@pytest.mark.parametrize("options", [FULL, *(replace(FULL, **{k: v}) for k, v in CHANGES.items())])
+def test_options_survive_their_way_through_a_command_line(options):
+    moved = replace(options, transforms=("ToCanonical", "Resample(target=(0.5, 0.5, 3))"))
+    for given in (options, moved):
+        assert with_settings(Preprocessing(), as_settings(given)).digest == given.digest
 
 
 def test_the_side_of_the_box_is_in_the_digest_of_a_box():

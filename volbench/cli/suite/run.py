@@ -119,6 +119,10 @@ def command(
         folds=folds,
         seed=seed,
     )
+    if permuted and out is None:
+        first = suites[0]
+        top = first.out.parent if first.part else first.out
+        out = top.with_name(f"permuted-{top.name}")
 
     def run_one(suite: "Suite") -> bool:
         """Run it on its data set; return whether something failed."""
@@ -126,9 +130,6 @@ def command(
             seed=0, folds=suite.folds, repeats=repeats, seeds=seeds, train_shares=shares
         )
         place = suite.place(out)
-        if permuted and out is None:
-            top = suite.out.parent if suite.part else suite.out
-            place = top.with_name(f"permuted-{top.name}") / suite.part
         with counter("preparing", "cases") as on_case:
             planned = plan_suite(
                 suite,
@@ -159,13 +160,13 @@ def command(
                     race=race,
                     track=track,
                 )
-            there = out if suite.part or place == suite.out else place
-            progress.summarise(results, there, asked)
+            progress.summarise(results, out, asked)
             return any(result.error is not None for result in results)
 
     failed = [run_one(suite) for suite in suites]
     if len(suites) > 1 and not dry_run:
-        show = command_line("volbench", "suite", "show", file)
+        options = [*(["--scale", scale] if scale else []), *(["--out", out] if out else [])]
+        show = command_line("volbench", "suite", "show", file, *options)
         click.echo(f"{show} compares over all {len(suites)} data sets.")
     if not dry_run:
         echo_curves(track)

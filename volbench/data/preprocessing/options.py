@@ -217,6 +217,30 @@ def with_settings(options: Preprocessing, settings: Iterable[str]) -> Preprocess
     return from_values({**asdict(options), **found})
 
 
+def as_settings(options: Preprocessing) -> list[str]:
+    """The texts after ``--set`` that lead from the defaults to these options.
+
+    >>> as_settings(Preprocessing(size=64, crop="box", box_mm=40.0, margin=0.3))
+    ['preprocessing.size=64', 'preprocessing.crop=box', 'preprocessing.box_mm=40.0']
+    """
+    plain, values = Preprocessing(), vars(options)
+    return [
+        f"preprocessing.{key}={_as_text(value)}"
+        for key, value in values.items()
+        if value != getattr(plain, key) and key not in unused(values)
+    ]
+
+
+def _as_text(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case (str(), *_):
+            return " + ".join(map(str, value))
+        case _:
+            return str(value)
+
+
 def from_values(values: Mapping[str, object]) -> Preprocessing:
     """Build options from plain values, as a recipe or an index file holds them.
 
