@@ -174,6 +174,26 @@ def test_no_zeros_are_asked_for_where_no_file_has_them(folder):
     assert "digits" not in write(image="scans/q{id}.nii").stderr
 
 
+def test_no_zeros_are_asked_for_where_the_image_is_there_and_a_cell_is_empty(folder):
+    table = Path("labels.csv").read_text().splitlines()
+    Path("empty.csv").write_text("\n".join([f"{table[0]},nothing", *(f"{t}," for t in table[1:])]))
+    for number in (1, 2, 10):
+        Path(f"scans/p{number}.nii").touch()
+    refused = write("--label", "nothing", image="scans/p{id}.nii", table="empty.csv")
+    assert refused.exit_code == DATA
+    assert "its 'nothing', the label, is empty" in refused.stderr
+    assert "digits" not in refused.stderr
+
+
+def test_zeros_of_a_mask_are_asked_for_too(folder):
+    for number in (1, 2, 10):
+        Path(f"scans/p{number}.nii").touch()
+        Path(f"scans/m{number:03}.nii").touch()
+    refused = write("--mask", "scans/m{id}.nii", image="scans/p{id}.nii")
+    said = " ".join(refused.stderr.split())
+    assert "there is scans/m001.nii, so write {id:03} for 3 digits" in said
+
+
 def test_decimal_commas_become_numbers_and_thousands_stay(folder):
     Path("labels.csv").write_text(
         "id;stage;cea;cells;note\n1;T2;1,25;1,250;a,b\n2;T3;;2,000;x\n10;T3;12,0;3,100;1,5\n"

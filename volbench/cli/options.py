@@ -118,13 +118,15 @@ def chosen_preprocessing(data: str, recipe: str | None, settings: Sequence[str])
     from volbench.data.preparation import default_options
     from volbench.data.preprocessing.options import with_settings
     from volbench.experiment.ineffective_settings import ineffective_options
-    from volbench.experiment.recipe import load_recipe
+    from volbench.experiment.recipe import load_recipe, own_keys
 
     options = default_options(data)
+    given = list(settings)
     if recipe is not None:
+        given = [*own_keys(recipe), *settings]
         options = load_recipe(recipe, preprocessing=options).preprocessing
     options = with_settings(options, settings)
-    for note in ineffective_options(settings, options):
+    for note in ineffective_options(given, options):
         echo_note(f"warning: {note}")
     return options
 

@@ -24,7 +24,7 @@ from volbench.experiment.experiment import (
 )
 from volbench.experiment.ineffective_settings import ineffective_settings
 from volbench.experiment.permuted_labels import permute_labels
-from volbench.experiment.recipe import Recipe, load_recipe
+from volbench.experiment.recipe import Recipe, load_recipe, own_keys
 from volbench.experiment.splits import FoldPartition, Split
 from volbench.interfaces import Encoder, Problem
 from volbench.losses.weighted_sum import build_loss, conditional_head, terms_that_need_pairs
@@ -147,7 +147,7 @@ def make_plan(
     notes += tuple(prepared_notes(prepared))
     notes += _on_intensities(model.encoder, prepared.preprocessing.normalize)
     resolved = resolved.model_copy(update={"preprocessing": prepared.preprocessing})
-    notes += ineffective_settings(overrides, resolved)
+    notes += ineffective_settings((*own_keys(recipe), *overrides), resolved)
     experiment = Experiment(
         encoder=pinned,
         aggregator=aggregator_spec,

@@ -191,14 +191,16 @@ def _cell(named: str, row: ManifestRow) -> str:
 
 def _zeros_hint(row: ManifestRow, columns: ManifestColumns) -> str:
     """Say how to write a pattern whose file is there, but with zeros that the table lacks."""
-    pattern = next(iter(columns.images.values()))
-    for named in PLACEHOLDER.findall(pattern):
-        for digits in range(2, 10):
-            written = f"{{{named}:0{digits}}}"
-            if row.cells.get(named, "").isdigit() and (
-                found := _matches(pattern.replace(f"{{{named}}}", written), row)
-            ):
-                return f"; there is {found[0]}, so write {written} for {digits} digits"
+    masks = [] if columns.mask is None else [columns.mask]
+    for pattern in (*columns.images.values(), *masks):
+        if _matches(pattern, row):
+            continue
+        for named in PLACEHOLDER.findall(pattern):
+            cell = row.cells.get(named, "")
+            for digits in range(len(cell) + 1, 10) if cell.isdigit() else ():
+                written = f"{{{named}:0{digits}}}"
+                if found := _matches(pattern.replace(f"{{{named}}}", written), row):
+                    return f"; there is {found[0]}, so write {written} for {digits} digits"
     return ""
 
 

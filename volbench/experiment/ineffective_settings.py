@@ -30,7 +30,7 @@ def ineffective_settings(given: Iterable[str], recipe: Recipe) -> tuple[str, ...
     """Say which of the given settings change nothing, and what would make them count.
 
     Args:
-        given: Texts as after ``--set``; those of other sections or keys are passed over.
+        given: Keys, or texts as after ``--set``; what depends on no other is passed over.
         recipe: What follows from them, where known with the data set's own crop.
 
     >>> from volbench.experiment.recipe import load_recipe

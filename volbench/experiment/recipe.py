@@ -286,6 +286,15 @@ def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
     return _merged(_read(base, (*seen, name)), values)
 
 
+def own_keys(name: str) -> tuple[str, ...]:
+    """Keys that a recipe file says itself, not through its base; none of a built-in recipe."""
+    if not name.endswith(".toml"):
+        return ()
+    values = read_toml(_text(name), f"recipe {name!r}")
+    sections = {key: value for key, value in values.items() if isinstance(value, dict)}
+    return tuple(f"{section}.{key}" for section, keys in sections.items() for key in keys)
+
+
 def _text(name: str) -> str:
     if name.endswith(".toml"):
         try:
