@@ -201,6 +201,12 @@ LIES: dict[str, tuple[Callable[[Path], Path], str]] = {
         lambda folder: nrrd(folder / "a.nrrd", gzip.compress(RAW + bytes(2**21)), encoding="gzip"),
         "holds more than the",
     ),
+    "gigabytes out of next to nothing": (
+        lambda folder: nrrd(
+            folder / "a.nrrd", gzip.compress(RAW), encoding="gzip", sizes="1500 1024 1024"
+        ),
+        r"announces 314\d{7} bytes of voxels in \d{1,4} compressed ones",
+    ),
 }
 
 
