@@ -1,5 +1,6 @@
 """The network against one written with nn.Conv3d, run one volume at a time."""
 
+import copy
 import math
 
 import pytest
@@ -414,3 +415,19 @@ def test_a_stem_on_squares_of_pixels_is_the_same_convolution(
     torch.testing.assert_close(found, wanted)
     gradients = [torch.autograd.grad(each.square().sum(), weight)[0] for each in (found, wanted)]
     torch.testing.assert_close(*gradients)
+
+
+def test_a_copy_of_a_compiled_network_computes_with_weights_of_its_own(monkeypatch):
+    """What a compiler returns is a function, which a copy would share."""
+    monkeypatch.setattr(torch, "compile", lambda call: lambda *given: call(*given))
+    network, volume = (
+        ResNet(1, depths=(1, 1, 1, 1, 3), width=2).eval(),
+        torch.randn(2, 1, 4, 16, 16),
+    )
+    network.compile()
+    before = network(volume)
+    copied = copy.deepcopy(network)
+    with torch.no_grad():
+        copied.stem.weight.neg_()
+    assert torch.equal(network(volume), before)
+    assert not torch.equal(copied(volume), before)
