@@ -1,11 +1,13 @@
 """Cases as TorchIO subjects: the same voxels as before, behind the same checks."""
 
 import shutil
+from dataclasses import replace
 
 import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 import torchio as tio
 
 from tests.data.formats.test_refusals import REFUSALS
@@ -121,6 +123,34 @@ def test_a_reader_of_the_user_is_used_and_its_voxels_are_the_fingerprint(tmp_pat
 
 def read_npy(path):
     return np.load(path), np.diag([1.0, 1.0, 5.0, 1.0])
+
+
+def test_a_transform_is_part_of_the_fingerprint(tmp_path):
+    brought = as_subject(case(write(tmp_path / "a.nii.gz")))
+    plain, doubled, again, shifted = (
+        fingerprint(replace(brought, source=replace(brought.source, transform=transform)))
+        for transform in (
+            *(None, tio.Lambda(lambda image: 2 * image), tio.Lambda(lambda image: 2 * image)),
+            tio.Lambda(lambda image: image + 1),
+        )
+    )
+    assert doubled == again
+    assert len({plain, doubled, shifted}) == 3
+
+
+def test_the_place_of_voxels_in_memory_is_part_of_the_fingerprint():
+    tensor = torch.arange(1.0, 721).reshape(1, 10, 12, 6)
+    near, same, apart = (
+        fingerprint(Case("one", "patient", "benign", SubjectSource(subject, ("image",))))
+        for spacing in (3.0, 3.0, 5.0)
+        for subject in [
+            tio.Subject(
+                image=tio.ScalarImage(tensor=tensor, affine=np.diag([0.5, 0.6, spacing, 1]))
+            )
+        ]
+    )
+    assert near == same
+    assert near != apart
 
 
 def test_a_broken_reader_names_its_case(tmp_path):
