@@ -7,6 +7,8 @@
 >>> volbench.load_runs("runs").leaderboard  # doctest: +SKIP
 """
 
+from types import ModuleType
+
 from volbench._utils.lazy import lazy_attributes
 from volbench._utils.logs import start_logging
 from volbench._utils.renamed_modules import keep_old_paths
@@ -52,7 +54,9 @@ __getattr__, _listed = lazy_attributes(__name__, _SOURCES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_listed()})
+    modules = (name for name, value in globals().items() if isinstance(value, ModuleType))
+    own = (name for name in globals() if name.startswith("__"))
+    return sorted({*own, *_listed(), *(name for name in modules if not name.startswith("_"))})
 
 
 start_logging()

@@ -194,6 +194,40 @@ def test_unit_and_threshold_change_what_is_scored(folder):
     assert strict["auc_mean"].item() == loose["auc_mean"].item()
 
 
+def test_runs_may_be_given_as_a_list(folder):
+    names = sorted(path.parent for path in folder.glob("*/experiment.json"))
+    for paths in ([names], [[str(name) for name in names]], [names[:1], *names[1:]]):
+        assert repr(volbench.load_runs(*paths)) == repr(volbench.load_runs(*names))
+
+
+def test_what_is_no_path_unit_or_test_is_refused_before_it_changes_a_number(folder):
+    """Out of reach of the types that tests check while they run."""
+    code = (
+        "import sys, volbench; folder = sys.argv[1]\n"
+        "for paths, options in ([3], {}), ([None], {}), ([folder], {'unit': 'volume'}), "
+        "([folder], {'test': 'corrected-t'}):\n"
+        "    for function in (volbench.load_runs, volbench.compare):\n"
+        "        try: function(*paths, **options)\n"
+        "        except volbench.VolbenchError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        *2 * ["3 is no path; give run folders or folders of runs"],
+        *2 * ["None is no path; give run folders or folders of runs"],
+        *2 * ["unit 'volume' is not known; known: slice, case, patient"],
+        *2 * ["test 'corrected-t' is not known; did you mean 'corrected_t'?"],
+    ]
+
+
+def test_completion_shows_what_is_promised_and_no_tools(folder):
+    shown = [name for name in dir(volbench) if not name.startswith("__")]
+    assert {"run", "compare", "list", "plot", "load_runs"} <= set(shown)
+    assert not {"lazy_attributes", "start_logging", "keep_old_paths", "ModuleType"} & set(shown)
+    assert not [name for name in shown if name.startswith("_")]
+
+
 def test_one_run_alone_has_no_pairs_but_their_columns(folder):
     frame = volbench.load_runs(str(folder / "one")).pairs
     assert len(frame) == 0

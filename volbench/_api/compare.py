@@ -1,13 +1,13 @@
 """Compare runs in one call: leaderboards with intervals and corrected tests, as values."""
 
 from volbench._api.comparisons import Comparisons
-from volbench._api.runs import AnyPath, load_runs
+from volbench._api.runs import AnyPaths, load_runs
 from volbench.evaluation.items import Unit
 from volbench.evaluation.statistics import PairTest
 
 
 def compare(
-    *paths: AnyPath,
+    *paths: AnyPaths,
     unit: Unit | None = None,
     threshold: str | float = 0.5,
     repeats: bool = False,
@@ -26,7 +26,7 @@ def compare(
             folds, are one comparison.
 
     Raises:
-        UsageError: a path holds no run.
+        UsageError: a path holds no run or is none, or an unknown unit or test.
         StateError: a file of a run is missing or damaged.
 
     >>> (table,) = compare("runs")

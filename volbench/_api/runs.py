@@ -1,8 +1,9 @@
 """Run results as tidy pandas frames."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,13 +20,16 @@ from volbench._api.frame_rows import (
     predictions,
     summary_row,
 )
+from volbench._utils.choices import require_choice
 from volbench._utils.text import plural
+from volbench.errors import UsageError
 from volbench.evaluation.items import Unit
 from volbench.evaluation.statistics import PairTest
 from volbench.leaderboard.statistics.compare import compare_runs, tables_of
 from volbench.runs.load import LoadedRun, find_runs, load_run
 
 AnyPath: TypeAlias = str | PathLike[str]
+AnyPaths: TypeAlias = AnyPath | Iterable[AnyPath]
 
 SHOWN = 4
 """Runs that a line names; the others are counted."""
@@ -178,7 +182,7 @@ class Runs:
 
 
 def load_runs(
-    *paths: AnyPath,
+    *paths: AnyPaths,
     unit: Unit | None = None,
     threshold: str | float = 0.5,
     repeats: bool = False,
@@ -188,7 +192,7 @@ def load_runs(
     """Read runs: those named and those inside the folders named; all in ``runs`` by default.
 
     Args:
-        *paths: Run folders, or folders of them.
+        *paths: Run folders, or folders of them; lists of these, too.
         unit: ``slice``, ``case`` or ``patient``; None means what the runs predict.
         threshold: Where two classes part: a number, or a rule that sets it on the validation part
             of each fold: ``youden``, ``specificity=0.9``, ``sensitivity=0.9``.
@@ -199,11 +203,24 @@ def load_runs(
             folds, share a table.
 
     Raises:
-        UsageError: a path holds no run.
+        UsageError: a path holds no run or is none, or an unknown unit or test.
         StateError: a file of a run is missing or damaged.
 
     >>> load_runs("runs/mine", "runs/other")
     <2 runs, 10 of 10 folds finished: mine, other>
     """
-    found = find_runs(Path(path) for path in (paths or ("runs",)))
+    require_choice("unit", unit, Unit)
+    require_choice("test", test, PairTest)
+    found = find_runs(_each(paths or ("runs",)))
     return Runs(tuple(map(load_run, found)), unit, threshold, repeats, test, across_inputs)
+
+
+def _each(paths: Iterable[AnyPaths]) -> Iterator[Path]:
+    """The paths, those within a list one by one."""
+    for path in paths:
+        if isinstance(path, str | PathLike):
+            yield Path(fspath(path))
+        elif isinstance(path, Iterable):
+            yield from _each(path)
+        else:
+            raise UsageError(f"{path!r} is no path; give run folders or folders of runs")

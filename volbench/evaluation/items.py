@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from volbench._utils.choices import require_choice
 from volbench._utils.text import plural
 from volbench.errors import DataError, UsageError
 from volbench.evaluation.metrics import LabelArray, ProbabilityArray, ThresholdRule, predicted_class
@@ -128,6 +129,7 @@ def gather(
             "of several the most probable is taken"
         )
     rows = list(predictions)
+    require_choice("unit", unit, Unit)
     unit = unit or _unit_of(rows)
     items = _together(rows, classes if isinstance(classes, tuple) else tuple(classes), unit)
     by_fold = {

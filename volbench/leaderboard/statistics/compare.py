@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 
+from volbench._utils.choices import require_choice
 from volbench.evaluation.items import Unit
 from volbench.evaluation.metrics import metrics_for
 from volbench.evaluation.statistics import PairTest
@@ -84,6 +85,8 @@ def compare_runs(
         UsageError: a run cannot be scored at this unit or threshold, or the column is unknown.
         StateError: the runs predict other items.
     """
+    require_choice("unit", unit, Unit)
+    require_choice("test", test, PairTest)
     natives = {native_unit(run) for run in runs} - {None}
     native = next(iter(natives)) if len(natives) == 1 else "case"
     chosen: Unit = unit or ("patient" if named_otherwise(runs) else native) or "case"
