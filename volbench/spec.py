@@ -135,6 +135,8 @@ def parse_value(text: str) -> Value:
 
 
 def _tree(text: str) -> ast.expr:
+    if not text.strip():
+        raise _error(text, "it is empty; write a name, or name(key=value, ...)", 0)
     try:
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:

@@ -11,6 +11,7 @@ import pytest
 from volbench.errors import PluginError, SpecError, UnknownComponentError
 from volbench.plugins import catalog
 from volbench.plugins import discovery as distributions
+from volbench.plugins.other_names import OTHER_NAMES
 from volbench.plugins.registry import REGISTRIES, Registry
 from volbench.spec import parse
 
@@ -492,3 +493,33 @@ def test_a_search_space_maps_options_to_specs():
     found = REGISTRIES["losses"].search_space("focal")
     assert found == {"gamma": parse("uniform(low=0, high=5)")}
     assert REGISTRIES["encoders"].search_space("r2d") == {}
+
+
+@pytest.mark.parametrize("group", OTHER_NAMES)
+def test_a_word_of_other_libraries_leads_to_a_component_and_hides_none(group):
+    registry = next(each for each in REGISTRIES.values() if each.group == group)
+    said = [word for words in OTHER_NAMES[group].values() for word in words]
+    assert set(OTHER_NAMES[group]) <= set(registry)
+    assert len(said) == len(set(said))
+    assert not set(said) & set(registry)
+    for ours, words in OTHER_NAMES[group].items():
+        for word in words:
+            with pytest.raises(UnknownComponentError, match=f"Did you mean '{ours}'"):
+                registry[word]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("augmentations", "mixup", "Mixup is --set regularization.mixup=0.2."),
+        (
+            "augmentations",
+            "RandomBlur",
+            "Random transforms of TorchIO are written torchio.RandomBl",
+        ),
+        ("losses", "label_smoothing", r"Write cross_entropy\(label_smoothing=0.1\)."),
+    ],
+)
+def test_what_is_no_component_is_told_how_it_is_written(kind, name, said):
+    with pytest.raises(UnknownComponentError, match=said):
+        REGISTRIES[kind][name]

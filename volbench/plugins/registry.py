@@ -19,6 +19,7 @@ from volbench.errors import PluginError, SpecError, UnknownComponentError, Volbe
 from volbench.plugins.discovery import Origin, installed, on_one_line
 from volbench.plugins.import_timeout import import_limit
 from volbench.plugins.isolation import isolated
+from volbench.plugins.other_names import other_name, written_otherwise
 from volbench.plugins.signatures import check_types, declared_search_space, option_types
 from volbench.spec import Spec, parse
 
@@ -219,7 +220,11 @@ class Registry(Named):
         if others := kinds_of(name):
             known = " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in others)
             hint = f" {name!r} is {known}, not {self._article()}."
-        elif self.group == "volbench.encoders" and (written := timm_hint(name)):
+        elif (same := other_name(self.group, name)) and same in self:
+            hint = f" Did you mean {same!r}?"
+        elif (written := written_otherwise(self.group, name)) or (
+            self.group == "volbench.encoders" and (written := timm_hint(name))
+        ):
             hint = f" {written}"
         else:
             near = nearest(name, self)
