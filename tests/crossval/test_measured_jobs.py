@@ -152,6 +152,14 @@ def test_without_a_meter_the_estimate_stays(begin):
     assert (folds.jobs, folds.told) == (1, [])
 
 
+def test_where_memory_has_run_out_nothing_is_added(begin):
+    folds = begin(busy=0.1, jobs=2)
+    folds.start(0, 1)
+    folds.executor.resize(1)  # as it does when a fold runs out of memory
+    folds.epochs(0, 1, count=SAMPLES)
+    assert (folds.jobs, folds.looks) == (1, [])
+
+
 def test_where_nothing_may_grow_nothing_is_measured(begin):
     folds = begin(busy=0.1, jobs=2, most=2)
     folds.start(0, 1)

@@ -106,6 +106,42 @@ def test_what_waiting_processes_keep_of_a_device_is_free_for_a_task_that_runs_al
         assert not [pid for pid in kept if Path(f"/proc/{pid}").exists()]
 
 
+def test_where_memory_runs_out_one_task_fewer_runs_at_a_time(tmp_path):
+    tasks = [
+        toy("0", "exhaust"),
+        *(toy(str(n), "environment", name="HOME", seconds=0.3) for n in range(1, 7)),
+    ]
+    running, at_once = set(), []
+
+    def on_event(event):
+        if event.kind == "started":
+            running.add(event.key)
+        else:
+            running.discard(event.key)
+        if "0" not in running:
+            at_once.append(len(running))
+
+    with Local(jobs=3) as executor:
+        executor.submit(tasks, tmp_path, on_event)
+        assert max(at_once) == 2
+        assert not running
+        # The last one of a device stays, whatever it says.
+        ended = run(executor, [toy(str(n), "exhaust") for n in range(3)], tmp_path)
+        assert {event.kind for event in ended.values()} == {"out_of_memory"}
+        assert len(executor.devices) == 1
+
+
+def test_memory_that_runs_out_on_one_gpu_leaves_the_others_alone(tmp_path):
+    tasks = [toy("0", "exhaust"), *(toy(str(n), "environment", name="HOME") for n in range(1, 8))]
+    with Local(jobs=4, gpus=("3", "5")) as executor:
+        ended = run(executor, tasks, tmp_path)
+        assert [event.kind for event in ended.values()].count("done") == 7
+        assert executor.devices == ["5", "3", "5"]
+    with Local(jobs=2, gpus=("3", "5")) as executor:
+        run(executor, tasks, tmp_path)
+        assert executor.devices == ["3", "5"]
+
+
 def test_processes_are_kept_for_the_next_run(tmp_path):
     tasks = [toy(str(n), "environment", name="HOME") for n in range(2)]
     with Workers() as workers:

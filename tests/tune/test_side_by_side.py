@@ -51,6 +51,9 @@ class Scripted(Worker):
     def restart(self):
         self.log.append(("anew", self.device))
 
+    def stop(self):
+        self.log.append(("left out", self.device))
+
 
 class ScriptedWorkers(Workers):
     """Hands those out."""
@@ -99,16 +102,17 @@ def test_a_training_that_runs_out_of_memory_is_tried_again_alone(tasks, monkeypa
         2: ["done"],
         3: ["done"],
     }
-    ended, log, said = trained(tasks, answers, monkeypatch)
-    assert sorted(ended) == [(0, "finished"), (1, "finished"), (2, "finished"), (3, "finished")]
+    ended, log, said = trained(tasks, answers, monkeypatch, devices=["0"] * 3)
+    assert sorted(ended) == [(fold, "finished") for fold in range(4)]
     assert said == [(0, "out of memory (); it is tried again alone")]
     again = [at for at, what in enumerate(log) if what == ("begins", "run/0")][1]
     running = {key for kind, key in log[:again] if kind == "begins"} - {
         key for kind, key in log[:again] if kind in ("done", "out_of_memory")
     }
     assert not running  # what had begun beside it has ended
+    assert log.count(("left out", "0")) == 1
     # What the processes had kept of the device's memory is given back before.
-    assert log[again - 2 : again] == [("anew", "0"), ("anew", "0")]
+    assert log[again - 2 : again] == [("anew", "0")] * 2
     # And nothing begins beside it.
     assert log[again + 1 : again + 3] == [("progress", "run/0"), ("done", "run/0")]
 
@@ -118,6 +122,14 @@ def test_one_that_runs_out_of_memory_alone_has_failed(tasks, monkeypatch):
     ended, _, said = trained(tasks, answers, monkeypatch)
     assert sorted(ended) == [(0, "failed"), (1, "finished"), (2, "finished"), (3, "finished")]
     assert [fold for fold, _ in said] == [0, 2]
+
+
+def test_both_that_run_out_of_memory_beside_each_other_are_tried_again(tasks, monkeypatch):
+    answers = {0: ["out_of_memory", "done"], 1: ["out_of_memory", "done"], 2: ["done"], 3: ["done"]}
+    ended, log, said = trained(tasks, answers, monkeypatch)
+    assert sorted(ended) == [(fold, "finished") for fold in range(4)]
+    assert [fold for fold, _ in said] == [0, 1]
+    assert log.count(("left out", "0")) == 1  # the last process of a GPU stays
 
 
 def test_the_only_process_of_a_gpu_is_alone_already(tasks, monkeypatch):

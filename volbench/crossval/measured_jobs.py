@@ -124,6 +124,8 @@ class MeasuredJobs:
 
     def _look(self) -> None:
         now = self._clock()
+        if len(self._executor.devices) < self._sharing.jobs:  # memory ran out
+            self._decided = True
         if self._decided or not (self._warm and all(self._warm.values())):
             return
         if now - self._looked < SAMPLE_S:

@@ -110,7 +110,12 @@ class Local(Executor):
                 if not (busy := {w.connection: w for w in taken if w.task is not None}):
                     return
                 for connection in wait(list(busy), timeout=0.5):
-                    on_event(busy[connection].receive())  # type: ignore[index]
+                    worker = busy[connection]  # type: ignore[index]
+                    event = worker.receive()
+                    if event.kind == "out_of_memory":
+                        self._workers.leave_out(worker, taken)
+                        self.devices = [other.device for other in taken][: len(self.devices)]
+                    on_event(event)
                 if self._stopping.is_asked and not asked:
                     asked = True
                     for worker in busy.values():

@@ -89,6 +89,12 @@ class Workers:
             if worker.device == device and worker.task is None:
                 worker.restart()
 
+    def leave_out(self, worker: "Worker", taken: list["Worker"]) -> None:
+        """End a process whose device has too little memory for all; the last of a device stays."""
+        if sum(other.device == worker.device for other in taken) > 1:
+            taken.remove(worker)
+            worker.stop()
+
     def stop(self) -> None:
         """End all of them, side by side: leaving a GPU takes each a while."""
         for worker in self._idle:

@@ -74,7 +74,7 @@ class _SideBySide:
     def __init__(
         self,
         pool: Workers,
-        workers: Sequence[Worker],
+        workers: list[Worker],
         feed: Callable[[], Task | None],
         on_epoch: OnEpoch,
         on_step: OnStep,
@@ -82,6 +82,7 @@ class _SideBySide:
     ) -> None:
         self._pool = pool
         self._workers = workers
+        self._shared = len(workers) > 1
         self._feed = feed
         self._on_epoch = on_epoch
         self._on_step = on_step
@@ -115,8 +116,9 @@ class _SideBySide:
             worker.restart()
             forget(task.run, task.fold)
             result = None
-        elif event.kind == "out_of_memory" and task is not self._alone and self._shared():
+        elif event.kind == "out_of_memory" and task is not self._alone and self._shared:
             self._again.append(task)
+            self._pool.leave_out(worker, self._workers)
             self._on_retry(task, f"out of memory ({event.reason}); it is tried again alone")
             return
         else:
@@ -127,10 +129,6 @@ class _SideBySide:
 
     def _busy(self) -> dict[Connection, Worker]:
         return {worker.connection: worker for worker in self._workers if worker.task is not None}
-
-    def _shared(self) -> bool:
-        """Whether processes share a device, or the memory of the machine."""
-        return len(self._workers) > 1
 
     def _give(self, worker: Worker, task: Task) -> None:
         self._doing[worker] = task
