@@ -138,6 +138,17 @@ def test_overrides_reach_every_experiment(tmp_path):
         assert experiment.recipe.training.epochs == 1
 
 
+def test_folds_and_seed_are_the_callers_then_the_scales_then_the_suites(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(
+        'folds = "7"\nseed = 7\ndata = "phantom"\n[scales.s]\nfolds = "3"\nseed = 0\n' + GRID
+    )
+    asked = load_suite(path, scale="s", folds="2", seed=1)
+    scaled, plain = load_suite(path, scale="s"), load_suite(path)
+    found = [(suite.folds, suite.seed) for suite in (asked, scaled, plain)]
+    assert found == [("2", 1), ("3", 0), ("7", 7)]
+
+
 def test_a_suite_with_scales_and_no_data_asks_for_one(tmp_path):
     path = tmp_path / "suite.toml"
     path.write_text('[scales.big]\ndata = "phantom"\n[scales.small]\n' + GRID)
