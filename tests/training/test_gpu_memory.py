@@ -35,7 +35,7 @@ def test_what_a_fold_used_is_freed_when_it_is_done(tmp_path, monkeypatch):
             super().__init__(*args, **options)
             trainers.append(weakref.ref(self))
 
-    def give_back(device):
+    def give_back(device, *, cycles):
         gc.collect()
         alive.append([trainer() for trainer in trainers])
 
@@ -46,7 +46,7 @@ def test_what_a_fold_used_is_freed_when_it_is_done(tmp_path, monkeypatch):
 
 
 def test_memory_is_freed_when_what_refers_to_itself_has_gone(calls):
-    give_back_to_gpu(GPU)
+    give_back_to_gpu(GPU, cycles=True)
     assert calls == ["collect", "empty_cache"]
 
 
@@ -75,7 +75,7 @@ def test_trying_bfloat16_leaves_no_memory_taken(tmp_path, calls, monkeypatch, er
             precision_check.check_bfloat16(plan.experiment, plan.prepared, compute)
     else:
         precision_check.check_bfloat16(plan.experiment, plan.prepared, compute)
-    assert calls == ["tried", "collect", "empty_cache"]
+    assert calls == ["tried", "empty_cache"]
 
 
 @pytest.mark.gpu
@@ -85,5 +85,5 @@ def test_a_gpu_has_its_memory_back():
     kept.append(kept)  # as a training and its recorded steps refer to each other
     del kept
     assert torch.cuda.memory_reserved() > before
-    give_back_to_gpu(GPU)
+    give_back_to_gpu(GPU, cycles=True)
     assert torch.cuda.memory_reserved() <= before

@@ -187,7 +187,7 @@ def do_task(
         write_result(attempt.files, task.fold, compute, prepared, trained)
         result = attempt.publish()
     del trainer
-    give_back_to_gpu(torch.device(compute.device))
+    give_back_to_gpu(torch.device(compute.device), cycles=True)
     logger.info("fold %d: finished in %.1f s", task.fold, result.seconds or 0.0)
     return result
 

@@ -76,12 +76,17 @@ def forget_peak(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def give_back_to_gpu(device: torch.device) -> None:
+def give_back_to_gpu(device: torch.device, *, cycles: bool = False) -> None:
     """Free what this process no longer uses of a GPU, for other processes to use.
 
-    PyTorch keeps freed memory for itself, that of recorded steps until it has none left; and a
-    training whose steps were recorded is freed only when Python looks for circles.
+    PyTorch keeps freed memory for itself, that of recorded steps until it has none left.
+
+    Args:
+        device: Nothing is done for a CPU.
+        cycles: Whether what is no longer used refers to itself, as a training and its recorded
+            steps do; only Python's garbage collector frees that.
     """
     if device.type == "cuda" and torch.cuda.memory_reserved(device):
-        gc.collect()
+        if cycles:
+            gc.collect()
         torch.cuda.empty_cache()
