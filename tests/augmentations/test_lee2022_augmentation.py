@@ -130,6 +130,26 @@ def test_each_step_is_taken_as_often_as_asked(options, rate):
     assert seen == pytest.approx(rate, abs=4 * np.sqrt(rate * (1 - rate) / cases))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"distortion_p": 1, "grid": 0},
+        {"distortion_p": 1, "optical": 0},
+        {"move_p": 1, "scale": 0, "rotate_deg": 0},
+        {"move_p": 1, "shift": 0, "rotate_deg": 0},
+        {"move_p": 1, "shift": 0, "scale": 0},
+    ],
+)
+def test_each_step_moves_pixels_either_way_as_often(options):
+    cases = 1000
+    columns = torch.arange(16.0).expand(16, 16)
+    volume = columns.expand(cases, 1, 1, 16, 16)
+    moved = run(volume, crop=1, **(NOTHING | options))[:, 0, 0, 3, 11] - columns[3, 11]
+    moved = moved[moved.abs() > 1e-4]
+    assert len(moved) > cases / 4
+    assert (moved > 0).double().mean().item() == pytest.approx(0.5, abs=2 / np.sqrt(len(moved)))
+
+
 def test_equalisation_is_applied_as_often_as_asked():
     volume = torch.rand(1, 1, 1, 16, 16).expand(600, -1, -1, -1, -1)
     changed = run(volume, crop=1, **(NOTHING | {"clahe_p": 0.8}))
