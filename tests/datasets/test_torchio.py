@@ -125,7 +125,7 @@ def test_medmnist_of_torchio_is_called_by_name(monkeypatch):
     ("source", "options", "reason"),
     [
         (f"{HERE}:nothing", {}, "has no 'nothing'"),
-        ("no_such_module:x", {}, "cannot be imported"),
+        ("no_such_module:x", {}, "cannot be imported .*on PYTHONPATH"),
         (Spec("NoSuchSet"), {}, "has no data set 'NoSuchSet'; those with a label are"),
         (Spec("RSNAMICCAI", (("root_dir", "/nowhere"),)), {}, "gives no subjects"),
         (f"{HERE}:cohort", {"label": "grade"}, "subject 0 has no attribute 'grade'; it has: label"),

@@ -239,7 +239,11 @@ def _imported(load: Callable[[], Any], shown: str) -> Any:
     try:
         return load()
     except (Exception, SystemExit) as error:  # a module of the user's may do anything
-        raise SpecError(f"torchio: source={shown!r} cannot be imported ({_line(error)})") from error
+        absent = isinstance(error, ModuleNotFoundError)
+        way_out = "; install it, or put the folder it lies in on PYTHONPATH" if absent else ""
+        raise SpecError(
+            f"torchio: source={shown!r} cannot be imported ({_line(error)}){way_out}"
+        ) from error
 
 
 def _run(function: Callable[..., Any], arguments: Mapping[str, Any], shown: str) -> Any:
