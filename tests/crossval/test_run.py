@@ -409,7 +409,12 @@ def test_a_full_disk_ends_with_one_line(data, tmp_path, monkeypatch):
 
 
 def test_results_need_the_folder_of_a_run(tmp_path):
-    with pytest.raises(StateError, match="is not a run: it has no experiment"):
+    with pytest.raises(StateError, match=r"is not a run: it has no experiment\.json$"):
+        RunFolder(tmp_path).results()
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "experiment.json").touch()
+    with pytest.raises(StateError, match=f"; it holds {tmp_path}/a, {tmp_path}/b: name one$"):
         RunFolder(tmp_path).results()
 
 

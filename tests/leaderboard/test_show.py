@@ -455,7 +455,7 @@ def test_strata_stand_in_tables_with_their_counts(runs):
         (["--metrics", ","], "--metrics names no metric; there is auc"),
         (["--by", "sight"], "--by 'sight' is not a column of the cases of"),
         (["--where", "encodr=r3d"], "with a known key; did you mean 'encoder'?"),
-        (["--where", "encoder"], "is not KEY=PATTERN"),
+        (["--where", "encoder"], "has no pattern; write encoder=PATTERN"),
         (["--where", "encoder=r3e"], "--where encoder=r3e leaves no run; did you mean 'r3d'?"),
         (["--against", "stong"], "--against 'stong' is not among the runs; did you mean 'strong'?"),
         (["--against", "broken"], "--against 'broken' has 4 of 5 folds and is not tested"),

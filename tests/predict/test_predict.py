@@ -272,6 +272,7 @@ def test_what_cannot_be_trusted_is_refused_in_one_line(plain, both, volumes, tmp
         (both, *two): (DATA, "there is none; give --mask FILE"),
         (both, *two, "--mask", empty): (DATA, "empty mask"),
         (both, volumes / "both.csv", "--mask", empty): (USAGE, "belongs to one volume"),
+        (both, "--channel", "t2w=a", "--channel", "dwi=b"): (DATA, "a: no such file"),
         (both, "--channel", "t2w"): (USAGE, "is not NAME=PATH"),
         (both, "--channel", "t2w=a", "--channel", "t2w=b"): (USAGE, "given twice"),
     }

@@ -72,6 +72,9 @@ def chosen_format(style: str | None, output: Path | None, formats: Sequence[str]
         UsageError: the suffix tells a format that the command does not write.
     """
     if style is not None or output is None:
+        told = None if output is None else SUFFIXES.get(output.suffix.lower())
+        if style is not None and told not in (None, style, "table"):
+            echo_note(f"note: {output} will hold {style}, as --format says, not {told}")
         return style or formats[0]
     found = SUFFIXES.get(output.suffix.lower(), formats[0])
     if found not in formats:

@@ -31,6 +31,8 @@ def where(runs: Sequence[LoadedRun], conditions: Sequence[str]) -> list[LoadedRu
     for condition in conditions:
         key, equals, pattern = condition.partition("=")
         key = SHORT.get(key.strip(), key.strip())
+        if not equals and key in KEYS:
+            raise UsageError(f"--where {condition!r} has no pattern; write {condition}=PATTERN")
         if not equals or key not in KEYS:
             hint = suggestion(key, [*KEYS, *SHORT], otherwise=f"keys are {', '.join(KEYS)}")
             raise UsageError(f"--where {condition!r} is not KEY=PATTERN with a known key; {hint}")

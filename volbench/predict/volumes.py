@@ -1,11 +1,12 @@
 """Volumes to predict: files, DICOM folders, a manifest with or without labels, or subjects."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from volbench._utils.text import plural
+from volbench._utils.text import nothing_there, plural
 from volbench.datasets.manifest import ReadAs, case_of
 from volbench.datasets.manifest_rows import (
     ManifestError,
@@ -80,7 +81,15 @@ def _cases(path: Path, trained: TrainedRun, how: ReadAs) -> list[Case]:
             f"{path}: one channel, the run was trained on {_listed(trained.channels)}; give each "
             "as --channel NAME=PATH, or a manifest"
         )
+    _require_files((path,))
     return [Case(case_name(path.as_posix()), "", "", how.source((path,)))]
+
+
+def _require_files(paths: Sequence[Path]) -> None:
+    """Refuse what is not there before anything else is said of it."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise DataError(f"{path}: {nothing_there(path)}")
 
 
 def _of_subject(subject: Subject, number: int, trained: TrainedRun, how: ReadAs) -> Case:
@@ -109,6 +118,7 @@ def _of_subject(subject: Subject, number: int, trained: TrainedRun, how: ReadAs)
 def _of_channels(channels: Mapping[str, Path], trained: TrainedRun, how: ReadAs) -> Case:
     _require_channels("--channel", tuple(channels), trained)
     images = tuple(channels[name] for name in trained.channels)
+    _require_files(images)
     return Case(case_name(images[0].as_posix()), "", "", how.source(images))
 
 

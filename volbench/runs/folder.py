@@ -333,10 +333,18 @@ class RunFolder:
             )
         return named
 
+    def _runs_inside(self) -> str:
+        """Name the runs of a folder that holds some, where one of them was wanted."""
+        inside = sorted(path.parent for path in self.path.glob(f"*/{EXPERIMENT}"))
+        if not inside:
+            return ""
+        more = f" and {len(inside) - 4} more" if len(inside) > 4 else ""
+        return f"; it holds {', '.join(map(str, inside[:4]))}{more}: name one"
+
     def _required(self, name: str) -> Mapping[str, Any]:
         values = read_json(self.path / name)
         if values is None:
-            raise StateError(f"{self.path} is not a run: it has no {name}")
+            raise StateError(f"{self.path} is not a run: it has no {name}{self._runs_inside()}")
         if name != EXPERIMENT:
             self.content(name)
         check_schema(values, self.path / name)
