@@ -157,6 +157,16 @@ def test_a_dry_run_refuses_folds_and_repeats_that_cannot_be(words, said, tmp_pat
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("x" * 300, "has 300 bytes; at most 200"), ("a\x1bb", "'a\\x1bb' holds a control character")],
+)
+def test_a_run_is_not_called_what_no_folder_can_be_called(name, said, capsys):
+    code, line = ended(capsys, *TINY, "--name", name, "--dry-run")
+    assert code == 2
+    assert said in line
+
+
 def test_a_command_to_type_next_quotes_what_a_shell_would_split(tmp_path, capsys):
     folder = tmp_path / "my data"
     main(["data", "phantom", str(folder), "--patients", "2"], standalone_mode=False)

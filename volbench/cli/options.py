@@ -1,18 +1,24 @@
 """Options shared by the commands, in the order of the help page."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from volbench._utils.text import printable
 from volbench.cli.output import echo_note
 
 if TYPE_CHECKING:
     from volbench.data.preprocessing.options import Preprocessing
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+LONGEST_NAME = 200
+"""Bytes of the name of a run; file systems end names at 255, and ours add endings."""
 
 
 class FiniteRange(click.FloatRange):
@@ -287,6 +293,13 @@ def check_name(name: str | None) -> None:
     """Refuse a run name that is not a valid folder name."""
     if name is not None and (not name or "/" in name or name in (".", "..")):
         raise click.UsageError(f"--name {name!r} is not a folder name; use --out for the folder")
+    if name is not None and name != printable(name):
+        raise click.UsageError(f"--name '{printable(name)}' holds a control character")
+    if name is not None and (size := len(os.fsencode(name))) > LONGEST_NAME:
+        raise click.UsageError(
+            f"--name {name[:20]}... has {size} bytes; at most {LONGEST_NAME} leave room for what is "
+            "added to it"
+        )
 
 
 def _added(function: Function, options: Sequence[Callable[[Any], Any]]) -> Function:
