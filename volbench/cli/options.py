@@ -297,8 +297,8 @@ def check_name(name: str | None) -> None:
         raise click.UsageError(f"--name '{printable(name)}' holds a control character")
     if name is not None and (size := len(os.fsencode(name))) > LONGEST_NAME:
         raise click.UsageError(
-            f"--name {name[:20]}... has {size} bytes; at most {LONGEST_NAME} leave room for what is "
-            "added to it"
+            f"--name {name[:20]}... has {size} bytes; at most {LONGEST_NAME} leave room for "
+            "what is added to it"
         )
 
 
