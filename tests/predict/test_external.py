@@ -22,7 +22,7 @@ from volbench.evaluation.clinical import calibration_line, recalibrated
 from volbench.evaluation.metrics import metrics_for
 from volbench.evaluation.statistics import bootstrap_interval, delong, delong_test, holm
 from volbench.leaderboard import load_run
-from volbench.predict import Ensemble, external
+from volbench.predict import Ensemble, external, preparation
 from volbench.predict.external import evaluate
 from volbench.report.external_json import external_json, read_external
 from volbench.report.external_page import external_page
@@ -72,6 +72,32 @@ def test_areas_and_recalls_are_those_of_scikit_learn_on_what_predict_says(found,
             assert area == pytest.approx(roc_auc_score(truth, alone))
         assert run.drop[0] == pytest.approx(run.auc[0] - run.internal)
         assert run.auc[1] <= run.auc[0] <= run.auc[2] <= 1
+
+
+def test_volumes_are_read_once_for_runs_that_prepare_them_alike(
+    runs, elsewhere, tmp_path, monkeypatch
+):
+    read = []
+
+    def try_case(case, options, channels):
+        read.append((case.name, options.size))
+        return as_it_is(case, options=options, channels=channels)
+
+    as_it_is = preparation.try_case
+    monkeypatch.setattr(preparation, "try_case", try_case)
+    evaluate(runs, elsewhere, resamples=100)
+    assert len(read) == len(set(read)) == NEW
+    other = train(
+        tmp_path / "other",
+        write_volumes(tmp_path / "data") / "plain.csv",
+        "preprocessing.size=12",
+    )
+    read.clear()
+    alone = evaluate([other], elsewhere, resamples=100)
+    found = evaluate([runs[0], other, runs[1]], elsewhere, resamples=100)
+    assert len(read) == NEW + 2 * NEW  # once in each of two sizes
+    same = [np.array_equal(each.probabilities, alone.runs[0].probabilities) for each in found.runs]
+    assert same.count(True) == 1
 
 
 def test_two_runs_are_paired_by_delong_with_whole_patients(found):

@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from volbench.data.preparation.case import CaseGeometry
 from volbench.datasets.torchio import Subject
 from volbench.errors import DataError
 from volbench.interfaces import Case
-from volbench.predict.preparation import OnStep, prepare_volumes
+from volbench.predict.preparation import OnStep, VolumePreparation
 from volbench.predict.results import Predicted
 from volbench.predict.seen_in_training import in_words, seen_in_training
 from volbench.predict.trained_run import load_trained
@@ -84,6 +84,7 @@ class Ensemble:
         jobs: int = 1,
         on_case: OnStep | None = None,
         on_fold: OnStep | None = None,
+        preparation: VolumePreparation | None = None,
     ) -> list[Predicted]:
         """Predict volumes; if one cannot be used, none is predicted.
 
@@ -96,6 +97,7 @@ class Ensemble:
             jobs: Processes that read and prepare.
             on_case: Called with the number of volumes prepared and their total.
             on_fold: Called with the number of folds that have predicted and their total.
+            preparation: Keeps what is prepared for other runs that predict the same volumes.
 
         Raises:
             DataError: a volume is missing, damaged or unlike those that the run was trained on.
@@ -121,10 +123,8 @@ class Ensemble:
                 return None
             return other and f"{other}; use a run trained on such volumes, or --anyway"
 
-        with TemporaryDirectory(prefix="volbench-predict-") as folder:
-            prepared = prepare_volumes(
-                cases, self.trained, Path(folder), check=check, jobs=jobs, on_case=on_case
-            )
+        with nullcontext(preparation) if preparation else VolumePreparation() as shared:
+            prepared = shared.prepare(cases, self.trained, check=check, jobs=jobs, on_case=on_case)
             scores = self._scores(prepared, on_fold)
         return [
             self._predicted(index, case, prepared, scores, warned.get(case.name))

@@ -37,6 +37,7 @@ from volbench.evaluation.statistics.bootstrap import RESAMPLES
 from volbench.evaluation.strata import FEWEST, case_groups
 from volbench.interfaces import Case
 from volbench.predict.ensemble import Ensemble
+from volbench.predict.preparation import VolumePreparation
 from volbench.predict.results import Predicted
 from volbench.predict.volumes import find_cases
 from volbench.runs.load import LoadedRun
@@ -159,19 +160,20 @@ def evaluate(
     found: list[ExternalRun] = []
     cases: list[Case] = []
     classes: tuple[str, ...] = ()
-    for done, path in enumerate(runs, start=1):
-        ensemble = Ensemble(path, device=device, precision=precision)
-        if classes and ensemble.trained.classes != classes:
-            raise DataError(f"{path} has other classes than {runs[0]}; evaluate them apart")
-        classes = ensemble.trained.classes
-        cases = find_cases([manifest], ensemble.trained)
-        labels = _labels(cases, classes, manifest)
-        predicted = ensemble.predict(cases, anyway=anyway, jobs=jobs)
-        _refuse_known(predicted, path)
-        scored = _Scored(ensemble, labels, cases, predicted, threshold, resamples, seed, alpha)
-        found.append(scored.result(columns))
-        if on_run:
-            on_run(done, len(runs))
+    with VolumePreparation() as shared:
+        for done, path in enumerate(runs, start=1):
+            ensemble = Ensemble(path, device=device, precision=precision)
+            if classes and ensemble.trained.classes != classes:
+                raise DataError(f"{path} has other classes than {runs[0]}; evaluate them apart")
+            classes = ensemble.trained.classes
+            cases = find_cases([manifest], ensemble.trained)
+            labels = _labels(cases, classes, manifest)
+            predicted = ensemble.predict(cases, anyway=anyway, jobs=jobs, preparation=shared)
+            _refuse_known(predicted, path)
+            scored = _Scored(ensemble, labels, cases, predicted, threshold, resamples, seed, alpha)
+            found.append(scored.result(columns))
+            if on_run:
+                on_run(done, len(runs))
     found.sort(key=lambda each: -each.auc[0])
     patients = tuple(case.patient for case in cases)
     pairs = _pairs(found, labels, patients, alpha)

@@ -1,9 +1,10 @@
 """Preprocessing of new volumes as in training, in a temporary cache."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from jaxtyping import Float16
@@ -24,47 +25,93 @@ OnStep = Callable[[int, int], object]
 """Called with how many are done and how many there are."""
 
 
-def prepare_volumes(
-    cases: Sequence[Case],
-    trained: TrainedRun,
-    folder: Path,
-    *,
-    check: Callable[[Case, CaseGeometry], str | None],
-    jobs: int = 1,
-    on_case: OnStep | None = None,
-) -> Prepared:
-    """Read, check and prepare volumes; all of them are refused if one cannot be used.
+class VolumePreparation:
+    """Prepares new volumes, once for all runs that prepare them alike.
 
-    Args:
-        cases: Sorted in no particular way; the result keeps their order.
-        trained: Whose preprocessing to use.
-        folder: An empty folder for the prepared volumes; it must outlive the result.
-        check: Says why a volume that could be read cannot be predicted.
-        jobs: Processes at most.
-        on_case: Called with the number of volumes prepared and their total.
-
-    Raises:
-        DataError: a volume is missing, damaged or unlike those that the run was trained on.
+    A context manager, at whose end the prepared volumes are deleted.
     """
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="volbench-predict-")
+        self._made: list[_Made] = []
+
+    def __enter__(self) -> "VolumePreparation":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._made.clear()
+        self._folder.cleanup()
+
+    def prepare(
+        self,
+        cases: Sequence[Case],
+        trained: TrainedRun,
+        *,
+        check: Callable[[Case, CaseGeometry], str | None],
+        jobs: int = 1,
+        on_case: OnStep | None = None,
+    ) -> Prepared:
+        """Read, check and prepare volumes; all of them are refused if one cannot be used.
+
+        Args:
+            cases: Sorted in no particular way; the result keeps their order.
+            trained: Whose preprocessing to use.
+            check: Says why a volume that could be read cannot be predicted.
+            jobs: Processes at most.
+            on_case: Called with the number of volumes prepared and their total.
+
+        Raises:
+            DataError: a volume is missing, damaged or unlike those that the run was trained on.
+        """
+        made = next((made for made in self._made if made.serves(cases, trained)), None)
+        if made is None:
+            folder = Path(self._folder.name) / str(len(self._made))
+            made = _prepare(cases, trained, folder, jobs=jobs, on_case=on_case)
+            self._made.append(made)
+        pairs = zip(made.cases, made.geometries, strict=True)
+        reasons = ((case, check(case, geometry)) for case, geometry in pairs)
+        _refuse([f"case {case.name}: {why}" for case, why in reasons if why], len(cases))
+        return made.prepared
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """What was prepared, and for which runs it will do."""
+
+    cases: Sequence[Case]
+    trained: TrainedRun
+    geometries: Sequence[CaseGeometry]
+    prepared: Prepared
+
+    def serves(self, cases: Sequence[Case], trained: TrainedRun) -> bool:
+        """Whether another run would prepare these cases to the same bits."""
+        return self.cases == cases and all(
+            getattr(self.trained, name) == getattr(trained, name)
+            for name in ("preprocessing", "channels", "classes", "by_slice")
+        )
+
+
+def _prepare(
+    cases: Sequence[Case], trained: TrainedRun, folder: Path, *, jobs: int, on_case: OnStep | None
+) -> _Made:
     options = trained.preprocessing
     prepare = partial(try_case, options=options, channels=trained.channels)
-    prepared: list[PreparedCase] = []
+    described: list[PreparedCase] = []
+    geometries: list[CaseGeometry] = []
 
     def volumes() -> Iterator[Float16[np.ndarray, "_ channel size size"]]:
         broken: list[str] = []
-        unlike: list[str] = []
         found = each(prepare, cases, jobs=jobs, ordered=True)
         for done, (case, volume) in enumerate(zip(cases, found, strict=True), start=1):
             if isinstance(volume, str):
                 broken.append(volume)
-            elif reason := check(case, volume.geometry):
-                unlike.append(f"case {case.name}: {reason}")
-            elif not (broken or unlike):  # else nothing is predicted, so nothing is kept
-                prepared.append(_case(case, volume.geometry, every_slice=trained.by_slice))
+            elif not broken:  # else nothing is predicted, so nothing is kept
+                described.append(_case(case, volume.geometry, every_slice=trained.by_slice))
+                geometries.append(volume.geometry)
                 yield volume.voxels
             if on_case:
                 on_case(done, len(cases))
-        _refuse(broken or unlike, len(cases))
+        _refuse(broken, len(cases))
 
     description = CacheDescription(
         digest="",
@@ -74,7 +121,8 @@ def prepare_volumes(
         channels=trained.channels,
         card=Card("volumes to predict", "", ""),
     )
-    return write_prepared(folder, description, prepared, volumes())
+    prepared = write_prepared(folder, description, described, volumes())
+    return _Made(list(cases), trained, geometries, prepared)
 
 
 def _case(case: Case, facts: CaseGeometry, *, every_slice: bool) -> PreparedCase:
