@@ -92,6 +92,7 @@ def test_one_command_gives_three_rows_that_are_paired_on_the_same_folds(runs):
     assert "network and columns: mean AUC" in said
     assert "column cea: " in heard
     assert "without a value" in heard
+    assert heard.count("running shortcut baselines") == 1  # for all three, on the same folds
 
 
 def test_the_columns_alone_are_the_shortcut_baseline_of_the_audit(tmp_path, data):

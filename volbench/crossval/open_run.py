@@ -142,14 +142,15 @@ class OpenedRun:
         )
         for folder in (alone, fused):
             if len(_finished(folder, plan.split.folds)) == len(plan.split.folds):
-                self._audit(folder)
+                self._audit(folder, tell=not self.folder.keeps(AUDIT))
         return found
 
-    def _audit(self, folder: RunFolder) -> None:
+    def _audit(self, folder: RunFolder, *, tell: bool = True) -> None:
         """Keep beside a run what its labels give away without the image, on the same folds."""
         if folder.keeps(AUDIT):
             return
-        self.callback.on_audit()
+        if tell:  # it is computed once for all runs on the same folds
+            self.callback.on_audit()
         from volbench.audit import audit_cached  # scikit-learn
 
         found = audit_cached(self.plan.prepared, self.plan.split, cache=cache_root())
