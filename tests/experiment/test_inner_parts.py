@@ -1,6 +1,7 @@
 """The inner validation part of a fold: drawn anew for each fold and each seed."""
 
 from tests.helpers.small import small_case
+from volbench.experiment.inner_validation import draw_inner_validation
 from volbench.experiment.split_designs import make_split
 
 
@@ -27,3 +28,13 @@ def test_the_share_is_that_of_the_recipe():
         for share in (0.1, 0.25, 0.5)
     ]
     assert sizes == [4, 10, 20]
+
+
+def test_each_fold_draws_its_own_even_from_the_same_patients():
+    """As random splits and repeated folds ask for it: not only because others are held out."""
+    cases = [small_case(number) for number in range(60)]
+    parts = {
+        draw_inner_validation(cases, range(60), fraction=0.15, fold=fold, seed=0)
+        for fold in range(4)
+    }
+    assert len(parts) == 4
