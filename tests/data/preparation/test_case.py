@@ -1,9 +1,12 @@
 """One case: its facts are those of the file, and its stored volume is of its options."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.helpers.volumes_on_disk import box, case, image, write
+from volbench.data.cache.fingerprints import data_digest
 from volbench.data.preparation.case import prepare_case, resumable_task
 from volbench.data.preprocessing.options import Preprocessing
 
@@ -32,3 +35,12 @@ def test_a_case_that_is_resumed_is_one_of_the_same_content_and_options(tmp_path)
     )
     assert ours == same
     assert len({ours, other_options, other_content}) == 3
+
+
+def test_the_data_digest_is_over_all_that_makes_a_case_and_no_order(tmp_path):
+    first, second = case(tmp_path / "a"), replace(case(tmp_path / "b"), name="two")
+    known = data_digest([first, second], ["f", "g"])
+    assert data_digest([second, first], ["g", "f"]) == known
+    changes = ({"name": "x"}, {"patient": "x"}, {"label": "x"}, {"representative": (1,)})
+    others = [data_digest([replace(first, **change), second], ["f", "g"]) for change in changes]
+    assert len({known, *others, data_digest([first, second], ["x", "g"])}) == 6
