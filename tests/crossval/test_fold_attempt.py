@@ -1,13 +1,16 @@
 """However an attempt at a fold ends, its lease is given back at once, and says how it ended."""
 
+import os
+
 import pytest
 
 from tests.helpers.written_runs import write_run
 from volbench.crossval.fold_attempt import FoldAttempt, begin
 from volbench.errors import StateError
-from volbench.executors.lease import current_attempt
+from volbench.executors.lease import LeaseLostError, acquire, current_attempt
 from volbench.runs.attempts import attempts_folder
 from volbench.runs.folder import FoldResult
+from volbench.training.fold_reports import EpochReport
 
 
 def test_the_lease_of_a_finished_or_damaged_or_interrupted_fold_is_given_back(tmp_path):
@@ -29,3 +32,17 @@ def test_the_lease_of_a_finished_or_damaged_or_interrupted_fold_is_given_back(tm
         raise KeyboardInterrupt
     assert outcome(1) == "interrupted"
     assert isinstance(begin(path, 1, device="cpu", wait=False), FoldAttempt)
+
+
+def test_a_process_that_has_lost_its_fold_stops_at_the_end_of_the_epoch(tmp_path):
+    path = write_run(tmp_path / "run", finished=range(1)).path
+    attempt = begin(path, 1, device="cpu", wait=False)
+    epochs = [EpochReport(1, epoch, 2, loss=0.1, auc=None) for epoch in (1, 2)]
+    attempt.on_epoch(epochs[0])
+    folder = attempts_folder(path, 1)
+    for file in (folder / "0001").rglob("*"):
+        os.utime(file, (0, 0))  # silent for decades
+    os.utime(folder / "0001", (0, 0))
+    acquire(folder)
+    with pytest.raises(LeaseLostError, match="another process took over"):
+        attempt.on_epoch(epochs[1])
