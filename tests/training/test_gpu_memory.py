@@ -45,6 +45,35 @@ def test_what_a_fold_used_is_freed_when_it_is_done(tmp_path, monkeypatch):
     assert alive == [[None], [None, None]]
 
 
+def test_what_a_fold_that_fails_used_is_freed_as_well(tmp_path, monkeypatch):
+    plan = plan_for(write_small(tmp_path / "data", cases=24).folder)
+    trainers, alive = [], []
+
+    class Failing(FoldTrainer):
+        def run(self):
+            trainers.append(weakref.ref(self))
+            raise ZeroDivisionError("as it should")
+
+    def give_back(device, *, cycles):
+        gc.collect()
+        alive.append([trainer() for trainer in trainers])
+
+    monkeypatch.setattr(fold_task, "FoldTrainer", Failing)
+    monkeypatch.setattr(fold_task, "give_back_to_gpu", give_back)
+    done = run(plan, out=tmp_path / "runs", folds=[0], jobs=1, device="cpu")
+    assert len(done.failed) == 1
+    assert alive == [[None]]
+
+
+def test_a_device_that_has_failed_hides_no_result(calls, monkeypatch):
+    def fail():
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", fail)
+    give_back_to_gpu(GPU, cycles=True)
+    assert calls == ["collect"]
+
+
 def test_memory_is_freed_when_what_refers_to_itself_has_gone(calls):
     give_back_to_gpu(GPU, cycles=True)
     assert calls == ["collect", "empty_cache"]

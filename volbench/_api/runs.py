@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
@@ -219,7 +219,7 @@ def _each(paths: Iterable[AnyPaths]) -> Iterator[Path]:
     """The paths, those within a list one by one."""
     for path in paths:
         if isinstance(path, str | PathLike):
-            yield Path(fspath(path))
+            yield Path(path)
         elif isinstance(path, Iterable):
             yield from _each(path)
         else:

@@ -20,6 +20,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+def tell_retry(reason: str) -> str:
+    """Say that what ran out of memory is not given up yet."""
+    return f"out of memory ({reason}); it is tried again alone"
+
+
 def tell_out_of_memory(error: BaseException) -> str:
     """A line on memory that ran out, with the way out.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from volbench import errors
+from volbench._utils.out_of_memory import tell_retry
 from volbench.crossval.fold_attempt import finished, record_failure
 from volbench.crossval.fold_task import STEP, Task, executor_task, task_key
 from volbench.errors import PreemptedError, StorageError, VolbenchError
@@ -209,7 +210,7 @@ class _Dispatch:
             return
         self.alone.add(key)
         self.ready[key] = task
-        self.listener.on_wait(task, f"out of memory ({event.reason}); it is tried again alone")
+        self.listener.on_wait(task, tell_retry(event.reason))
 
     def _on_lost(self, task: Task, event: ExecutorEvent) -> None:
         key = task_key(task)

@@ -13,7 +13,7 @@ import torch
 
 from volbench._utils.out_of_memory import is_out_of_memory
 from volbench._utils.process_end import hard_exits_raise
-from volbench.crossval.fold_attempt import begin
+from volbench.crossval.fold_attempt import FoldAttempt, begin
 from volbench.crossval.fold_files import write_result
 from volbench.crossval.on_node import OnNode, decide
 from volbench.data.cache.features import StoredFeatures, open_features
@@ -32,9 +32,7 @@ from volbench.experiment.permuted_labels import permute_labels
 from volbench.experiment.splits import FoldPartition
 from volbench.interfaces import ExecutorTask, TaskContext
 from volbench.runs.features_used import record_features_used
-from volbench.runs.folder import (
-    FoldResult,
-)
+from volbench.runs.folder import FoldResult
 from volbench.training.component_check import component_at_fault, third_party
 from volbench.training.device_and_precision import Compute
 from volbench.training.fold import FoldTrainer
@@ -142,52 +140,64 @@ def do_task(
     attempt = begin(task.run, task.fold, device=compute.device, wait=wait)
     if isinstance(attempt, FoldResult):
         return attempt
-    with attempt.working():
-        try:
-            prepared, notes = _data(task)
-            compute, features, more = _decided(task, prepared, compute)
-            notes = (*notes, *more)
-            if task.experiment.permuted:
-                prepared = permute_labels(prepared, task.experiment.seed)
-            for note in notes:
-                attempt.log(note)
+    try:
+        with attempt.working():
+            return _train_and_publish(task, compute, attempt, on_epoch, on_step, should_stop)
+    finally:
+        give_back_to_gpu(torch.device(compute.device), cycles=True)
 
-            def after_epoch(report: EpochReport) -> None:
-                attempt.on_epoch(report)
-                if notes and report.warning is None:
-                    report = replace(report, warning="; ".join(notes))
-                on_epoch(report)
 
-            trainer = FoldTrainer(
-                task.experiment,
-                prepared,
-                task.part,
-                task.fold,
-                compute,
-                checkpoint=attempt.checkpoint,
-                on_epoch=after_epoch,
-                on_step=on_step,
-                checkpoint_seconds=task.checkpoint_seconds,
-                profile=task.profile,
-                should_stop=should_stop,
-                features=features,
-            )
-            with _ending_forbidden():
-                trained = trainer.run()
-        except (StorageError, PreemptedError):
-            raise
-        except NotFiniteError as error:
-            return attempt.fail(_blame(error, trainer), error)
-        except Exception as error:
-            reason = _reason(error)
-            if is_out_of_memory(error):
-                attempt.log(f"out of memory: {reason}")
-                raise OutOfMemoryError(reason) from error
-            return attempt.fail(reason, error)
-        write_result(attempt.files, task.fold, compute, prepared, trained)
-        result = attempt.publish()
-    del trainer
-    give_back_to_gpu(torch.device(compute.device), cycles=True)
+def _train_and_publish(
+    task: Task,
+    compute: Compute,
+    attempt: FoldAttempt,
+    on_epoch: Callable[[EpochReport], None],
+    on_step: Callable[[StepReport], None],
+    should_stop: Callable[[], bool],
+) -> FoldResult:
+    try:
+        prepared, notes = _data(task)
+        compute, features, more = _decided(task, prepared, compute)
+        notes = (*notes, *more)
+        if task.experiment.permuted:
+            prepared = permute_labels(prepared, task.experiment.seed)
+        for note in notes:
+            attempt.log(note)
+
+        def after_epoch(report: EpochReport) -> None:
+            attempt.on_epoch(report)
+            if notes and report.warning is None:
+                report = replace(report, warning="; ".join(notes))
+            on_epoch(report)
+
+        trainer = FoldTrainer(
+            task.experiment,
+            prepared,
+            task.part,
+            task.fold,
+            compute,
+            checkpoint=attempt.checkpoint,
+            on_epoch=after_epoch,
+            on_step=on_step,
+            checkpoint_seconds=task.checkpoint_seconds,
+            profile=task.profile,
+            should_stop=should_stop,
+            features=features,
+        )
+        with _ending_forbidden():
+            trained = trainer.run()
+    except (StorageError, PreemptedError):
+        raise
+    except NotFiniteError as error:
+        return attempt.fail(_blame(error, trainer), error)
+    except Exception as error:
+        reason = _reason(error)
+        if is_out_of_memory(error):
+            attempt.log(f"out of memory: {reason}")
+            raise OutOfMemoryError(reason) from error
+        return attempt.fail(reason, error)
+    write_result(attempt.files, task.fold, compute, prepared, trained)
+    result = attempt.publish()
     logger.info("fold %d: finished in %.1f s", task.fold, result.seconds or 0.0)
     return result
 

@@ -121,26 +121,38 @@ def share_machine(
     precision = plan.experiment.precision
     whole = choose_compute(device, precision, jobs=1)
     tasks = tasks or len(plan.split.folds)
-    at_once = jobs or min(available_cores(), tasks)
-    most, free_mb, at_first = at_once, 0.0, at_once
-    gpus: tuple[int, ...] = ()
-    if whole.device != "cpu":
-        gpus = name_gpus(device)
-        if jobs is None:
-            load = estimate_load(plan, whole)
-            free, total = torch.cuda.mem_get_info(torch.device(whole.device))
-            free_mb = free / 2**20
-            at_once, at_first = (
-                min(tasks, len(gpus) * folds_per_gpu(load, memory / 2**20, len(gpus)))
-                for memory in (total, free)
-            )
-            most = at_first
-            if not _transforms_on_cores(plan):  # which take all of them already
-                most = max(at_first, min(tasks, len(gpus) * _fed_by_cores(len(gpus))))
+    gpus = () if whole.device == "cpu" else name_gpus(device)
+    if gpus and jobs is None:
+        room = _room_on_gpus(plan, whole, len(gpus), tasks)
+    else:
+        at_once = jobs or min(available_cores(), tasks)
+        room = _Room(at_once, at_once, at_once)
     pays = choose_compile(compiled, whole.device)
-    chosen = choose_compute(device, precision, jobs=at_once, compiled=pays)
+    chosen = choose_compute(device, precision, jobs=room.sharing_cores, compiled=pays)
     recorded = choose_graphs(graphs, chosen.device, compiled=pays)
-    return Sharing(replace(chosen, graphs=recorded), at_first, gpus, most, free_mb)
+    return Sharing(replace(chosen, graphs=recorded), room.jobs, gpus, room.most, room.free_mb)
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Trainings at a time: those that threads are counted for, to begin with, and at most."""
+
+    sharing_cores: int
+    jobs: int
+    most: int
+    free_mb: float = 0.0
+
+
+def _room_on_gpus(plan: Plan, compute: Compute, gpus: int, tasks: int) -> _Room:
+    load = estimate_load(plan, compute)
+    free, total = torch.cuda.mem_get_info(torch.device(compute.device))
+    alone, now = (
+        min(tasks, gpus * folds_per_gpu(load, memory / 2**20, gpus)) for memory in (total, free)
+    )
+    most = now
+    if not _transforms_on_cores(plan):  # which take all of them already
+        most = max(now, min(tasks, gpus * _fed_by_cores(gpus)))
+    return _Room(alone, now, most, free / 2**20)
 
 
 def folds_per_gpu(load: FoldLoad, free_mb: float, gpus: int) -> int:

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from volbench._utils.network_error import is_network_error
-from volbench._utils.text import did_you_mean, nearest
+from volbench._utils.text import nearest
 from volbench.errors import PluginError, SpecError, UnknownComponentError, VolbenchError
 from volbench.plugins.discovery import Origin, installed, on_one_line
 from volbench.plugins.import_timeout import import_limit
@@ -291,8 +291,8 @@ def _nearest_option(spec: Spec, signature: inspect.Signature) -> str:
     """A suggestion for the first option of ``spec`` that the signature does not have."""
     known = [each.name for each in _keywords(signature)]
     unknown = [name for name in spec.kwargs if name not in known]
-    hint = did_you_mean(unknown[0], known).strip() if unknown else ""
-    return hint and f" (d{hint[1:]})"
+    near = nearest(unknown[0], known) if unknown else None
+    return f" (did you mean {near!r}?)" if near else ""
 
 
 def _keywords(signature: inspect.Signature) -> list[inspect.Parameter]:

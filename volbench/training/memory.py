@@ -89,4 +89,5 @@ def give_back_to_gpu(device: torch.device, *, cycles: bool = False) -> None:
     if device.type == "cuda" and torch.cuda.memory_reserved(device):
         if cycles:
             gc.collect()
-        torch.cuda.empty_cache()
+        with suppress(RuntimeError):  # a device that has failed; what it failed at is told already
+            torch.cuda.empty_cache()

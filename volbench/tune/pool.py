@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from multiprocessing.connection import Connection, wait
 
+from volbench._utils.out_of_memory import tell_retry
 from volbench.crossval.fold_attempt import forget, record_failure
 from volbench.crossval.fold_task import STEP, Task, do_task, executor_task
 from volbench.errors import OutOfMemoryError
@@ -119,7 +120,7 @@ class _SideBySide:
         elif event.kind == "out_of_memory" and task is not self._alone and self._shared:
             self._again.append(task)
             self._pool.leave_out(worker, self._workers)
-            self._on_retry(task, f"out of memory ({event.reason}); it is tried again alone")
+            self._on_retry(task, tell_retry(event.reason))
             return
         else:
             result = _result(task, event)

@@ -319,7 +319,10 @@ def _gap(items: Items, run: LoadedRun, column: str, seed: int) -> SubgroupGap:
 
 
 def _span(values: Float[np.ndarray, " draw"], alpha: float) -> Span:
-    """The first value, and the middle of the others; of those that are defined, if any is."""
+    """The first value, and the middle of the others; of those that are defined, if any is.
+
+    Most are where the first one is: a patient that it rests on is drawn in five of eight samples.
+    """
     drawn = values[1:][~np.isnan(values[1:])]
     if not len(drawn):
         return float(values[0]), math.nan, math.nan
