@@ -3,7 +3,7 @@
 import copy
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -134,22 +134,16 @@ def compiled(
     candidates: Mapping[str, Candidate], *, limit_s: float, ours: bool = True
 ) -> tuple[dict[str, Callable[[], None]], list[str]]:
     """Compiled versions of both networks, or of the plain one, and why others do not compile."""
-    wanted = {
-        f"{name}, compiled": name
-        for name in candidates
-        if (name == OURS and ours) or is_best_plain(name)
-    }
-    found: dict[str, Callable[[], None]] = {}
-    failures = []
-    for name, eager in wanted.items():
-        model = copy.deepcopy(candidates[eager].model)
-        model.encoder.compile()
-        reason = attempt(name, candidate := replace(candidates[eager], model=model), limit_s)
-        if reason is None:
-            found[name] = candidate
-        else:
-            failures.append(reason)
-    return found, failures
+
+    def made() -> Iterator[tuple[str, Candidate, Candidate]]:
+        for name, eager in candidates.items():
+            if (name == OURS and ours) or is_best_plain(name):
+                model = copy.deepcopy(eager.model)
+                model.encoder.compile()
+                candidate = replace(eager, model=model)
+                yield f"{name}, compiled", candidate, candidate
+
+    return those_that_work(made(), limit_s)
 
 
 def is_best_plain(name: str) -> bool:
@@ -170,15 +164,8 @@ def recorded(
         for name, candidate in candidates.items()
         if is_best_plain(name) and candidate.mask is None
     }
-    found: dict[str, Callable[[], None]] = {}
-    failures = []
-    for name, step in steps.items():
-        replayed = Replayed(step)
-        if (reason := attempt(name, replayed.record, limit_s)) is None:
-            found[name] = replayed
-        else:
-            failures.append(reason)
-    return found, failures
+    replays = ((name, Replayed(step)) for name, step in steps.items())
+    return those_that_work(((name, each.record, each) for name, each in replays), limit_s)
 
 
 class Replayed:
@@ -218,6 +205,20 @@ def packed_step(candidate: Candidate) -> Callable[[], None]:
         output.logits.float().sum().backward()
 
     return step
+
+
+def those_that_work(
+    made: Iterable[tuple[str, Callable[[], object], Callable[[], None]]], limit_s: float
+) -> tuple[dict[str, Callable[[], None]], list[str]]:
+    """Calls by name whose first call, the second of the three, succeeds; and why others do not."""
+    found: dict[str, Callable[[], None]] = {}
+    failures = []
+    for name, first, call in made:
+        if (reason := attempt(name, first, limit_s)) is None:
+            found[name] = call
+        else:
+            failures.append(reason)
+    return found, failures
 
 
 def attempt(name: str, call: Callable[[], object], limit_s: float) -> str | None:
